@@ -1,0 +1,25 @@
+# Every target but `lock` first brings .venv in step with requirements.lock (bootstrap.sh);
+# once it is, that takes a few hundredths of a second. ARGS is handed on: make test ARGS="-k sample"
+.PHONY: run test lab lock environment
+
+# Without it a kernel named python3 in the user's home would be taken for ours.
+export JUPYTER_PREFER_ENV_PATH = 1
+
+# the whole workbook on the drawn sample
+run: environment
+	.venv/bin/deeplab-nb run sample $(ARGS)
+
+# every test
+test: environment
+	.venv/bin/python -m pytest $(ARGS)
+
+# the notebooks in the browser, reachable from this machine only, by the token that is printed
+lab: environment
+	.venv/bin/python -m jupyterlab --ip=127.0.0.1 $(ARGS)
+
+# resolves requirements.in anew, with a uv that is thrown away afterwards
+lock:
+	sh bootstrap.sh --lock
+
+environment:
+	@sh bootstrap.sh
