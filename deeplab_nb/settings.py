@@ -1,0 +1,233 @@
+"""Every setting of a run, in one frozen dataclass that is read strictly.
+
+An unknown name or a wrong type is an error that names the nearest right one.
+Values that must move together are properties here and are asked for nowhere else.
+This file imports nothing of the workbook but its error.
+"""
+import dataclasses
+import difflib
+import json
+import os
+from typing import Mapping, Optional, Tuple
+
+from deeplab_nb.errors import WorkbookError
+
+
+def _setting(default, doc, choices=None, at_least=None):
+    """A dataclass field that carries its explanation and its limits."""
+    return dataclasses.field(default=default, metadata={
+        "doc": doc, "choices": choices, "at_least": at_least})
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """All settings. Build them with `read`, change them with `override`."""
+
+    # --- data
+    data_root: str = _setting("data/sample/VOCdevkit/VOC2012", "folder that holds JPEGImages, SegmentationClass and ImageSets")
+    train_list: str = _setting("train", "name of the training list in ImageSets/Segmentation")
+    val_list: str = _setting("val", "name of the evaluation list")
+    num_classes: int = _setting(21, "classes with background; VOC has 20 + 1", at_least=2)
+    ignore_label: int = _setting(255, "mask value that neither trains nor counts (VOC's object borders)")
+
+    # --- network
+    backbone: str = _setting("mobilenet_v2", "feature extractor", choices=(
+        "mobilenet_v2", "xception_65", "resnet_v1_50_beta"))
+    depth_multiplier: float = _setting(1.0, "width of MobileNetV2; 0.5 halves every channel count", at_least=0.1)
+    output_stride: int = _setting(16, "image size / feature size while training", choices=(8, 16, 32))
+    aspp: bool = _setting(False, "atrous branches in the head; their rates follow from the output stride")
+    decoder: bool = _setting(False, "DeepLabv3+ decoder at output stride 4")
+
+    # --- start
+    initial_checkpoint: str = _setting("", "weights to start from: folder, prefix or any of its files; '' is random")
+    trainable: str = _setting("all", "'head_kernels' freezes all but the four kernels after the backbone", choices=("all", "head_kernels"))
+
+    # --- training
+    train_steps: int = _setting(30000, "optimiser steps; 0 evaluates the initial checkpoint", at_least=0)
+    train_batch_size: int = _setting(16, "images a step on one card", at_least=1)
+    train_crop_size: int = _setting(513, "side of the square training crop, in pixels", at_least=33)
+    augmentation: str = _setting("deeplab", "'deeplab': scale, pad with 255, crop, flip; 'mindspore': short side 256..1026, mask padded with 0",
+                                 choices=("deeplab", "mindspore"))
+    min_scale: float = _setting(0.5, "smallest random scale", at_least=0.1)
+    max_scale: float = _setting(2.0, "largest random scale", at_least=0.1)
+    scale_step: float = _setting(0.25, "distance between the scales drawn; 0 draws from the whole range", at_least=0)
+    learning_rate: float = _setting(7e-3, "rate of step 0", at_least=0)
+    learning_rate_policy: str = _setting("poly", "'poly' falls to 0 at the last step", choices=("poly", "constant"))
+    learning_rate_power: float = _setting(0.9, "exponent of 'poly'", at_least=0)
+    momentum: float = _setting(0.9, "of the momentum optimiser", at_least=0)
+    weight_decay: float = _setting(4e-5, "times sum(w^2)/2 over every convolution kernel but the depthwise ones", at_least=0)
+    fine_tune_batch_norm: bool = _setting(True, "use and update batch statistics; False keeps the stored ones")
+    batch_norm_decay: Optional[float] = _setting(None, "of the moving statistics; none keeps each layer's published decay")
+    seed: int = _setting(1, "of weights, shuffling and augmentation")
+
+    # --- hardware
+    cards: int = _setting(1, "processes that train together", choices=(1, 2, 4, 8))
+    mixed_precision: bool = _setting(False, "float16 where the Ascend compiler finds it safe")
+
+    # --- bookkeeping
+    log_every: int = _setting(10, "steps between log lines", at_least=1)
+    save_every: int = _setting(500, "steps between checkpoints", at_least=1)
+    keep_checkpoints: int = _setting(3, "newest checkpoints kept", at_least=1)
+
+    # --- evaluation
+    eval_output_stride: int = _setting(16, "output stride while evaluating", choices=(8, 16, 32))
+    eval_scales: Tuple[float, ...] = _setting((1.0,), "image scales whose probabilities are averaged")
+    eval_flip: bool = _setting(False, "average with the mirrored image too")
+    eval_protocol: str = _setting("deeplab", "'deeplab': whole image padded to the crop; 'mindspore': centre crop, mean of per-batch mIoU",
+                                  choices=("deeplab", "mindspore"))
+
+    # --- derived: never asked for
+    @property
+    def atrous_rates(self):
+        """ASPP rates of training, `()` without atrous branches (DeepLabv3, section 3.3)."""
+        return self.rates_at(self.output_stride)
+
+    def rates_at(self, output_stride):
+        """6, 12, 18 at output stride 16, doubled at 8, halved at 32."""
+        return tuple(rate * 16 // output_stride for rate in (6, 12, 18)) if self.aspp else ()
+
+    @property
+    def decoder_output_stride(self):
+        return 4 if self.decoder else None
+
+    @property
+    def global_batch_size(self):
+        return self.train_batch_size * self.cards
+
+
+def crop_for(longest_side):
+    """Side of the smallest frame 16k+1 that holds an image: 500 gives VOC's 513.
+
+    16k+1 keeps the image's corners on the feature grid at output stride 8 and 16.
+    """
+    return -(-(longest_side - 1) // 16) * 16 + 1
+
+
+FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
+
+
+def nearest(name, names):
+    """', did you mean X?' for the closest of `names`, '' if none is close."""
+    close = difflib.get_close_matches(str(name), list(names), n=1, cutoff=0.5)
+    return ", did you mean '{}'?".format(close[0]) if close else ""
+
+
+def read(values: Mapping) -> Settings:
+    """Settings from names and values; texts such as '1e-4' or 'false' are cast.
+
+    Raises WorkbookError for an unknown name, a wrong type or a value out of range.
+    """
+    for name in values:
+        if name not in FIELDS:
+            raise WorkbookError("unknown setting '{}'{}".format(name, nearest(name, FIELDS)))
+    settings = Settings(**{name: _cast(FIELDS[name], value) for name, value in values.items()})
+    _check_together(settings)
+    return settings
+
+
+def override(settings: Settings, values: Mapping) -> Settings:
+    """The same settings with some changed, as strictly checked as by `read`."""
+    return read({**as_dict(settings), **values})
+
+
+def as_dict(settings: Settings) -> dict:
+    return {name: list(value) if isinstance(value, tuple) else value
+            for name, value in dataclasses.asdict(settings).items()}
+
+
+def save(settings: Settings, folder: str) -> str:
+    """Writes FOLDER/settings.json, whole or not at all; returns its path."""
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, "settings.json")
+    with open(path + ".part", "w") as file:
+        json.dump(as_dict(settings), file, indent=2)
+        file.write("\n")
+    os.replace(path + ".part", path)
+    return path
+
+
+def load(folder: str) -> Settings:
+    """The settings that `save` wrote into a folder."""
+    path = os.path.join(folder, "settings.json")
+    try:
+        with open(path) as file:
+            values = json.load(file)
+    except FileNotFoundError:
+        raise WorkbookError("{} does not exist: name a folder that a run has written".format(path))
+    except ValueError as error:
+        raise WorkbookError("{} is not readable JSON ({}): delete it and start the run again".format(path, error))
+    if not isinstance(values, dict):
+        raise WorkbookError("{} holds no settings: delete it and start the run again".format(path))
+    return read(values)
+
+
+def _cast(field, value):
+    """`value` as the field's type, or a WorkbookError that says what fits."""
+    kind = field.type
+    if kind is Optional[float]:
+        if value is None or str(value).lower() in ("none", ""):
+            return None
+        kind = float
+    try:
+        cast = _CASTS[kind](value)
+    except (TypeError, ValueError):
+        raise WorkbookError("setting '{}' needs {}, got {!r}".format(field.name, _WORDS[kind], value))
+    choices, at_least = field.metadata["choices"], field.metadata["at_least"]
+    if choices and cast not in choices:
+        raise WorkbookError("setting '{}' is {!r}, it can be {}{}".format(
+            field.name, cast, ", ".join(map(str, choices)), nearest(cast, choices) if kind is str else ""))
+    if at_least is not None and cast < at_least:
+        raise WorkbookError("setting '{}' is {}, it must be at least {}".format(field.name, cast, at_least))
+    return cast
+
+
+def _to_int(value):
+    if isinstance(value, bool) or isinstance(value, float) and value != int(value):
+        raise ValueError
+    return int(value)
+
+
+def _to_float(value):
+    if isinstance(value, bool):
+        raise ValueError
+    number = float(value)
+    if number != number or number in (float("inf"), -float("inf")):
+        raise ValueError
+    return number
+
+
+def _to_bool(value):
+    if isinstance(value, bool):
+        return value
+    return {"true": True, "false": False}[value.lower()] if str(value).lower() in ("true", "false") else _refuse()
+
+
+def _to_text(value):
+    return value if isinstance(value, str) else _refuse()
+
+
+def _to_scales(value):
+    parts = value.strip("[]() ").split(",") if isinstance(value, str) else list(value)
+    scales = tuple(_to_float(part) for part in parts)
+    return scales if scales and min(scales) > 0 else _refuse()
+
+
+def _refuse():
+    raise ValueError
+
+
+_CASTS = {int: _to_int, float: _to_float, bool: _to_bool, str: _to_text, Tuple[float, ...]: _to_scales}
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text",
+          Tuple[float, ...]: "positive numbers such as 0.5,1.0"}
+
+
+def _check_together(settings):
+    """Rules that hold between settings."""
+    if settings.max_scale < settings.min_scale:
+        raise WorkbookError("max_scale {} is below min_scale {}: swap them".format(settings.max_scale, settings.min_scale))
+    if not settings.num_classes <= settings.ignore_label <= 255:
+        raise WorkbookError("ignore_label {} must lie in num_classes..255 ({}..255), or it would hide a class".format(
+            settings.ignore_label, settings.num_classes))
+    if (settings.train_crop_size - 1) % 8:
+        raise WorkbookError("train_crop_size {} must be 8k+1, such as {}, so that its corners lie on the feature grid".format(
+            settings.train_crop_size, (settings.train_crop_size - 1) // 8 * 8 + 1))
