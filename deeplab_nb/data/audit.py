@@ -1,0 +1,239 @@
+"""What lists, photographs and masks really hold, looked at before anything is built on them.
+
+The commonest bad score comes from masks that are not what the network expects: values beyond the
+classes, objects coded as the ignore label, sizes that differ. All of it is found here, with file names.
+"""
+import collections
+import dataclasses
+import itertools
+import os
+from multiprocessing.pool import ThreadPool
+from typing import Dict, Optional, Tuple
+
+import numpy as np
+from PIL import Image
+
+from deeplab_nb.data import voc
+from deeplab_nb.errors import WorkbookError
+from deeplab_nb.progress import progress
+
+NAMED = 3            # offenders that an error names before it only counts
+IGNORED_SHARE = 0.2  # VOC's own borders stay well below it, an object coded 255 does not
+
+
+@dataclasses.dataclass(frozen=True)
+class ListAudit:
+    """One list of ids. `pixels` and `images` have 256 entries, one for each possible mask value."""
+    name: str
+    count: int
+    official: Optional[int]   # size of VOC's list of this name, None where VOC has none
+    pixels: Tuple[int, ...]   # pixels of each value
+    images: Tuple[int, ...]   # masks in which each value occurs
+    kinds: Dict[str, int]     # masks of each kind: palette, index, rgb
+    longest_side: int         # of the photographs, in pixels
+
+    @property
+    def values(self):
+        """Mask values that occur, ascending."""
+        return tuple(value for value, count in enumerate(self.pixels) if count)
+
+    @property
+    def size(self):
+        """The list's size in words, beside VOC's official one."""
+        if self.official is None:
+            return "{} images".format(self.count)
+        if self.official == self.count:
+            return "{} images, VOC's full list".format(self.count)
+        return "{} images, not VOC's full list of {}".format(self.count, self.official)
+
+
+@dataclasses.dataclass(frozen=True)
+class Audit:
+    """The outcome of `audit`. Problems and warnings are pairs (image id or list, sentence)."""
+    root: str
+    num_classes: int
+    ignore_label: int
+    lists: Tuple[ListAudit, ...]
+    problems: Tuple[Tuple[str, str], ...]
+    warnings: Tuple[Tuple[str, str], ...]
+    notes: Tuple[str, ...]
+
+    @property
+    def ok(self):
+        return not self.problems
+
+    @property
+    def longest_side(self):
+        """Of all photographs, in pixels; `settings.crop_for` turns it into the evaluation crop."""
+        return max(one.longest_side for one in self.lists)
+
+    def of(self, list_name):
+        return next(one for one in self.lists if one.name == list_name)
+
+    def raise_if_bad(self):
+        """WorkbookError that counts the problems and names the first ones with their remedy."""
+        if self.problems:
+            named = "; ".join(sentence for _, sentence in self.problems[:NAMED])
+            rest = len(self.problems) - NAMED
+            raise WorkbookError("{} problem{} in {}: {}{}".format(
+                len(self.problems), "s" * (len(self.problems) > 1), self.root, named,
+                "; and {} more".format(rest) if rest > 0 else ""))
+
+    def void_share(self, list_name):
+        """Share of a list's pixels that are the ignore label, 0 to 1."""
+        pixels = self.of(list_name).pixels
+        return pixels[self.ignore_label] / max(1, sum(pixels))
+
+    def table(self, list_name):
+        """A list's classes as text: share of the labelled pixels and number of images of each."""
+        one = self.of(list_name)
+        labelled = max(1, sum(one.pixels[:self.num_classes]))
+        rows = ["{} ({})".format(one.name, one.size), "{:>3}  {:<14}{:>8}{:>9}".format("id", "class", "pixels", "images")]
+        for value, name in enumerate(voc.class_names(self.num_classes)):
+            rows.append(_row(value, name, one.pixels[value] / labelled, one.images[value]))
+        rows.append(_row(self.ignore_label, "(ignored)", self.void_share(list_name), one.images[self.ignore_label]))
+        return "\n".join(rows)
+
+    def as_dict(self):
+        """Plain lists and numbers, for JSON."""
+        return dataclasses.asdict(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pair:
+    """One photograph with its mask."""
+    problems: Tuple[str, ...]
+    warning: Optional[str] = None
+    pixels: Tuple[int, ...] = (0,) * 256
+    kind: Optional[str] = None
+    side: int = 0  # longest side of the photograph
+
+
+def audit(root, lists, *, num_classes=21, ignore_label=255):
+    """Audit of the named lists under a VOC folder; each file is decoded once, on all processor cores.
+
+    Raises WorkbookError only where there is nothing to audit: no data folder, no such list.
+    What is wrong with single files is collected in `problems`.
+    """
+    root = voc.check_root(root)
+    ids = {name: voc.read_list(root, name) for name in lists}
+    every = list(dict.fromkeys(itertools.chain.from_iterable(ids.values())))
+    pairs = dict(zip(every, in_threads(
+        lambda image_id: _look(root, image_id, num_classes, ignore_label), every, label="audit " + ", ".join(lists))))
+    crossing = _shared_ids(ids)
+    return Audit(
+        root=root, num_classes=num_classes, ignore_label=ignore_label,
+        lists=tuple(_summary(name, [pairs[i] for i in ids[name]]) for name in lists),
+        problems=tuple((i, sentence) for i in every for sentence in pairs[i].problems) + crossing["problem"],
+        warnings=tuple((i, pairs[i].warning) for i in every if pairs[i].warning) + crossing["warning"] + _twice(ids),
+        notes=tuple(sentence for _, sentence in crossing["note"]))
+
+
+def in_threads(function, items, *, label):
+    """[function(item), ...] in order, with progress; when one raises, nothing goes on behind the error."""
+    pool = ThreadPool(min(16, os.cpu_count()))
+    try:
+        return list(progress(pool.imap(function, items), total=len(items), label=label))
+    finally:
+        pool.terminate()
+        pool.join()
+
+
+def _look(root, image_id, num_classes, ignore_label):
+    """Decodes one photograph and its mask."""
+    image_path, mask_path = voc.image_path(root, image_id), voc.mask_path(root, image_id)
+    size, problems = None, []
+    try:
+        size = _decoded_size(image_path)
+    except WorkbookError as error:
+        problems.append(str(error))
+    try:
+        mask, kind = voc.read_mask(mask_path)
+    except WorkbookError as error:
+        return _Pair(tuple(problems + [str(error)]), side=max(size or (0,)))
+    pixels = tuple(Image.fromarray(mask).histogram())
+    if size and size != mask.shape:
+        problems.append("mask {} is {}x{}, its photograph {}x{} (height x width): save it in the photograph's size".format(
+            mask_path, *mask.shape, *size))
+    wrong = [value for value in range(num_classes, 256) if pixels[value] and value != ignore_label]
+    if wrong:
+        problems.append("mask {} has {}, only 0..{} and {} are allowed: correct it or num_classes".format(
+            mask_path, _values(wrong), num_classes - 1, ignore_label))
+    return _Pair(tuple(problems), _ignored_object(mask_path, pixels, ignore_label), pixels, kind, max(size or (0,)))
+
+
+def _decoded_size(path):
+    """(height, width) of a photograph that decodes to its end.
+
+    Decoding at an eighth of the size reads every byte, so a cut file is found in a third of the time.
+    """
+    height, width = voc.image_size(path)
+    with Image.open(path) as image:
+        if image.format not in ("JPEG", "MPO", "PNG"):
+            raise WorkbookError("photograph {} is a {} file, TensorFlow needs JPEG: convert it".format(path, image.format))
+        image.draft("RGB", (width // 8, height // 8))
+        try:
+            image.load()
+        except (OSError, ValueError, SyntaxError) as error:
+            raise WorkbookError("photograph {} is damaged ({}): replace the file".format(path, error))
+    return height, width
+
+
+def _values(values):
+    shown = ", ".join(map(str, values[:8]))
+    return "value{} {}{}".format("s" * (len(values) > 1), shown, " and others" * (len(values) > 8))
+
+
+def _ignored_object(mask_path, pixels, ignore_label):
+    """A warning where everything but the background is the ignore label, else None."""
+    share = pixels[ignore_label] / max(1, sum(pixels))
+    if pixels[0] + pixels[ignore_label] < sum(pixels) or share <= IGNORED_SHARE:
+        return None
+    return ("mask {0} holds only 0 and {1} ({2:.0%}): {1} is the ignore value here, so the object is ignored; "
+            "code it as a class id".format(mask_path, ignore_label, share))
+
+
+def _summary(name, pairs):
+    pixels = np.array([pair.pixels for pair in pairs])
+    return ListAudit(
+        name=name, count=len(pairs), official=voc.LIST_SIZES.get(name),
+        pixels=tuple(pixels.sum(axis=0).tolist()), images=tuple((pixels > 0).sum(axis=0).tolist()),
+        kinds=dict(collections.Counter(pair.kind for pair in pairs if pair.kind)),
+        longest_side=max(pair.side for pair in pairs))
+
+
+def _row(value, name, share, images):
+    return "{:>3}  {:<14}{:>7.2f}%{:>9}".format(value, name, 100 * share, images)
+
+
+def _role(name):
+    """What a list is for, by its name; None where the name does not tell."""
+    return next((role for role in ("trainval", "train", "val") if name.startswith(role)), None)
+
+
+def _shared_ids(ids):
+    """Lists that share images, by how bad that is: {'problem', 'warning', 'note': ((list, sentence), ...)}."""
+    found = {"problem": (), "warning": (), "note": ()}
+    for one, other in itertools.combinations(ids, 2):
+        roles = frozenset((_role(one), _role(other)))
+        kind = "warning" if None in roles else _SHARING.get(roles)
+        others = set(ids[other])
+        common = [i for i in ids[one] if i in others]
+        if common and kind:
+            found[kind] += ((one, "lists {} and {} share {} of their images, {} is the first{}".format(
+                one, other, len(common), common[0], _REMEDY[kind])),)
+    return found
+
+
+# Pairs that are not here, such as train with trainaug, share images by their nature.
+_SHARING = {frozenset(("train", "val")): "problem", frozenset(("trainval", "val")): "note"}
+_REMEDY = {"problem": ": take the evaluation images out of the training list",
+           "warning": ": a score on images that were trained on says little",
+           "note": ": trainval holds both by nature, score such a training on other images"}
+
+
+def _twice(ids):
+    """Warnings for lists that name an image more than once."""
+    repeats = {name: [i for i, n in collections.Counter(ids[name]).items() if n > 1] for name in ids}
+    sentence = "list {} names {} more than once ({} such ids): it counts each time"
+    return tuple((name, sentence.format(name, twice[0], len(twice))) for name, twice in repeats.items() if twice)

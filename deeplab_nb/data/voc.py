@@ -1,0 +1,149 @@
+"""PASCAL VOC 2012 as it lies on disk: folders, lists, classes, palette, masks.
+
+Source: Everingham et al., The PASCAL Visual Object Classes Challenge 2012, development kit.
+"""
+import os
+
+import numpy as np
+from PIL import Image
+
+from deeplab_nb.errors import WorkbookError
+
+CLASSES = (
+    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
+    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tv")
+VOID = 255  # object borders and difficult pixels
+
+# Official sizes of the segmentation lists; a list of another size is a subset or another set.
+LIST_SIZES = {"train": 1464, "val": 1449, "trainval": 2913, "trainaug": 10582}
+
+
+def palette(size=256):
+    """VOC's colours, uint8 [size, 3], for any class count.
+
+    Bit 3i of the class id becomes bit 7-i of red, bit 3i+1 of green, bit 3i+2 of blue.
+    """
+    ids = np.arange(size)
+    colours = np.zeros((size, 3), np.uint8)
+    for i in range(8):
+        for channel in range(3):
+            colours[:, channel] |= ((ids >> (3 * i + channel) & 1) << (7 - i)).astype(np.uint8)
+    return colours
+
+
+def class_names(num_classes):
+    """VOC's names for 21 classes, numbered names for any other count."""
+    if num_classes == len(CLASSES):
+        return CLASSES
+    return ("background",) + tuple("class {}".format(i) for i in range(1, num_classes))
+
+
+def image_path(root, image_id):
+    return os.path.join(root, "JPEGImages", image_id + ".jpg")
+
+
+def mask_path(root, image_id):
+    return os.path.join(root, "SegmentationClass", image_id + ".png")
+
+
+def list_path(root, name):
+    return os.path.join(root, "ImageSets", "Segmentation", name + ".txt")
+
+
+def check_root(root):
+    """The folder itself, or the VOC2012 inside it; raises WorkbookError where neither is a VOC folder."""
+    if not os.path.isdir(root):
+        raise WorkbookError("data folder {} does not exist: give the VOC2012 folder that holds JPEGImages".format(root))
+    for candidate in (root, os.path.join(root, "VOC2012"), os.path.join(root, "VOCdevkit", "VOC2012")):
+        if os.path.isdir(os.path.join(candidate, "JPEGImages")):
+            break
+    else:
+        raise WorkbookError("data folder {} has no JPEGImages: give the VOC2012 folder of an unpacked VOCdevkit".format(root))
+    for name in ("SegmentationClass", os.path.join("ImageSets", "Segmentation")):
+        if not os.path.isdir(os.path.join(candidate, name)):
+            raise WorkbookError("data folder {} has no {}: masks and lists are needed beside the photographs".format(candidate, name))
+    return candidate
+
+
+def read_list(root, name):
+    """Image ids of a list, in its order. Raises WorkbookError if it is missing or empty."""
+    path = list_path(root, name)
+    if not os.path.isfile(path):
+        known = list_names(root)
+        raise WorkbookError("list {} does not exist: {}".format(
+            path, "the folder has " + ", ".join(known) if known else "the folder has no list"))
+    with open(path) as file:
+        ids = file.read().split()
+    if not ids:
+        raise WorkbookError("list {} is empty: write one image id a line".format(path))
+    return ids
+
+
+def list_names(root):
+    """Names of the lists that are there, sorted."""
+    folder = os.path.dirname(list_path(root, "any"))
+    return sorted(f[:-4] for f in os.listdir(folder) if f.endswith(".txt")) if os.path.isdir(folder) else []
+
+
+def image_size(path):
+    """(height, width) from the file's header alone."""
+    with _open(path, "photograph") as image:
+        return image.size[1], image.size[0]
+
+
+def read_image(path):
+    """A photograph as uint8 [height, width, 3]. Raises WorkbookError naming a missing or broken file."""
+    with _open(path, "photograph") as image:
+        try:
+            return np.asarray(image.convert("RGB"))
+        except (OSError, ValueError, SyntaxError) as error:
+            raise WorkbookError("photograph {} is damaged ({}): replace the file".format(path, error))
+
+
+def read_mask(path):
+    """(class ids as uint8 [height, width], kind of file).
+
+    The kind is 'palette' (VOC's own), 'index' (grey values are ids) or 'rgb' (VOC's colours).
+    Raises WorkbookError for a missing or broken file and for a colour that is not VOC's.
+    """
+    with _open(path, "mask") as image:
+        try:
+            if image.mode == "P":
+                return np.array(image), "palette"
+            if image.mode in ("L", "1"):
+                return np.array(image.convert("L")), "index"
+            return _ids_of_colours(np.asarray(image.convert("RGB")), path), "rgb"
+        except (OSError, ValueError, SyntaxError) as error:
+            raise WorkbookError("mask {} is damaged ({}): replace the file".format(path, error))
+
+
+def write_mask(path, ids):
+    """Writes class ids uint8 [height, width] as a palette PNG, VOC's own form."""
+    image = Image.fromarray(np.asarray(ids, np.uint8), mode="P")
+    image.putpalette(palette().ravel().tolist())
+    image.save(path, format="PNG")
+
+
+def _ids_of_colours(rgb, path):
+    """Class ids of an RGB mask, by VOC's palette of 21 classes and void."""
+    known = {int(_code(palette()[i].astype(np.int64))): i for i in list(range(len(CLASSES))) + [VOID]}
+    codes, where = np.unique(_code(rgb.astype(np.int64)), return_inverse=True)
+    ids = np.array([known.get(int(code), -1) for code in codes])[where].reshape(rgb.shape[:2])
+    if (ids < 0).any():
+        y, x = np.argwhere(ids < 0)[0]
+        raise WorkbookError("mask {} has colour {} at row {}, column {}, which is not one of VOC's: "
+                            "save the masks as class ids".format(path, tuple(int(v) for v in rgb[y, x]), y, x))
+    return ids.astype(np.uint8)
+
+
+def _code(rgb):
+    return rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2]
+
+
+def _open(path, what):
+    try:
+        return Image.open(path)
+    except FileNotFoundError:
+        raise WorkbookError("{} {} does not exist: correct the list or add the file".format(what, path))
+    except OSError as error:
+        raise WorkbookError("{} {} is not readable ({}): replace the file".format(what, path, error))

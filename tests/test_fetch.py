@@ -1,0 +1,299 @@
+"""Downloads resume, digests are checked, archives stay inside their folder: against a real server on this machine."""
+import hashlib
+import http.server
+import io
+import os
+import tarfile
+import threading
+import time
+import zipfile
+
+import pytest
+
+from deeplab_nb.data.fetch import Archive, fetch_archive, fetch_sbd, fetch_voc, unpack
+from deeplab_nb.errors import WorkbookError
+from tests.tiny_voc import make_tiny_voc
+
+CONTENT = bytes(range(256)) * 2000  # 512,000 bytes
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Serves `content` at any address; keeps what it was asked and how much it sent."""
+
+    def __init__(self, content):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.content, self.knows_ranges, self.cut_after, self.pause = content, True, None, 0
+        self.asked, self.ranges, self.sent = [], [], 0
+
+    @property
+    def url(self):
+        return "http://127.0.0.1:{}/archive.tar".format(self.server_port)
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+    def do_HEAD(self):
+        self.server.asked.append("HEAD")
+        self._head(200, len(self.server.content))
+
+    def do_GET(self):
+        server, start = self.server, 0
+        server.asked.append("GET")
+        asked = self.headers.get("Range")
+        if asked:
+            server.ranges.append(asked)
+        if asked and server.knows_ranges:
+            start = int(asked[len("bytes="):-1])
+        body = server.content[start:]
+        self._head(206 if start else 200, len(body))
+        self._send(body if server.cut_after is None else body[:server.cut_after])
+
+    def _head(self, status, length):
+        self.send_response(status)
+        self.send_header("Content-Length", str(length))
+        if self.server.knows_ranges:
+            self.send_header("Accept-Ranges", "bytes")
+        self.end_headers()
+
+    def _send(self, body):
+        for start in range(0, len(body), 1 << 16):
+            self.wfile.write(body[start:start + (1 << 16)])
+            self.server.sent += len(body[start:start + (1 << 16)])
+            time.sleep(self.server.pause)
+
+
+@pytest.fixture
+def server():
+    with Server(CONTENT) as running:
+        threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield running
+        running.shutdown()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return str(tmp_path / "data")
+
+
+def archive_of(content=CONTENT, *, digest="right", file="archive.tar"):
+    known = "md5:" + hashlib.md5(content).hexdigest()
+    return Archive(name="a set", url="http://127.0.0.1:9/", file=file, digest=known if digest == "right" else digest)
+
+
+def refusal(function, *args, **kwargs):
+    with pytest.raises(WorkbookError) as caught:
+        function(*args, **kwargs)
+    return str(caught.value)
+
+
+def test_download(server, folder):
+    path = fetch_archive(archive_of(), folder, url=server.url)
+    assert path == os.path.join(folder, "archive.tar") and open(path, "rb").read() == CONTENT
+    assert os.listdir(folder) == ["archive.tar"]
+
+
+def test_slow_download(server, folder):
+    server.pause = 0.05
+    assert open(fetch_archive(archive_of(), folder, url=server.url), "rb").read() == CONTENT
+
+
+def test_a_file_put_by_hand_needs_no_network(folder):
+    os.makedirs(folder)
+    with open(os.path.join(folder, "archive.tar"), "wb") as file:
+        file.write(CONTENT)
+    assert fetch_archive(archive_of(), folder) == os.path.join(folder, "archive.tar")
+
+
+def test_a_wrong_file_put_by_hand_is_kept_and_named(folder):
+    os.makedirs(folder)
+    path = os.path.join(folder, "archive.tar")
+    with open(path, "wb") as file:
+        file.write(b"other")
+    assert refusal(fetch_archive, archive_of(), folder) == "{} has digest md5:{}, not {}: replace the file".format(
+        path, hashlib.md5(b"other").hexdigest(), archive_of().digest)
+    assert os.path.exists(path)
+
+
+def test_a_broken_transfer_resumes(server, folder):
+    server.cut_after = 200000
+    assert refusal(fetch_archive, archive_of(), folder, url=server.url) == (
+        "a set did not come from {} (the connection failed or broke off): run again to go on at 0.2 MB, or put the file "
+        "at {} by hand (digest {})".format(server.url, os.path.join(folder, "archive.tar"), archive_of().digest))
+    assert os.listdir(folder) == ["archive.tar.part"]
+    kept = os.path.getsize(os.path.join(folder, "archive.tar.part"))
+    server.cut_after = None
+    assert open(fetch_archive(archive_of(), folder, url=server.url), "rb").read() == CONTENT
+    assert 0 < kept <= 200000 and server.ranges == ["bytes={}-".format(kept)]
+    assert server.sent == 200000 + len(CONTENT) - kept
+
+
+def test_without_ranges_the_transfer_starts_over(server, folder):
+    server.knows_ranges, server.cut_after = False, 200000
+    refusal(fetch_archive, archive_of(), folder, url=server.url)
+    server.cut_after = None
+    assert open(fetch_archive(archive_of(), folder, url=server.url), "rb").read() == CONTENT
+    assert server.ranges == [] and server.sent == 200000 + len(CONTENT)
+
+
+def test_a_complete_part_is_not_fetched_again(server, folder):
+    os.makedirs(folder)
+    with open(os.path.join(folder, "archive.tar.part"), "wb") as file:
+        file.write(CONTENT)
+    assert open(fetch_archive(archive_of(), folder, url=server.url), "rb").read() == CONTENT
+    assert server.asked == ["HEAD"]
+
+
+def test_a_part_longer_than_the_file_starts_over(server, folder):
+    os.makedirs(folder)
+    with open(os.path.join(folder, "archive.tar.part"), "wb") as file:
+        file.write(CONTENT + b"more")
+    assert open(fetch_archive(archive_of(), folder, url=server.url), "rb").read() == CONTENT
+
+
+def test_wrong_digest_removes_the_file(server, folder):
+    wanted = archive_of(digest="md5:" + "0" * 32)
+    part = os.path.join(folder, "archive.tar.part")
+    assert refusal(fetch_archive, wanted, folder, url=server.url) == (
+        "{} has digest {}, not md5:{}: it is removed, run again to fetch it anew".format(part, archive_of().digest, "0" * 32))
+    assert os.listdir(folder) == []
+
+
+def test_absent_server(folder):
+    url = "http://127.0.0.1:9/archive.tar"  # nothing listens there
+    assert refusal(fetch_archive, archive_of(), folder, url=url) == (
+        "a set did not come from {} (the connection failed or broke off): run again to go on at 0.0 MB, or put the file "
+        "at {} by hand (digest {})".format(url, os.path.join(folder, "archive.tar"), archive_of().digest))
+    assert os.listdir(folder) == []
+
+
+def test_an_address_that_is_gone(server, folder):
+    server.RequestHandlerClass = type("Gone", (Handler,), {"do_HEAD": lambda self: self._head(404, 0)})
+    assert "(the server answers 404)" in refusal(fetch_archive, archive_of(), folder, url=server.url)
+
+
+def test_an_unknown_digest_is_recorded_and_checked_afterwards(server, folder):
+    path = fetch_archive(archive_of(digest=None), folder, url=server.url)
+    with open(path + ".sha256") as file:
+        assert file.read() == "sha256:{}\n".format(hashlib.sha256(CONTENT).hexdigest())
+    fetch_archive(archive_of(digest=None), folder)
+    with open(path, "ab") as file:
+        file.write(b"changed")
+    assert refusal(fetch_archive, archive_of(digest=None), folder).endswith("replace the file")
+
+
+def make_tar(path, *members, mode="w"):
+    """Members are (name, type, link target); files hold their own name."""
+    with tarfile.open(str(path), mode) as opened:
+        for name, kind, target in members:
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, target
+            data = name.encode() if kind == tarfile.REGTYPE else b""
+            info.size = len(data)
+            opened.addfile(info, io.BytesIO(data))
+    return str(path)
+
+
+def plain(name):
+    return name, tarfile.REGTYPE, ""
+
+
+@pytest.mark.parametrize("file, mode", [("a.tar", "w"), ("a.tgz", "w:gz")])
+def test_unpack_tar(tmp_path, folder, file, mode):
+    archive = make_tar(tmp_path / file, plain("./top/one.txt"), plain("top/deep/two.txt"),
+                       ("top/link", tarfile.SYMTYPE, "deep/two.txt"), mode=mode)
+    assert unpack(archive, folder) == [os.path.join(folder, "top")]
+    assert open(os.path.join(folder, "top", "link")).read() == "top/deep/two.txt"
+    assert os.listdir(folder) == ["top"]
+
+
+def test_unpack_zip(tmp_path, folder):
+    path = str(tmp_path / "a.zip")
+    with zipfile.ZipFile(path, "w") as opened:
+        opened.writestr("top/one.txt", "one")
+    assert unpack(path, folder) == [os.path.join(folder, "top")]
+    assert open(os.path.join(folder, "top", "one.txt")).read() == "one"
+
+
+@pytest.mark.parametrize("members, named", [
+    ([plain("/etc/evil")], "/etc/evil"),
+    ([plain("good"), plain("../evil")], "../evil"),
+    ([plain("top/../../evil")], "top/../../evil"),
+    ([("top/link", tarfile.SYMTYPE, "../../outside")], "top/link"),
+    ([("link", tarfile.SYMTYPE, "/etc")], "link"),
+    ([("link", tarfile.LNKTYPE, "../outside")], "link"),
+    ([("d", tarfile.SYMTYPE, "."), plain("d/evil")], "d/evil"),
+    # a link inside, and a second one that climbs through it
+    ([plain("p/q/file"), ("p/q/s", tarfile.SYMTYPE, "../.."), ("t", tarfile.SYMTYPE, "p/q/s/..")], "t"),
+])
+def test_members_that_lead_out_are_refused(tmp_path, folder, members, named):
+    archive = make_tar(tmp_path / "a.tar", *members)
+    assert refusal(unpack, archive, folder) == (
+        "archive {} holds {}, which leads out of its folder: do not use this archive".format(archive, named))
+    assert os.listdir(folder) == []
+
+
+def test_zip_members_that_lead_out_are_refused(tmp_path, folder):
+    path = str(tmp_path / "a.zip")
+    with zipfile.ZipFile(path, "w") as opened:
+        opened.writestr("../evil", "evil")
+    assert refusal(unpack, path, folder) == (
+        "archive {} holds ../evil, which leads out of its folder: do not use this archive".format(path))
+
+
+@pytest.mark.parametrize("kind", [tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE])
+def test_devices_are_refused(tmp_path, folder, kind):
+    archive = make_tar(tmp_path / "a.tar", ("dev", kind, ""))
+    assert refusal(unpack, archive, folder) == "archive {} holds a device, dev: do not use this archive".format(archive)
+    assert os.listdir(folder) == []
+
+
+@pytest.mark.parametrize("file, mode", [("a.tar", "w"), ("a.tgz", "w:gz")])
+def test_cut_archive(tmp_path, folder, file, mode):
+    archive = make_tar(tmp_path / file, *[plain("top/{:0900d}".format(i)) for i in range(20)], mode=mode)
+    with open(archive, "rb+") as opened:
+        opened.truncate(os.path.getsize(archive) // 3)
+    text = refusal(unpack, archive, folder)
+    assert text.startswith("archive {} is damaged (".format(archive))
+    assert text.endswith("): delete it and fetch it again")
+    assert os.listdir(folder) == []
+
+
+@pytest.mark.parametrize("file", ["a.tar", "a.tgz", "a.zip"])
+def test_page_of_text_instead_of_an_archive(tmp_path, folder, file):
+    (tmp_path / file).write_text("<html>not here</html>")
+    assert refusal(unpack, str(tmp_path / file), folder).startswith("archive {} is damaged (".format(tmp_path / file))
+
+
+def test_absent_archive(tmp_path, folder):
+    path = str(tmp_path / "a.tar")
+    assert refusal(unpack, path, folder) == "archive {} does not exist: fetch it first".format(path)
+
+
+def test_what_exists_is_not_overwritten(tmp_path, folder):
+    os.makedirs(os.path.join(folder, "top"))
+    archive = make_tar(tmp_path / "a.tar", plain("top/one.txt"))
+    assert refusal(unpack, archive, folder) == "{} exists already: move it away to unpack the archive anew".format(
+        os.path.join(folder, "top"))
+    assert os.listdir(os.path.join(folder, "top")) == [] and os.listdir(folder) == ["top"]
+
+
+def test_fetch_voc_downloads_once(server, tmp_path, folder):
+    make_tiny_voc(tmp_path / "VOCdevkit" / "VOC2012")
+    packed = str(tmp_path / "voc.tar")
+    with tarfile.open(packed, "w") as opened:
+        opened.add(str(tmp_path / "VOCdevkit"), arcname="VOCdevkit")
+    server.content = open(packed, "rb").read()
+    archive = Archive("tiny VOC", server.url, "voc.tar", "md5:" + hashlib.md5(server.content).hexdigest())
+    root = fetch_voc(folder, archive=archive)
+    assert root == os.path.join(folder, "VOCdevkit", "VOC2012") and "JPEGImages" in os.listdir(root)
+    assert fetch_voc(folder, archive=archive) == root and server.asked == ["HEAD", "GET"]
+
+
+def test_fetch_sbd_uses_an_archive_put_by_hand(tmp_path, folder):
+    os.makedirs(folder)
+    packed = make_tar(os.path.join(folder, "sbd.tgz"), plain("benchmark_RELEASE/dataset/train.txt"), mode="w:gz")
+    digest = "md5:" + hashlib.md5(open(packed, "rb").read()).hexdigest()
+    root = fetch_sbd(folder, archive=Archive("tiny SBD", "http://127.0.0.1:9/", "sbd.tgz", digest))
+    assert os.path.isfile(os.path.join(root, "dataset", "train.txt"))
