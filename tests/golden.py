@@ -1,0 +1,46 @@
+"""The inputs and weights under which the original library gave the figures in tests/data.
+
+The formulas make them again from nothing; only what came out had to be stored.
+"""
+import json
+import os
+import zlib
+
+import numpy as np
+
+DATA = os.path.join(os.path.dirname(__file__), "data")
+
+
+def figures(name):
+    with open(os.path.join(DATA, name + ".json")) as file:
+        return json.load(file)
+
+
+def image(batch, height, width):
+    """float32 [batch, height, width, 3] in 0..255."""
+    b, y, x, c = np.ogrid[:batch, :height, :width, :3]
+    values = 7 * y + 13 * x + 31 * c + 101 * b + (x * y) // 5 + 64 * ((y // 8 + x // 8) % 2)
+    return (values % 256).astype(np.float32)
+
+
+def label(batch, height, width):
+    """int32 [batch, height, width] of 21 classes, 255 on every 17th diagonal."""
+    b, y, x = np.ogrid[:batch, :height, :width]
+    return np.where((x + y) % 17 == 0, 255, (3 * (y // 16) + 5 * (x // 16) + b) % 21).astype(np.int32)
+
+
+def load_weights(session, variables, gain):
+    """Gives each variable the value that its name stands for, all in one run of the initialisers."""
+    session.run([v.initializer for v in variables],
+                {v.initializer.inputs[1]: value(v.op.name, v.shape.as_list(), gain) for v in variables})
+
+
+def value(name, shape, gain):
+    z = np.random.RandomState(zlib.crc32(name.encode()) & 0xffffffff).standard_normal(shape)
+    kind = name.split("/")[-1]
+    values = {
+        "gamma": lambda: 1 + 0.1 * z, "moving_variance": lambda: 1 + 0.1 * abs(z),
+        "beta": lambda: 0.1 * z, "moving_mean": lambda: 0.1 * z, "biases": lambda: 0.1 * z,
+        "weights": lambda: z * gain / np.sqrt(np.prod(shape[:3])),
+        "depthwise_weights": lambda: z * gain / np.sqrt(np.prod(shape[:2]))}
+    return values[kind]().astype(np.float32)
