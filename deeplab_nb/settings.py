@@ -54,7 +54,8 @@ class Settings:
     learning_rate: float = _setting(7e-3, "rate of step 0", at_least=0)
     learning_rate_policy: str = _setting("poly", "'poly' falls to 0 at the last step", choices=("poly", "constant"))
     learning_rate_power: float = _setting(0.9, "exponent of 'poly'", at_least=0)
-    momentum: float = _setting(0.9, "of the momentum optimiser", at_least=0)
+    optimizer: str = _setting("momentum", "'adam' learns faster from random weights", choices=("momentum", "adam"))
+    momentum: float = _setting(0.9, "of the momentum optimiser, and Adam's first decay", at_least=0)
     weight_decay: float = _setting(4e-5, "times sum(w^2)/2 over every convolution kernel but the depthwise ones", at_least=0)
     fine_tune_batch_norm: bool = _setting(True, "use and update batch statistics; False keeps the stored ones")
     batch_norm_decay: Optional[float] = _setting(None, "of the moving statistics; none keeps each layer's published decay")
@@ -164,7 +165,7 @@ def load(folder: str) -> Settings:
 def _cast(field, value):
     """`value` as the field's type, or a WorkbookError that says what fits."""
     kind = field.type
-    if kind is Optional[float]:
+    if kind == Optional[float]:
         if value is None or str(value).lower() in ("none", ""):
             return None
         kind = float

@@ -1,0 +1,192 @@
+"""The command line: `deeplab-nb COMMAND`. Thin; each command calls what the notebooks call.
+
+TensorFlow is imported inside the commands that need it, so that help and refusals come at once.
+"""
+import os
+import sys
+
+import click
+
+from deeplab_nb import paths, recipes
+from deeplab_nb import settings as settings_module
+from deeplab_nb.errors import WorkbookError
+from deeplab_nb.runs import parameters
+
+
+class _Sentences(click.Group):
+    """Turns a WorkbookError into one sentence and exit code 1, Ctrl-C into exit code 130."""
+
+    def invoke(self, context):
+        try:
+            return super().invoke(context)
+        except WorkbookError as error:
+            raise click.ClickException(str(error))
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            sys.exit(130)
+
+
+_set_option = click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE",
+                           help="Change one setting; may be repeated.")
+_checkpoint_option = click.option("--checkpoint", required=True, metavar="PATH",
+                                  help="Folder, prefix or any file of a checkpoint.")
+
+
+@click.group(cls=_Sentences)
+@click.version_option(package_name="deeplab_nb")
+def main():
+    """Reproduce, understand and run DeepLabv3+ and DeepLabv3."""
+
+
+@main.command("recipes")
+def show_recipes():
+    """List the recipes with source, hardware, time and expected number."""
+    for recipe in recipes.RECIPES:
+        click.echo("{}: {}".format(recipe.name, recipe.title))
+        for label in ("source", "hardware", "time", "expected"):
+            click.echo("    {:9s} {}".format(label, getattr(recipe, label)))
+
+
+@main.command()
+@click.argument("recipe")
+@_set_option
+@click.option("--name", help="Name of the run's folder under papermill_runs.")
+@click.option("--from", "from_", metavar="NN", help="Start with this notebook.")
+@click.option("--only", metavar="NN", help="Run this notebook alone.")
+@click.option("--show-output", is_flag=True, help="Show what the cells print.")
+def run(recipe, assignments, name, from_, only, show_output):
+    """Execute the notebooks with a recipe, headlessly, into one run folder.
+
+    The same command again resumes an unfinished run.
+    """
+    from deeplab_nb.runs import runner, state
+    chosen = recipes.get(recipe)
+    notebooks = runner.find_notebooks(paths.NOTEBOOKS)
+    selected = runner.select(notebooks, from_=from_, only=only) if from_ or only else None
+    overrides, values = parameters.split(
+        parameters.parse_assignments(assignments), [notebook.path for notebook in notebooks], chosen.settings)
+    overrides = paths.make_absolute(overrides)
+    folder = state.new_or_resumed_run(paths.RUNS, chosen.name, settings_module.override(chosen.settings, overrides), name=name)
+    results = runner.run_notebooks(folder, notebooks, recipe=chosen.name, overrides=overrides,
+                                   parameters=values, selected=selected, show_output=show_output)
+    _print_summary(folder, results)
+
+
+@main.command()
+def runs():
+    """List the runs with their state and mIoU."""
+    from deeplab_nb.runs import state
+    rows = state.list_runs(paths.RUNS)
+    for info in rows:
+        click.echo("{:32s} {:26s} {:12s} {}".format(
+            info.name, info.recipe or "", info.state, "mIoU {:.4f}".format(info.miou) if info.miou is not None else ""))
+    if not rows:
+        click.echo("no runs yet: `make run` makes the first")
+
+
+@main.command()
+@click.argument("recipe")
+@_set_option
+@click.option("--out", metavar="FOLDER", help="Where checkpoints and log go; default papermill_runs/RECIPE-train.")
+def train(recipe, assignments, out):
+    """Train a recipe without notebooks; the same command again resumes."""
+    from deeplab_nb.runs.workbook import Run
+    from deeplab_nb.training.loop import check_trainable
+    chosen = recipes.get(recipe)
+    settings = settings_module.override(chosen.settings, paths.make_absolute(parameters.parse_assignments(assignments)))
+    check_trainable(settings)
+    work = Run(chosen, settings, paths.RUNS)
+    work.train_folder = os.path.abspath(out or os.path.join(paths.RUNS, chosen.name + "-train"))
+    click.echo(work.train())
+
+
+@main.command()
+@_checkpoint_option
+@click.option("--data", required=True, metavar="VOC_ROOT", help="Folder with JPEGImages, SegmentationClass, ImageSets.")
+@click.option("--list", "list_name", default="val", show_default=True, help="List in ImageSets/Segmentation.")
+@click.option("--output-stride", type=click.Choice(["8", "16", "32"]), default="16", show_default=True)
+@click.option("--json", "json_path", metavar="FILE", help="Write the results there.")
+def evaluate(checkpoint, data, list_name, output_stride, json_path):
+    """Score a checkpoint on a list of photographs: per-class table and mean IoU."""
+    from deeplab_nb.data import voc
+    from deeplab_nb.evaluation import evaluate as evaluation
+    settings = _settings_of(checkpoint, data_root=os.path.abspath(data), eval_output_stride=output_stride)
+    result = evaluation.evaluate(settings, checkpoint, list_name=list_name)
+    click.echo(result.scores.table(voc.class_names(settings.num_classes)))
+    if json_path:
+        evaluation.write_json(result.results, json_path)
+
+
+@main.command()
+@click.argument("images", nargs=-1, required=True)
+@_checkpoint_option
+@click.option("--out", required=True, metavar="DIR", help="Gets NAME.png with class ids and NAME_overlay.png.")
+@click.option("--output-stride", type=click.Choice(["8", "16", "32"]), default="16", show_default=True)
+def predict(images, checkpoint, out, output_stride):
+    """Label photographs of any size and draw the classes over them."""
+    from deeplab_nb.data import voc
+    from deeplab_nb.evaluation.predict import Predictor
+    from deeplab_nb.show import plots
+    settings = _settings_of(checkpoint, eval_output_stride=output_stride)
+    names = voc.class_names(settings.num_classes)
+    os.makedirs(out, exist_ok=True)
+    with Predictor(settings, checkpoint) as predictor:
+        for path in images:
+            image, stem = voc.read_image(path), os.path.splitext(os.path.basename(path))[0]
+            labels = predictor.labels(image)
+            voc.write_mask(os.path.join(out, stem + ".png"), labels)
+            plots.save(plots.show_prediction(image, labels, names, title=stem), os.path.join(out, stem + "_overlay.png"))
+            click.echo("{}: {}".format(path, ", ".join(names[i] for i in sorted(set(labels.ravel())))))
+
+
+@main.command()
+@click.argument("voc_root")
+@click.option("--list", "list_names", multiple=True, help="List to check; default: every list that is there.")
+@click.option("--num-classes", default=21, show_default=True)
+def audit(voc_root, list_names, num_classes):
+    """Check photographs, masks and lists before they are trusted; exit code 1 if something is wrong."""
+    from deeplab_nb.data import audit as audits
+    from deeplab_nb.data import voc
+    root = voc.check_root(voc_root)
+    names = list(list_names) or voc.list_names(root)
+    result = audits.audit(root, names, num_classes=num_classes)
+    for name in names:
+        click.echo(result.table(name) + "\n")
+    for sentence in [warning for _, warning in result.warnings] + list(result.notes):
+        click.echo(sentence)
+    result.raise_if_bad()
+    click.echo("nothing is wrong with {}".format(root))
+
+
+@main.command()
+@click.argument("what", type=click.Choice(["voc", "trainaug"]))
+def fetch(what):
+    """Download data into data/: VOC 2012 (2.0 GB), or SBD (1.4 GB) to make the trainaug list."""
+    from deeplab_nb.data import fetch as archives
+    from deeplab_nb.data.trainaug import make_trainaug
+    folder = os.path.join(paths.ROOT, "data")
+    root = archives.fetch_voc(folder)
+    click.echo(root)
+    if what == "trainaug":
+        click.echo(make_trainaug(root, archives.fetch_sbd(folder)))
+
+
+def _settings_of(checkpoint, **values):
+    """Settings with the network that the checkpoint itself describes."""
+    from deeplab_nb.network.checkpoints import describe, find_checkpoint
+    return settings_module.read(dict(describe(find_checkpoint(checkpoint)), **values))
+
+
+def _print_summary(folder, results):
+    """What a run ends with: its table, and where its pictures are."""
+    if results.get("eval"):
+        classes = [(c["iou"], name) for name, c in results["eval"]["classes"].items() if c["iou"] is not None]
+        click.echo("\nIoU %   class")
+        for iou, name in sorted(classes, reverse=True):
+            click.echo("{:5.1f}   {}".format(100 * iou, name))
+        click.echo("{:5.1f}   mean over {}, {} images\n".format(
+            100 * results["miou"], results["eval"]["mean_over"], results["eval"]["images"]))
+    for name in ("overlays", "ledger.txt", ""):
+        path = os.path.join(folder, name)
+        if os.path.exists(path):
+            click.echo("{:9s}{}".format(name.split(".")[0] or "run", os.path.relpath(path)))

@@ -1,0 +1,63 @@
+"""A network with its weights, ready to label photographs of any size."""
+import numpy as np
+
+from deeplab_nb.errors import WorkbookError
+from deeplab_nb.network.checkpoints import restore
+from deeplab_nb.network.deeplab import MEAN_PIXEL, build_logits, predict_labels
+from deeplab_nb.settings import crop_for
+from deeplab_nb.tf1 import tf
+
+
+class Predictor:
+    """Restores a checkpoint once and labels image after image; use it in a `with` block.
+
+    settings: the network section is used; checkpoint: folder, prefix or one of its files.
+    Raises WorkbookError for a checkpoint that is missing, damaged or of another network.
+    """
+
+    def __init__(self, settings, checkpoint):
+        check_evaluable(settings)
+        self.num_classes = settings.num_classes
+        graph = tf.Graph()
+        with graph.as_default():
+            self._image = tf.placeholder(tf.float32, [1, None, None, 3])
+            logits = build_logits(self._image, settings=settings, output_stride=settings.eval_output_stride)
+            self._labels = predict_labels(logits, tf.shape(self._image)[1:3])
+            self._session = tf.Session()
+            try:
+                self.report = restore(self._session, checkpoint, tf.global_variables(), complete=True)
+            except WorkbookError:
+                self.close()
+                raise
+
+    def labels(self, image, frame=None):
+        """Class ids uint8 [height, width] of a photograph uint8 [height, width, 3].
+
+        frame: side in pixels of the grey square that the photograph is laid into, at its top left.
+        None takes the smallest 16k+1 that holds it (513 for VOC's 500 x 375).
+        """
+        height, width = image.shape[:2]
+        frame = frame or crop_for(max(height, width))
+        if frame < max(height, width):
+            raise WorkbookError("a photograph of {}x{} does not fit a frame of {}: use a frame of at least {}".format(
+                width, height, frame, crop_for(max(height, width))))
+        square = np.full((1, frame, frame, 3), MEAN_PIXEL, np.float32)
+        square[0, :height, :width] = image
+        return self._session.run(self._labels, {self._image: square})[0, :height, :width].astype(np.uint8)
+
+    def close(self):
+        self._session.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def check_evaluable(settings):
+    """Raises WorkbookError for an evaluation that is described in the recipes but not built yet."""
+    for name, wanted in (("eval_scales", (1.0,)), ("eval_flip", False), ("eval_protocol", "deeplab")):
+        if getattr(settings, name) != wanted:
+            raise WorkbookError("{}={} is described but not built in this version: set {}={}".format(
+                name, getattr(settings, name), name, "1.0" if name == "eval_scales" else str(wanted).lower()))

@@ -1,0 +1,127 @@
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from deeplab_nb import settings as settings_module
+from deeplab_nb.errors import WorkbookError
+from deeplab_nb.network import checkpoints, deeplab
+from deeplab_nb.tf1 import tf
+
+SETTINGS = {"depth_multiplier": 0.25, "num_classes": 5}
+
+
+def network(values):
+    """A graph with the network's variables."""
+    graph = tf.Graph()
+    with graph.as_default():
+        deeplab.build_logits(tf.placeholder(tf.float32, [1, 33, 33, 3]), settings=settings_module.read(values))
+    return graph
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with the checkpoints of steps 9 and 10."""
+    folder = str(tmp_path_factory.mktemp("checkpoints"))
+    with network(SETTINGS).as_default(), tf.Session() as session:
+        tf.set_random_seed(4)
+        session.run(tf.global_variables_initializer())
+        saver = tf.train.Saver()
+        for step in (9, 10):
+            saver.save(session, os.path.join(folder, "model.ckpt"), global_step=step, write_meta_graph=False)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["", "model.ckpt-10", "model.ckpt-10.index", "model.ckpt-10.data-00000-of-00001"])
+def test_a_checkpoint_is_found_by_folder_prefix_or_file(folder, name):
+    assert checkpoints.find_checkpoint(os.path.join(folder, name)) == os.path.join(folder, "model.ckpt-10")
+
+
+def test_the_newest_is_the_highest_step_not_the_last_name(folder):
+    assert checkpoints.newest_checkpoint(folder).endswith("model.ckpt-10")
+
+
+def test_an_index_without_its_data_is_no_checkpoint(folder, tmp_path):
+    shutil.copy(os.path.join(folder, "model.ckpt-10.index"), str(tmp_path))
+    with pytest.raises(WorkbookError, match="holds no checkpoint"):
+        checkpoints.find_checkpoint(str(tmp_path))
+
+
+def test_a_missing_checkpoint_is_refused_in_words(tmp_path):
+    with pytest.raises(WorkbookError, match="none/model.ckpt does not exist: give a folder"):
+        checkpoints.find_checkpoint(str(tmp_path / "none" / "model.ckpt"))
+
+
+def test_restoring_gives_every_variable_its_value(folder):
+    saved = tf.train.load_checkpoint(os.path.join(folder, "model.ckpt-10"))
+    with network(SETTINGS).as_default(), tf.Session() as session:
+        report = checkpoints.restore(session, folder, tf.global_variables(), complete=True)
+        for variable in tf.global_variables():
+            assert np.array_equal(session.run(variable), saved.get_tensor(variable.op.name))
+    assert len(report.restored) == 272 and not report.fresh and not report.unused
+
+
+def test_another_class_count_leaves_the_class_layer_fresh_and_says_so(folder):
+    graph = network(dict(SETTINGS, num_classes=3))
+    report = checkpoints.plan_restore(checkpoints.find_checkpoint(folder), graph.get_collection("variables"))
+    assert report.fresh == {"logits/semantic/weights": "5 classes there, 3 here", "logits/semantic/biases": "5 classes there, 3 here"}
+    assert "5 classes there, 3 here" in str(report)
+
+
+def test_evaluation_refuses_a_fresh_layer(folder):
+    with network(dict(SETTINGS, num_classes=3)).as_default(), tf.Session() as session:
+        with pytest.raises(WorkbookError, match="does not fill 2 of the network's variables.*5 classes there, 3 here"):
+            checkpoints.restore(session, folder, tf.global_variables(), complete=True)
+
+
+def test_another_width_is_refused(folder):
+    graph = network(dict(SETTINGS, depth_multiplier=0.35))
+    with pytest.raises(WorkbookError, match="is of another network: .* has shape .*; check backbone and depth_multiplier"):
+        checkpoints.plan_restore(checkpoints.find_checkpoint(folder), graph.get_collection("variables"))
+
+
+def test_a_foreign_checkpoint_is_refused(tmp_path):
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.get_variable("elsewhere", [2])
+        session.run(tf.global_variables_initializer())
+        tf.train.Saver().save(session, str(tmp_path / "foreign.ckpt"))
+    prefix = checkpoints.find_checkpoint(str(tmp_path))
+    with pytest.raises(WorkbookError, match="none of this network's variables"):
+        checkpoints.plan_restore(prefix, network(SETTINGS).get_collection("variables"))
+    with pytest.raises(WorkbookError, match="not of a DeepLab network"):
+        checkpoints.describe(prefix)
+
+
+def test_a_damaged_checkpoint_is_named(folder, tmp_path):
+    damaged = str(tmp_path / "damaged")
+    shutil.copytree(folder, damaged)
+    with open(os.path.join(damaged, "model.ckpt-10.index"), "r+b") as file:
+        file.truncate(100)
+    with pytest.raises(WorkbookError, match="model.ckpt-10 is not readable .*: copy or train it again"):
+        checkpoints.read_shapes(checkpoints.find_checkpoint(damaged))
+
+
+def test_damaged_data_is_named(folder, tmp_path):
+    damaged = str(tmp_path / "damaged")
+    shutil.copytree(folder, damaged)
+    with open(os.path.join(damaged, "model.ckpt-10.data-00000-of-00001"), "r+b") as file:
+        file.truncate(1000)
+    with network(SETTINGS).as_default(), tf.Session() as session:
+        with pytest.raises(WorkbookError, match="is not readable"):
+            checkpoints.restore(session, damaged, tf.global_variables())
+
+
+def test_a_checkpoint_describes_its_own_network(folder):
+    described = checkpoints.describe(checkpoints.find_checkpoint(folder))
+    assert described == {"backbone": "mobilenet_v2", "depth_multiplier": 0.25, "num_classes": 5, "aspp": False, "decoder": False}
+
+
+@pytest.mark.parametrize("name, width", [("deeplabv3_mobilenetv2_dm05_voc", 0.5), ("deeplabv3_mobilenetv2_voc_dequantised", 1.0)])
+def test_real_weights_restore_with_nothing_missing(shared, name, width):
+    prefix = checkpoints.find_checkpoint(os.path.join(shared, "weights", name))
+    described = checkpoints.describe(prefix)
+    assert described["depth_multiplier"] == width and described["num_classes"] == 21
+    with network(described).as_default(), tf.Session() as session:
+        report = checkpoints.restore(session, prefix, tf.global_variables(), complete=True)
+    assert len(report.restored) == 272 and not report.fresh

@@ -1,0 +1,116 @@
+"""The command line as a shell sees it: real processes, their words and exit codes."""
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from deeplab_nb import paths
+from deeplab_nb.data import voc
+from tests.tiny_voc import make_tiny_voc, write_list
+
+COMMAND = os.path.join(os.path.dirname(sys.executable), "deeplab-nb")
+
+
+def call(*arguments, code=0):
+    done = subprocess.run([COMMAND] + list(arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=300)
+    said = done.stdout.decode() + done.stderr.decode()
+    assert done.returncode == code, said
+    assert "Traceback" not in said
+    return said
+
+
+@pytest.mark.parametrize("arguments, sentence", [
+    (["run", "sampel"], "unknown recipe 'sampel', did you mean 'sample'?"),
+    (["run", "sample", "--set", "learning_rat=1"], "unknown setting 'learning_rat', did you mean 'learning_rate'?"),
+    (["run", "sample", "--set", "train_steps=soon"], "'train_steps' needs a whole number, got 'soon'"),
+    (["run", "sample", "--only", "77"], "there is no notebook 77"),
+    (["run", "sample", "--set", "seed"], "write name=value"),
+    (["train", "sample", "--set", "momentun=1"], "did you mean 'momentum'?"),
+    (["train", "deeplabv3plus_1p"], "backbone 'xception_65' is described but not built"),
+    (["train", "published_mobilenetv2"], "train_steps is 0"),
+    (["audit", "nowhere"], "data folder nowhere does not exist"),
+    (["evaluate", "--checkpoint", "nowhere", "--data", "nowhere"], "checkpoint nowhere does not exist"),
+    (["predict", "x.jpg", "--checkpoint", "nowhere", "--out", "nowhere"], "checkpoint nowhere does not exist"),
+])
+def test_bad_input_gets_one_sentence_and_exit_code_1(arguments, sentence):
+    said = call(*arguments, code=1)
+    assert sentence in said and said.strip().count("\n") == 0
+
+
+def test_bad_input_leaves_no_run_behind():
+    before = set(os.listdir(paths.RUNS))
+    call("run", "sample", "--set", "learning_rat=1", code=1)
+    assert set(os.listdir(paths.RUNS)) == before
+
+
+def test_recipes_show_source_hardware_time_and_number():
+    said = call("recipes")
+    assert "deeplabv3plus_8p" in said and "8 Ascend 910" in said and "70.19" in said
+
+
+def test_a_good_folder_passes_the_audit(tmp_path):
+    said = call("audit", make_tiny_voc(tmp_path))
+    assert "nothing is wrong" in said and "aeroplane" in said
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """(VOC folder, folder of a tiny network trained on it through the command line)."""
+    root = make_tiny_voc(tmp_path_factory.mktemp("voc"))
+    out = str(tmp_path_factory.mktemp("out"))
+    tiny = dict(data_root=root, depth_multiplier=0.25, train_crop_size=33, train_batch_size=2, train_steps=2)
+    said = call("train", "sample", "--out", out, *[x for item in tiny.items() for x in ("--set", "{}={}".format(*item))])
+    assert "model.ckpt-2" in said
+    return root, out
+
+
+def test_a_network_is_trained_evaluated_and_used_from_the_shell(trained, tmp_path):
+    root, out = trained
+    results = str(tmp_path / "results.json")
+    said = call("evaluate", "--checkpoint", out, "--data", root, "--list", "val", "--output-stride", "8", "--json", results)
+    with open(results) as file:
+        stored = json.load(file)
+    assert "mean over" in said and stored["output_stride"] == 8 and stored["images"] == 2
+    photograph = voc.image_path(root, "val_000")
+    call("predict", photograph, "--checkpoint", os.path.join(out, "model.ckpt-2.index"), "--out", str(tmp_path / "seen"))
+    assert sorted(os.listdir(str(tmp_path / "seen"))) == ["val_000.png", "val_000_overlay.png"]
+    assert voc.read_mask(str(tmp_path / "seen" / "val_000.png"))[0].shape == voc.read_image(photograph).shape[:2]
+
+
+def break_list(root):
+    write_list(root, "val", ["val_000", "gone"])
+
+
+def break_mask(root):
+    voc.write_mask(voc.mask_path(root, "val_001"), np.full((33, 49), 100))
+
+
+def break_size(root):
+    voc.write_mask(voc.mask_path(root, "val_001"), np.zeros((9, 9)))
+
+
+def break_photograph(root):
+    with open(voc.image_path(root, "val_001"), "r+b") as file:
+        file.truncate(os.path.getsize(voc.image_path(root, "val_001")) // 2)
+
+
+def remove_masks(root):
+    os.rename(os.path.join(root, "SegmentationClass"), os.path.join(root, "elsewhere"))
+
+
+@pytest.mark.parametrize("spoil, words", [
+    (break_list, "gone.jpg"), (break_mask, "val_001.png"), (break_size, "val_001.png"),
+    (break_photograph, "val_001.jpg"), (remove_masks, "has no SegmentationClass")])
+def test_audit_and_evaluation_name_the_same_bad_file(trained, tmp_path, spoil, words):
+    root = make_tiny_voc(tmp_path)
+    spoil(root)
+    assert words in call("audit", root, "--list", "val", code=1)
+    assert words in call("evaluate", "--checkpoint", trained[1], "--data", root, code=1)
+
+
+def test_a_folder_without_a_checkpoint_is_refused(tmp_path):
+    said = call("evaluate", "--checkpoint", str(tmp_path), "--data", make_tiny_voc(tmp_path / "voc"), code=1)
+    assert "holds no checkpoint" in said

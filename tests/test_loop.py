@@ -1,0 +1,164 @@
+"""Training on a tiny set: real graphs, real checkpoints, real interruptions."""
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from deeplab_nb import settings as settings_module
+from deeplab_nb.data.records import write_records
+from deeplab_nb.errors import WorkbookError
+from deeplab_nb.network.checkpoints import find_checkpoint
+from deeplab_nb.tf1 import tf
+from deeplab_nb.training import loop
+from tests.tiny_voc import make_tiny_voc
+
+TINY = dict(depth_multiplier=0.25, train_crop_size=33, train_batch_size=2, train_steps=6, log_every=2, save_every=2,
+            keep_checkpoints=9, learning_rate=0.01, batch_norm_decay=0.9, output_stride=16)
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    root = make_tiny_voc(tmp_path_factory.mktemp("voc"), train=5)
+    return write_records(root, "train", str(tmp_path_factory.mktemp("records")))
+
+
+@pytest.fixture(scope="module")
+def trained(records, tmp_path_factory):
+    folder = str(tmp_path_factory.mktemp("trained"))
+    return folder, loop.train(settings_module.read(TINY), records, folder)
+
+
+def variables(prefix):
+    reader = tf.train.load_checkpoint(prefix)
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+
+
+def test_training_leaves_settings_log_and_checkpoints(trained):
+    folder, last = trained
+    assert last == os.path.join(folder, "model.ckpt-6") == find_checkpoint(folder)
+    assert settings_module.load(folder) == settings_module.read(TINY)
+    log = loop.read_log(os.path.join(folder, "log.jsonl"))
+    assert [entry["step"] for entry in log] == [2, 4, 6]
+    assert log[0]["learning_rate"] == pytest.approx(0.01 * (1 - 1 / 6) ** 0.9, rel=1e-4)
+    assert all(entry["loss"] > entry["cross_entropy"] > 0 for entry in log)
+
+
+def test_training_moves_weights_and_statistics(trained):
+    folder, last = trained
+    before, after = variables(os.path.join(folder, "model.ckpt-2")), variables(last)
+    for name in ("MobilenetV2/Conv/weights", "logits/semantic/biases", "aspp0/BatchNorm/moving_mean", "aspp0/BatchNorm/gamma"):
+        assert not np.array_equal(before[name], after[name]), name
+    assert after["global_step"] == 6
+
+
+def test_a_finished_training_is_not_repeated(trained, records):
+    folder, last = trained
+    changed = os.path.getmtime(last + ".index")
+    assert loop.train(settings_module.read(TINY), records, folder) == last
+    assert os.path.getmtime(last + ".index") == changed
+
+
+def test_more_steps_go_on_with_momentum_and_one_log(trained, records, tmp_path, capsys):
+    import shutil
+    folder = str(tmp_path / "more")
+    shutil.copytree(trained[0], folder)
+    last = loop.train(settings_module.read(dict(TINY, train_steps=8)), records, folder)
+    assert last.endswith("model.ckpt-8") and "resuming at step 6 of 8" in capsys.readouterr().out
+    assert [entry["step"] for entry in loop.read_log(os.path.join(folder, "log.jsonl"))] == [2, 4, 6, 8]
+
+
+def test_other_settings_in_the_same_folder_are_refused(trained, records):
+    with pytest.raises(WorkbookError, match="was trained with learning_rate=0.01, now it is 0.5"):
+        loop.train(settings_module.read(dict(TINY, learning_rate=0.5)), records, trained[0])
+
+
+def test_frozen_batch_norm_keeps_its_statistics(records, tmp_path):
+    values = dict(TINY, fine_tune_batch_norm=False, train_steps=2, learning_rate=1e-4)
+    after = variables(loop.train(settings_module.read(values), records, str(tmp_path)))
+    assert (after["aspp0/BatchNorm/moving_mean"] == 0).all() and (after["aspp0/BatchNorm/moving_variance"] == 1).all()
+
+
+def test_training_starts_from_given_weights_with_its_own_class_count(trained, records, tmp_path, capsys):
+    values = dict(TINY, initial_checkpoint=trained[1], train_steps=1, learning_rate=0.0, weight_decay=0.0)
+    after = variables(loop.train(settings_module.read(values), records, str(tmp_path)))
+    before = variables(trained[1])
+    assert np.array_equal(after["MobilenetV2/Conv/weights"], before["MobilenetV2/Conv/weights"])
+    assert after["global_step"] == 1, "the step of the given weights does not count"
+    assert "restored  272 variables" in capsys.readouterr().out
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_what_was_saved(records, tmp_path):
+    folder = str(tmp_path / "wild")
+    loop.train(settings_module.read(dict(TINY, learning_rate=1e-3, train_steps=2)), records, folder)
+    text = open(os.path.join(folder, "settings.json")).read()
+    with open(os.path.join(folder, "settings.json"), "w") as file:
+        file.write(text.replace('"learning_rate": 0.001', '"learning_rate": 1e+18'))
+    with pytest.raises(WorkbookError, match=r"the loss is (nan|inf) at step \d+ \(learning rate .*\): lower learning_rate"):
+        loop.train(settings_module.read(dict(TINY, learning_rate=1e18, train_steps=9)), records, folder)
+    assert find_checkpoint(folder).endswith("model.ckpt-2")
+
+
+def test_a_cut_off_log_line_is_left_out(tmp_path):
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"step": 1}\n{"st')
+    assert loop.read_log(str(path)) == [{"step": 1}]
+
+
+def test_a_damaged_checkpoint_is_named(trained, records, tmp_path):
+    import shutil
+    folder = str(tmp_path / "damaged")
+    shutil.copytree(trained[0], folder)
+    with open(os.path.join(folder, "model.ckpt-6.data-00000-of-00001"), "r+b") as file:
+        file.truncate(500)
+    with pytest.raises(WorkbookError, match="model.ckpt-6 is damaged .*: delete its files"):
+        loop.train(settings_module.read(dict(TINY, train_steps=8)), records, folder)
+
+
+@pytest.mark.parametrize("values, word", [({"cards": 8}, "cards=8"), ({"mixed_precision": True}, "mixed_precision"),
+                                          ({"trainable": "head_kernels"}, "trainable"), ({"train_steps": 0}, "train_steps is 0")])
+def test_what_this_version_cannot_train_is_refused_at_once(values, word):
+    with pytest.raises(WorkbookError, match=word):
+        loop.check_trainable(settings_module.read(dict(TINY, **values)))
+
+
+def start(records, folder, **values):
+    """A training of many steps in a process of its own."""
+    code = ("import json, sys; from deeplab_nb import settings; from deeplab_nb.training import loop; "
+            "loop.train(settings.read(json.loads(sys.argv[1])), json.loads(sys.argv[2]), sys.argv[3])")
+    arguments = [json.dumps(dict(TINY, train_steps=5000, **values)), json.dumps(records), folder]
+    process = subprocess.Popen([sys.executable, "-c", code] + arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    wait_for(lambda: os.path.exists(os.path.join(folder, "model.ckpt-2.index")), process)
+    return process
+
+
+def wait_for(condition, process, seconds=120):
+    end = time.time() + seconds
+    while not condition():
+        assert process.poll() is None, process.stdout.read().decode()
+        assert time.time() < end, "it took too long"
+        time.sleep(0.05)
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(records, tmp_path):
+    process = start(records, str(tmp_path), save_every=2)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)[0].decode()
+    step = int(said.split("interrupted at step ")[1].split(",")[0])
+    assert process.returncode != 0 and "the same command goes on from here" in said
+    assert find_checkpoint(str(tmp_path)).endswith("model.ckpt-{}".format(step))
+
+
+def test_a_killed_training_resumes_from_its_newest_checkpoint(records, tmp_path, capsys):
+    process = start(records, str(tmp_path))
+    process.kill()
+    process.communicate()
+    step = loop.step_of(find_checkpoint(str(tmp_path)))
+    loop.train(settings_module.read(dict(TINY, train_steps=step + 2)), records, str(tmp_path))
+    assert "resuming at step {} of {}".format(step, step + 2) in capsys.readouterr().out
+    steps = [entry["step"] for entry in loop.read_log(str(tmp_path / "log.jsonl"))]
+    assert steps == sorted(set(steps)) and steps[-1] == step + 2

@@ -1,0 +1,105 @@
+"""The rules that make the notebooks one workbook, and the notebooks executed by papermill."""
+import glob
+import json
+import os
+import re
+
+import nbformat
+import pytest
+
+from deeplab_nb import paths, recipes
+from deeplab_nb import settings as settings_module
+from deeplab_nb.runs import parameters, runner, state
+
+PATHS = sorted(glob.glob(os.path.join(paths.NOTEBOOKS, "*.ipynb")))
+each = pytest.mark.parametrize("path", PATHS, ids=os.path.basename)
+
+
+def cells(path, kind):
+    return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == kind]
+
+
+def test_all_notebooks_are_there():
+    assert [os.path.basename(path)[:2] for path in PATHS] == ["00", "01", "02", "03", "05", "06", "08"]
+
+
+@each
+def test_it_is_committed_without_outputs(path):
+    assert all(cell.outputs == [] and cell.execution_count is None for cell in cells(path, "code"))
+
+
+@each
+def test_its_cells_are_short(path):
+    lines = sorted(len(cell.source.splitlines()) for cell in cells(path, "code"))
+    assert lines[len(lines) // 2] <= 4 and lines[-1] <= 20
+    assert len(nbformat.read(path, as_version=4).cells) <= 40
+
+
+@each
+def test_it_opens_and_ends_as_all_do(path):
+    text = [cell.source for cell in cells(path, "markdown")]
+    number = os.path.basename(path)[:2]
+    assert re.match(r"# {} \w.*\n\n\*.+\*\n".format(number), text[0])
+    for row in ("comes after", "reads", "writes", "time on a laptop"):
+        assert "| {} |".format(row) in text[0]
+    headings = " ".join(re.findall(r"^## (.+)$", "\n".join(text), re.M))
+    assert "Exercise" in headings and headings.endswith("Summary")
+
+
+@each
+def test_every_parameter_says_what_it_is_for(path):
+    assert set(parameters.check_notebook(path)) >= {"recipe", "run_folder", "overrides"}
+    tagged = [cell for cell in cells(path, "code") if "parameters" in cell.metadata.get("tags", [])]
+    assert all("#" in line for line in tagged[0].source.splitlines())
+
+
+@each
+def test_it_imports_all_that_it_uses(path):
+    """Each runs alone, so each opens its own run."""
+    assert "open_run(recipe, run_folder, overrides)" in "\n".join(cell.source for cell in cells(path, "code"))
+
+
+@pytest.fixture(scope="module")
+def real_run(shared, tmp_path_factory):
+    """Notebooks 05, 06 and 08 with real weights on real photographs."""
+    chosen = recipes.get("published_mobilenetv2_dm05")
+    overrides = {"data_root": os.path.join(shared, "data", "VOCdevkit", "VOC2012"),
+                 "initial_checkpoint": os.path.join(shared, "weights", "deeplabv3_mobilenetv2_dm05_voc")}
+    folder = state.new_or_resumed_run(
+        str(tmp_path_factory.mktemp("runs")), chosen.name, settings_module.override(chosen.settings, overrides), name="real")
+    notebooks = runner.find_notebooks(paths.NOTEBOOKS)
+    chosen_ones = [notebook for notebook in notebooks if notebook.number in ("05", "06", "08")]
+    results = runner.run_notebooks(folder, notebooks, recipe=chosen.name, overrides=overrides,
+                                   parameters={"pictures": 5}, selected=chosen_ones)
+    return folder, results
+
+
+@pytest.mark.slow
+def test_real_weights_score_through_the_notebooks_as_they_should(real_run):
+    folder, results = real_run
+    assert results["miou"] == pytest.approx(0.7135, abs=0.0005)
+    assert results["eval"]["images"] == 150 and results["eval"]["whole_list"] is False
+
+
+@pytest.mark.slow
+def test_overlays_are_named_after_their_images(real_run, shared):
+    names = os.listdir(os.path.join(real_run[0], "overlays"))
+    with open(os.path.join(shared, "data", "VOCdevkit", "VOC2012", "ImageSets", "Segmentation", "val.txt")) as file:
+        assert len(names) == 5 and {name[:-4] for name in names} <= set(file.read().split())
+
+
+@pytest.mark.slow
+def test_a_subset_is_not_compared_with_the_published_number(real_run):
+    with open(os.path.join(real_run[0], "ledger.txt")) as file:
+        text = file.read()
+    row = next(line for line in text.splitlines() if line.startswith("MobileNetV2 0.5"))
+    assert "70.19" in row and "not comparable: images" in row and "difference" not in text
+
+
+@pytest.mark.slow
+def test_executed_notebooks_show_pictures_and_no_error(real_run):
+    for name in ("05_multiscale_evaluation", "06_visual_overlay"):
+        with open(os.path.join(real_run[0], name + ".ipynb")) as file:
+            outputs = [output for cell in json.load(file)["cells"] for output in cell.get("outputs", [])]
+        assert any("image/png" in output.get("data", {}) for output in outputs)
+        assert not any(output["output_type"] == "error" for output in outputs)

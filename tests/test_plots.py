@@ -1,0 +1,62 @@
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from deeplab_nb.data import voc
+from deeplab_nb.evaluation.metrics import Scores
+from deeplab_nb.show import plots
+
+IMAGE = np.full((20, 30, 3), 100, np.uint8)
+LABELS = np.zeros((20, 30), np.uint8)
+LABELS[5:10, 5:10] = 17
+TRUTH = LABELS.copy()
+TRUTH[5:10, 9] = 0
+TRUTH[0] = 255
+
+
+def drawn(figure):
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())
+
+
+def test_the_overlay_leaves_background_and_mixes_the_rest():
+    mixed = plots.overlay(IMAGE, LABELS, 0.5)
+    assert (mixed[0, 0] == 100).all()
+    assert mixed[6, 6].tolist() == ((100 + voc.palette()[17].astype(int)) // 2).tolist()
+    assert np.array_equal(plots.overlay(IMAGE, LABELS, 0), IMAGE)
+    assert np.array_equal(plots.overlay(IMAGE, LABELS, 1)[6, 6], voc.palette()[17])
+
+
+def test_the_error_map_tells_right_wrong_and_void():
+    errors = plots.error_map(LABELS, TRUTH, 255)
+    assert tuple(errors[0, 0]) == plots.ERROR_COLOURS["ignored"]
+    assert tuple(errors[6, 9]) == plots.ERROR_COLOURS["wrong"]
+    assert tuple(errors[6, 6]) == plots.ERROR_COLOURS["right"]
+
+
+def test_the_legend_names_the_classes_seen_and_no_other():
+    figure = plots.show_prediction(IMAGE, LABELS, voc.CLASSES, truth=TRUTH, title="here")
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts == ["background", "sheep", "wrong", "not scored"]
+    assert len(figure.axes) == 4 and drawn(figure).std() > 0
+
+
+def test_the_palette_is_vocs():
+    palette = voc.palette()
+    assert palette[[0, 1, 8, 15, 20, 255]].tolist() == [
+        [0, 0, 0], [128, 0, 0], [64, 0, 0], [192, 128, 128], [0, 64, 128], [224, 224, 192]]
+
+
+def test_curves_and_bars_show_the_figures_they_are_given():
+    log = [{"step": 1, "loss": 3.0, "cross_entropy": 2.9, "learning_rate": 0.1},
+           {"step": 2, "loss": 2.0, "cross_entropy": 1.9, "learning_rate": 0.05}]
+    lines = plots.loss_curve(log).axes[0].get_lines()
+    assert lines[0].get_ydata().tolist() == [3.0, 2.0] and lines[1].get_ydata().tolist() == [2.9, 1.9]
+    bars = plots.class_bars(Scores(np.array([[3, 1], [0, 4]])), ["background", "sheep"]).axes[0].patches
+    assert sorted(round(bar.get_width()) for bar in bars) == [75, 80]
+
+
+def test_a_saved_picture_can_be_read_again(tmp_path):
+    path = str(tmp_path / "x.png")
+    plots.save(plots.show_row([("photograph", IMAGE)]), path)
+    assert voc.read_image(path).std() > 0

@@ -1,0 +1,42 @@
+"""Notebooks of a few lines for the runner's tests, and what is read from their runs."""
+import os
+import time
+
+import nbformat
+
+from deeplab_nb.runs import state
+
+PARAMETERS = 'recipe = "x"\nrun_folder = None\noverrides = {}\n'
+
+
+def write(folder, name, *cells, parameters=""):
+    notebook = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "x", "language": "python"}})
+    notebook.cells = [nbformat.v4.new_code_cell(PARAMETERS + parameters, metadata={"tags": ["parameters"]})]
+    notebook.cells += [nbformat.v4.new_code_cell(cell) for cell in cells]
+    os.makedirs(str(folder), exist_ok=True)
+    nbformat.write(notebook, os.path.join(str(folder), name + ".ipynb"))
+
+
+def states(run):
+    return {stem: entry["state"] for stem, entry in state.read_run(run)["notebooks"].items()}
+
+
+def text_of(run, name):
+    """All that the cells of an executed notebook printed."""
+    notebook = nbformat.read(os.path.join(run, name + ".ipynb"), as_version=4)
+    return "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
+
+
+def wait_for(condition, what, seconds=60):
+    end = time.time() + seconds
+    while not condition():
+        assert time.time() < end, "waited in vain for " + what
+        time.sleep(0.05)
+
+
+def lives(pid):
+    try:
+        with open("/proc/{}/stat".format(pid)) as file:
+            return file.read().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
