@@ -10,24 +10,24 @@ HEADLESS = "DEEPLAB_NB_HEADLESS"  # the runner sets it for the notebooks that it
 
 def progress(items=None, *, label, total=None, unit="image"):
     """A tqdm over `items`, or one to `update` by hand."""
-    if _headless():
-        return plain_tqdm(items, desc=label, total=total, unit=unit, file=_Lines(), mininterval=15, miniters=1,
-                          ascii=True, ncols=80)
+    executed = bool(os.environ.get(HEADLESS))
+    if executed or not ("ipykernel" in sys.modules or sys.stderr.isatty()):
+        # a notebook shows the error stream as a warning, so its lines go to the output
+        return plain_tqdm(items, desc=label, total=total, unit=unit, file=_Lines(sys.stdout if executed else sys.stderr),
+                          mininterval=15, miniters=1, ascii=True, ncols=80)
     return auto_tqdm(items, desc=label, total=total, unit=unit)
 
 
-def _headless():
-    in_notebook = "ipykernel" in sys.modules
-    return bool(os.environ.get(HEADLESS)) or not (in_notebook or sys.stderr.isatty())
-
-
 class _Lines:
-    """Turns tqdm's carriage returns into lines, so that a log keeps one line an update."""
+    """Turns tqdm's carriage returns into lines, one an update."""
+
+    def __init__(self, stream):
+        self._stream = stream
 
     def write(self, text):
         text = text.strip("\r\n ")
         if text:
-            print(text, file=sys.stderr, flush=True)
+            print(text, file=self._stream, flush=True)
 
     def flush(self):
-        sys.stderr.flush()
+        self._stream.flush()

@@ -57,6 +57,7 @@ class Settings:
     optimizer: str = _setting("momentum", "'adam' learns faster from random weights", choices=("momentum", "adam"))
     momentum: float = _setting(0.9, "of the momentum optimiser, and Adam's first decay", at_least=0)
     weight_decay: float = _setting(4e-5, "times sum(w^2)/2 over every convolution kernel but the depthwise ones", at_least=0)
+    loss_stride: int = _setting(1, "2 compares every second row and column of the mask only: a quarter of the loss's time", choices=(1, 2))
     fine_tune_batch_norm: bool = _setting(True, "use and update batch statistics; False keeps the stored ones")
     batch_norm_decay: Optional[float] = _setting(None, "of the moving statistics; none keeps each layer's published decay")
     seed: int = _setting(1, "of weights, shuffling and augmentation")

@@ -24,7 +24,7 @@ def call(*arguments, code=0):
 
 @pytest.mark.parametrize("arguments, sentence", [
     (["run", "sampel"], "unknown recipe 'sampel', did you mean 'sample'?"),
-    (["run", "sample", "--set", "learning_rat=1"], "unknown setting 'learning_rat', did you mean 'learning_rate'?"),
+    (["run", "sample", "--set", "learning_rat=1"], "unknown setting or parameter 'learning_rat', did you mean 'learning_rate'?"),
     (["run", "sample", "--set", "train_steps=soon"], "'train_steps' needs a whole number, got 'soon'"),
     (["run", "sample", "--only", "77"], "there is no notebook 77"),
     (["run", "sample", "--set", "seed"], "write name=value"),

@@ -49,3 +49,12 @@ def test_a_constant_rate_stays():
     settings = settings_module.read({"learning_rate": 0.0014, "learning_rate_policy": "constant"})
     with tf.Graph().as_default():
         assert run(objective.learning_rate(tf.constant(5000), settings)) == pytest.approx(0.0014)
+
+
+def test_a_stride_looks_at_every_second_row_and_column():
+    logits = np.random.RandomState(1).rand(1, 5, 5, 21).astype(np.float32)
+    labels = golden.label(1, 9, 9)
+    with tf.Graph().as_default():
+        strided = objective.cross_entropy(tf.constant(logits), tf.constant(labels), 255, stride=2)
+        by_hand = objective.cross_entropy(tf.constant(logits), tf.constant(labels[:, ::2, ::2]), 255)
+        assert run(strided) == pytest.approx(run(by_hand))

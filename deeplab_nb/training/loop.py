@@ -54,7 +54,7 @@ def training_step(images, labels, settings):
     """Builds network, loss and update; returns the tensors of one `Step`."""
     updates = []
     logits = build_logits(images, settings=settings, is_training=True, batch_norm_updates=updates)
-    loss = objective.cross_entropy(logits, labels, settings.ignore_label)
+    loss = objective.cross_entropy(logits, labels, settings.ignore_label, stride=settings.loss_stride)
     total = loss + objective.weight_decay(tf.trainable_variables(), settings.weight_decay)
     global_step = tf.train.get_or_create_global_step()
     rate = objective.learning_rate(global_step, settings)

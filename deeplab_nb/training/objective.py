@@ -3,13 +3,15 @@ from deeplab_nb.network.layers import resize
 from deeplab_nb.tf1 import tf
 
 
-def cross_entropy(logits, labels, ignore_label):
+def cross_entropy(logits, labels, ignore_label, *, stride=1):
     """Mean over the counted pixels of the softmax cross-entropy (DeepLabv3, 1706.05587, section 4.1).
 
     logits: float32 [batch, h, w, classes]; they are brought to the labels' size, not the labels to theirs.
     labels: int32 [batch, height, width]; pixels with `ignore_label` count nowhere.
+    stride: compare at every stride-th row and column only; 2 takes a quarter of the time, 1 is the papers'.
     Returns a float32 scalar, 0 if every pixel is ignored.
     """
+    labels = labels[:, ::stride, ::stride]
     logits = resize(logits, tf.shape(labels)[1:3])
     counted = tf.not_equal(labels, ignore_label)
     # ignored pixels get class 0, a label outside the classes would be an error in the operation below
