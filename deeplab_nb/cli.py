@@ -67,6 +67,7 @@ def run(recipe, assignments, name, from_, only, show_output):
         parameters.parse_assignments(assignments), [notebook.path for notebook in notebooks], chosen.settings)
     overrides = paths.make_absolute(overrides)
     folder = state.new_or_resumed_run(paths.RUNS, chosen.name, settings_module.override(chosen.settings, overrides), name=name)
+    click.echo("{}; time: {}".format(chosen.title, chosen.time))
     results = runner.run_notebooks(folder, notebooks, recipe=chosen.name, overrides=overrides,
                                    parameters=values, selected=selected, show_output=show_output)
     _print_summary(folder, results)

@@ -1,4 +1,5 @@
 """Progress that suits where it is shown: a bar in a terminal or notebook, plain lines when headless."""
+import builtins
 import os
 import sys
 
@@ -11,7 +12,7 @@ HEADLESS = "DEEPLAB_NB_HEADLESS"  # the runner sets it for the notebooks that it
 def progress(items=None, *, label, total=None, unit="image"):
     """A tqdm over `items`, or one to `update` by hand."""
     executed = bool(os.environ.get(HEADLESS))
-    if executed or not ("ipykernel" in sys.modules or sys.stderr.isatty()):
+    if executed or not (hasattr(builtins, "__IPYTHON__") or sys.stderr.isatty()):
         # a notebook shows the error stream as a warning, so its lines go to the output
         return plain_tqdm(items, desc=label, total=total, unit=unit, file=_Lines(sys.stdout if executed else sys.stderr),
                           mininterval=15, miniters=1, ascii=True, ncols=80)

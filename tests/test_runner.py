@@ -195,3 +195,10 @@ def test_sigterm_handler_is_restored(folder, run):
     mark_done(run, **{"01_a": {}})
     execute(run, folder)
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_long_cell_shows_that_it_is_still_running(run, folder, capsys, monkeypatch):
+    monkeypatch.setattr(runner, "BEAT", 0.5)
+    write(folder, "01_long", "import time; time.sleep(2)")
+    execute(run, folder)
+    assert capsys.readouterr().out.count("notebook 1 of 1: 01_long: ") >= 2

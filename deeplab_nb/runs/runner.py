@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from deeplab_nb.runs import state
 from deeplab_nb.runs.parameters import check_notebook
 
 SAVE_EVERY = 5  # seconds between saves of a notebook whose cell is still printing
+BEAT = 30  # seconds between the lines that say a notebook is still running
 
 
 class Notebook(NamedTuple):
@@ -130,7 +132,8 @@ def _run_one(notebook, run, record, *, label, given, expected, resume, bar):
     try:
         note(state.RUNNING)
         _say("{} runs{}".format(label, ", {} expected".format(_duration(expected)) if expected else ""))
-        _execute(notebook, target, given, bar)
+        with _signs_of_life(label, expected):
+            _execute(notebook, target, given, bar)
     except KeyboardInterrupt:
         _say("{} is interrupted after {}: continue with `{}`".format(label, note(state.INTERRUPTED), resume))
         raise
@@ -169,6 +172,24 @@ class _Kernel(AsyncKernelManager):
         await super().cleanup_resources(restart=restart)
         self._watcher.stdin.close()
         self._watcher.wait()
+
+
+@contextlib.contextmanager
+def _signs_of_life(label, expected):
+    """A line every now and then while a notebook runs, for a cell that trains shows nothing for minutes."""
+    started, ended = time.time(), threading.Event()
+
+    def beat():
+        while not ended.wait(BEAT):
+            _say("{}: {}{}".format(label, _duration(time.time() - started), " of about " + _duration(expected) if expected else ""))
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 @contextlib.contextmanager
