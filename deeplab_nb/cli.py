@@ -10,6 +10,7 @@ import click
 from deeplab_nb import paths, recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
+from deeplab_nb.files import write_json
 from deeplab_nb.runs import parameters
 
 
@@ -115,7 +116,7 @@ def evaluate(checkpoint, data, list_name, output_stride, json_path):
     result = evaluation.evaluate(settings, checkpoint, list_name=list_name)
     click.echo(result.scores.table(voc.class_names(settings.num_classes)))
     if json_path:
-        evaluation.write_json(result.results, json_path)
+        write_json(json_path, result.results)
 
 
 @main.command()

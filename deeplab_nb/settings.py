@@ -2,7 +2,7 @@
 
 An unknown name or a wrong type is an error that names the nearest right one.
 Values that must move together are properties here and are asked for nowhere else.
-This file imports nothing of the workbook but its error.
+This file imports nothing of the workbook but its error and how files are written.
 """
 import dataclasses
 import difflib
@@ -11,6 +11,7 @@ import os
 from typing import Mapping, Optional, Tuple
 
 from deeplab_nb.errors import WorkbookError
+from deeplab_nb.files import write_json
 
 
 def _setting(default, doc, choices=None, at_least=None):
@@ -97,6 +98,9 @@ class Settings:
         return self.train_batch_size * self.cards
 
 
+MEAN_PIXEL = 127.5  # the grey that frames are filled with; the network's normalisation maps it to 0
+
+
 def crop_for(longest_side):
     """Side of the smallest frame 16k+1 that holds an image: 500 gives VOC's 513.
 
@@ -139,12 +143,8 @@ def as_dict(settings: Settings) -> dict:
 
 def save(settings: Settings, folder: str) -> str:
     """Writes FOLDER/settings.json, whole or not at all; returns its path."""
-    os.makedirs(folder, exist_ok=True)
     path = os.path.join(folder, "settings.json")
-    with open(path + ".part", "w") as file:
-        json.dump(as_dict(settings), file, indent=2)
-        file.write("\n")
-    os.replace(path + ".part", path)
+    write_json(path, as_dict(settings))
     return path
 
 

@@ -155,7 +155,7 @@ def test_expected_time_is_that_of_the_last_finished_run(folder, run, capsys):
     write(folder, "01_a")
     mark_done(state.new_or_resumed_run(os.path.dirname(run), "x", Settings(), name="earlier"), **{"01_a": {}})
     execute(run, folder)
-    assert capsys.readouterr().out.startswith("notebook 1 of 1: 01_a runs, 3 min expected\n")
+    assert capsys.readouterr().out.startswith("notebook 1 of 1: 01_a runs, 3 min 20 s expected\n")
 
 
 def test_broken_kernel_in_the_users_home_does_not_matter(folder, run, tmp_path, monkeypatch):

@@ -2,7 +2,7 @@
 import numpy as np
 
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.network.deeplab import MEAN_PIXEL
+from deeplab_nb.settings import MEAN_PIXEL
 from deeplab_nb.tf1 import tf
 
 SHUFFLE_BUFFER = 1000  # records; a smaller training set is shuffled whole

@@ -143,7 +143,7 @@ def _place(picture, labels, rng, stage, classes):
     slots = (rng.permutation(len(classes)) + rng.uniform(0.2, 0.8, len(classes))) / len(classes)
     for k in np.argsort(feet):
         draw_object, (small, large) = OBJECTS[classes[k]]
-        size = rng.uniform(small, large) * (0.5 + 0.5 * feet[k]) * (1.25 - 0.08 * len(classes)) * (width * height) ** 0.5
+        size = rng.uniform(small, large) * (0.5 + 0.5 * feet[k]) * (1.15 - 0.08 * len(classes)) * (width * height) ** 0.5
         foot, angle = [slots[k] * width, feet[k] * height], rng.normal(0, 2.5)
         afloat = classes[k] == BOAT and stage.float is not None
         aloft = classes[k] == AEROPLANE and stage.open and rng.rand() < 0.8

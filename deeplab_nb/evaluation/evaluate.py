@@ -1,6 +1,5 @@
 """The DeepLab protocol: each whole image, padded to one frame, scored at its own size (1802.02611, section 4)."""
 import collections
-import json
 import os
 import time
 
@@ -60,15 +59,6 @@ def read_pair(root, image_id, settings):
         raise WorkbookError("mask {} holds class {}, the settings have 0..{} and {}: correct the mask or num_classes".format(
             path, bad[0], settings.num_classes - 1, settings.ignore_label))
     return image, truth
-
-
-def write_json(results, path):
-    """Writes results whole or not at all."""
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    with open(path + ".part", "w") as file:
-        json.dump(results, file, indent=2)
-        file.write("\n")
-    os.replace(path + ".part", path)
 
 
 def _conditions(settings, checkpoint, list_name, count, frame, seconds):

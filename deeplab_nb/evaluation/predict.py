@@ -3,8 +3,8 @@ import numpy as np
 
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.network.checkpoints import restore
-from deeplab_nb.network.deeplab import MEAN_PIXEL, build_logits, predict_labels
-from deeplab_nb.settings import crop_for
+from deeplab_nb.network.deeplab import build_logits, predict_labels
+from deeplab_nb.settings import MEAN_PIXEL, crop_for
 from deeplab_nb.tf1 import tf
 
 

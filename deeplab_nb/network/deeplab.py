@@ -5,8 +5,6 @@ from deeplab_nb.network.layers import Layers, resize
 from deeplab_nb.network.mobilenet_v2 import mobilenet_v2
 from deeplab_nb.tf1 import tf
 
-MEAN_PIXEL = 127.5  # grey that the network's normalisation maps to 0: what frames are filled with
-
 
 def build_logits(images, *, settings, output_stride=None, is_training=False, batch_norm_updates=None):
     """Builds the network in the current graph.

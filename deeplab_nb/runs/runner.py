@@ -148,7 +148,8 @@ def _run_one(notebook, run, record, *, label, given, expected, resume, bar):
 def _execute(notebook, target, given, bar):
     executed = papermill.execute_notebook(
         notebook.path, target, given, kernel_name="python3", language="python", progress_bar=bar,
-        log_output=True, autosave_cell_every=SAVE_EVERY, cwd=os.path.dirname(notebook.path), kernel_manager_class=_Kernel)
+        log_output=True, autosave_cell_every=SAVE_EVERY, cwd=os.path.dirname(notebook.path), kernel_manager_class=_Kernel,
+        shutdown_kernel="immediate")  # all cells have ended; a kernel with TensorFlow takes 3 s to leave by itself
     if executed.metadata.papermill["exception"]:  # papermill lets exit() pass, though it skips the cells after it
         raise RuntimeError("a cell called exit(), so those after it did not run")
 
@@ -251,9 +252,10 @@ def _resume_command(run, recipe, overrides, parameters):
 
 
 def _duration(seconds):
-    if seconds < 90:
-        return "{:.0f} s".format(seconds)
-    return "{} h {:02d} min".format(*divmod(round(seconds / 60), 60)) if seconds >= 5400 else "{:.0f} min".format(seconds / 60)
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 90:
+        return "{} h {:02d} min".format(*divmod(minutes, 60))
+    return "{} min {:02d} s".format(minutes, rest) if minutes else "{} s".format(rest)
 
 
 def _is_interactive():

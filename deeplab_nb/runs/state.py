@@ -16,6 +16,7 @@ from typing import NamedTuple, Optional
 
 from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
+from deeplab_nb.files import write_json
 
 DONE, FAILED, INTERRUPTED, RUNNING, PENDING = "done", "failed", "interrupted", "running", "pending"
 
@@ -100,7 +101,7 @@ def read_run(run):
 
 
 def write_run(run, record):
-    _write_json(os.path.join(run, "run.json"), record)
+    write_json(os.path.join(run, "run.json"), record)
 
 
 def write_results(run, record):
@@ -113,7 +114,7 @@ def write_results(run, record):
         if not isinstance(evaluation, dict):
             raise WorkbookError("{} holds no results: run the evaluation again".format(path))
         results.update(miou=evaluation.get("miou"), eval=evaluation)
-    _write_json(os.path.join(run, "results.json"), results)
+    write_json(os.path.join(run, "results.json"), results)
     return results
 
 
@@ -234,10 +235,3 @@ def _read_json(path):
         return None
     except (ValueError, OSError) as error:
         raise WorkbookError("{} is not readable ({}): restore it or delete its folder".format(path, error))
-
-
-def _write_json(path, values):
-    with open(path + ".part", "w") as file:
-        json.dump(values, file, indent=2)
-        file.write("\n")
-    os.replace(path + ".part", path)

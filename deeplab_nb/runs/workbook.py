@@ -12,7 +12,8 @@ from deeplab_nb.data import voc
 from deeplab_nb.data.records import write_records
 from deeplab_nb.data.sample import make_sample
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.evaluation.evaluate import evaluate, write_json
+from deeplab_nb.evaluation.evaluate import evaluate
+from deeplab_nb.files import write_json
 from deeplab_nb.network.checkpoints import find_checkpoint, newest_checkpoint
 from deeplab_nb.training.loop import train
 
@@ -57,7 +58,7 @@ class Run:
         """Evaluates, keeps predictions and results under RUN/eval, and returns an `evaluate.Evaluation`."""
         self.data_root  # makes the sample
         evaluation = evaluate(self.settings, self.checkpoint(), predictions=os.path.join(self.folder, "eval", "predictions"))
-        write_json(dict(evaluation.results, image_miou=evaluation.image_miou), self.results_path)
+        write_json(self.results_path, dict(evaluation.results, image_miou=evaluation.image_miou))
         return evaluation
 
     @property
