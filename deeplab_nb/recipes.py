@@ -50,7 +50,7 @@ RECIPES = (
         values=dict(
             depth_multiplier=0.35, output_stride=16, eval_output_stride=8,  # coarse is twice as fast to train, dense scores better
             train_crop_size=129, train_batch_size=8, min_scale=0.9, max_scale=1.1, scale_step=0,
-            optimizer="adam", learning_rate=0.004, train_steps=800, loss_stride=2,
+            optimizer="adam", learning_rate=0.004, train_steps=860, loss_stride=2,
             batch_norm_decay=0.95,  # the published decays do not settle in some hundred steps
             save_every=200)),
     Recipe(
@@ -84,7 +84,7 @@ RECIPES = (
         values=dict(
             data_root=VOC, depth_multiplier=0.5, initial_checkpoint="data/weights/deeplabv3_mnv2_dm05_pascal_trainaug",
             train_steps=200, train_crop_size=257, train_batch_size=4, fine_tune_batch_norm=False,
-            learning_rate=1e-4, save_every=50)),
+            learning_rate=1e-5, save_every=50)),
     Recipe(
         "published_mobilenetv2_dm05", "Evaluate the published MobileNetV2 of half width",
         source="TensorFlow DeepLab model zoo, mobilenetv2_dm05_coco_voc_trainaug",
