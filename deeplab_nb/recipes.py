@@ -45,12 +45,12 @@ RECIPES = (
     Recipe(
         "sample", "A small DeepLabv3 from random weights on the drawn sample",
         source="this project", hardware="any CPU with 2 cores",
-        time="SAMPLE_TIME",
-        expected="SAMPLE_EXPECTED",
+        time="5 to 7 min for all notebooks, 4 to 6 of them training",
+        expected="mIoU 0.64 over its 7 classes; runs differ by about 0.03, since threads add in no fixed order",
         values=dict(
             depth_multiplier=0.35, output_stride=16, eval_output_stride=8,  # coarse is twice as fast to train, dense scores better
             train_crop_size=129, train_batch_size=8, min_scale=0.9, max_scale=1.1, scale_step=0,
-            optimizer="adam", learning_rate=0.004, train_steps=860, loss_stride=2,
+            optimizer="adam", learning_rate=0.004, train_steps=900, loss_stride=2,
             batch_norm_decay=0.95,  # the published decays do not settle in some hundred steps
             save_every=200)),
     Recipe(
@@ -79,8 +79,8 @@ RECIPES = (
     Recipe(
         "finetune_mobilenetv2_dm05", "Fine-tune the published MobileNetV2 of half width, batch norm frozen",
         source="this project", hardware="any CPU with 2 cores",
-        time="FT_TIME",
-        expected="FT_EXPECTED",
+        time="3 min",
+        expected="mIoU 69.77 % after, 71.35 % before: 440 photographs to train, 150 to score, a subset of VOC 2012",
         values=dict(
             data_root=VOC, depth_multiplier=0.5, initial_checkpoint="data/weights/deeplabv3_mnv2_dm05_pascal_trainaug",
             train_steps=200, train_crop_size=257, train_batch_size=4, fine_tune_batch_norm=False,

@@ -35,7 +35,7 @@ HOMES = {1: ("heights", "heights", "meadow", "street"), 4: ("sea", "sea", "sea",
          16: ("room", "yard", "street", "room"), 17: ("meadow", "meadow", "beach", "street")}
 
 
-def make_sample(root, *, train=320, val=60, seed=1):
+def make_sample(root, *, train=240, val=60, seed=1):
     """Draws the data set into `root` and returns `root`.
 
     train, val: pictures in the lists, at least 1; seed: at least 0. Built beside as ROOT.part and
