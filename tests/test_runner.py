@@ -12,6 +12,8 @@ from deeplab_nb.settings import Settings
 from tests.tiny_notebooks import states, text_of, write
 
 COUNT = 'open(run_folder + "/count_{}", "a").write("x")'
+
+
 @pytest.fixture
 def folder(tmp_path):
     return tmp_path / "notebooks"
