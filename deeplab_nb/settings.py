@@ -90,10 +90,6 @@ class Settings:
         return tuple(rate * 16 // output_stride for rate in (6, 12, 18)) if self.aspp else ()
 
     @property
-    def decoder_output_stride(self):
-        return 4 if self.decoder else None
-
-    @property
     def global_batch_size(self):
         return self.train_batch_size * self.cards
 

@@ -9,19 +9,9 @@ import pytest
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.runs import runner, state
 from deeplab_nb.settings import Settings
-from tests.tiny_notebooks import states, text_of, write
+from tests.tiny_notebooks import folder, run, states, text_of, write  # noqa: F401
 
 COUNT = 'open(run_folder + "/count_{}", "a").write("x")'
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return tmp_path / "notebooks"
-
-
-@pytest.fixture
-def run(tmp_path):
-    return state.new_or_resumed_run(str(tmp_path / "runs"), "x", Settings(), name="r")
 
 
 def execute(run, folder, **changes):

@@ -9,8 +9,7 @@ import sys
 import pytest
 
 from deeplab_nb.runs import runner, state
-from deeplab_nb.settings import Settings
-from tests.tiny_notebooks import lives, states, text_of, wait_for, write
+from tests.tiny_notebooks import folder, run, lives, states, text_of, wait_for, write  # noqa: F401
 
 # writes its pid and a child's, then prints for a minute
 BUSY = """
@@ -37,16 +36,6 @@ try:
 except KeyboardInterrupt:
     sys.exit(130)
 """
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return tmp_path / "notebooks"
-
-
-@pytest.fixture
-def run(tmp_path):
-    return state.new_or_resumed_run(str(tmp_path / "runs"), "x", Settings(), name="r")
 
 
 def raw(run, name):

@@ -3,10 +3,22 @@ import os
 import time
 
 import nbformat
+import pytest
 
 from deeplab_nb.runs import state
+from deeplab_nb.settings import Settings
 
 PARAMETERS = 'recipe = "x"\nrun_folder = None\noverrides = {}\n'
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "notebooks"
+
+
+@pytest.fixture
+def run(tmp_path):
+    return state.new_or_resumed_run(str(tmp_path / "runs"), "x", Settings(), name="r")
 
 
 def write(folder, name, *cells, parameters=""):
