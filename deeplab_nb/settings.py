@@ -33,14 +33,20 @@ class Settings:
 
     # --- network
     backbone: str = _setting("mobilenet_v2", "feature extractor", choices=(
-        "mobilenet_v2", "xception_65", "resnet_v1_50_beta"))
+        "mobilenet_v2", "xception_41", "xception_65", "xception_71", "resnet_v1_50_beta", "resnet_v1_101_beta"))
     depth_multiplier: float = _setting(1.0, "width of MobileNetV2; 0.5 halves every channel count", at_least=0.1)
     output_stride: int = _setting(16, "image size / feature size while training", choices=(8, 16, 32))
+    multi_grid: Tuple[int, ...] = _setting((1, 1, 1), "factors of the last block's three atrous rates; 1,2,4 in the DeepLabv3 paper, "
+                                                      "1,1,1 in the published checkpoints; not for MobileNetV2")
     aspp: bool = _setting(False, "atrous branches in the head; their rates follow from the output stride")
     decoder: bool = _setting(False, "DeepLabv3+ decoder at output stride 4")
+    separable_head: bool = _setting(True, "False: full 3x3 convolutions in head and decoder, as in the DeepLabv3 paper")
 
     # --- start
-    initial_checkpoint: str = _setting("", "weights to start from: folder, prefix or any of its files; '' is random")
+    initial_checkpoint: str = _setting("", "weights to start from: folder, prefix or any of its files, or a MindSpore .ckpt; '' is random")
+    initial_layers: str = _setting("all", "what of that checkpoint to take: 'without_logits' for other classes in equal number, "
+                                          "'without_last_layers' leaves head and decoder fresh too",
+                                   choices=("all", "without_logits", "without_last_layers"))
     trainable: str = _setting("all", "'head_kernels' freezes all but the four kernels after the backbone", choices=("all", "head_kernels"))
 
     # --- training
@@ -210,13 +216,20 @@ def _to_scales(value):
     return scales if scales and min(scales) > 0 else _refuse()
 
 
+def _to_grid(value):
+    parts = value.strip("[]() ").split(",") if isinstance(value, str) else list(value)
+    grid = tuple(_to_int(part) for part in parts)
+    return grid if len(grid) == 3 and min(grid) > 0 else _refuse()
+
+
 def _refuse():
     raise ValueError
 
 
-_CASTS = {int: _to_int, float: _to_float, bool: _to_bool, str: _to_text, Tuple[float, ...]: _to_scales}
+_CASTS = {int: _to_int, float: _to_float, bool: _to_bool, str: _to_text, Tuple[float, ...]: _to_scales,
+          Tuple[int, ...]: _to_grid}
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text",
-          Tuple[float, ...]: "positive numbers such as 0.5,1.0"}
+          Tuple[float, ...]: "positive numbers such as 0.5,1.0", Tuple[int, ...]: "three positive whole numbers such as 1,2,4"}
 
 
 def _check_together(settings):

@@ -8,12 +8,35 @@ import zlib
 
 import numpy as np
 
+from deeplab_nb import settings as settings_module
+
 DATA = os.path.join(os.path.dirname(__file__), "data")
+
+# what the original built for each set of figures, all at output stride 16
+VARIANTS = {
+    "mobilenet_v2": {},
+    "mobilenet_v2_dm0.5": {"depth_multiplier": 0.5},
+    "xception_65": {"backbone": "xception_65", "aspp": True, "decoder": True},
+    "resnet_v1_50_beta": {"backbone": "resnet_v1_50_beta", "aspp": True},
+    "resnet_v1_50_beta_dec4": {"backbone": "resnet_v1_50_beta", "aspp": True, "decoder": True},
+    "resnet_v1_101_beta": {"backbone": "resnet_v1_101_beta", "aspp": True},
+    "resnet_v1_101_beta_dec4": {"backbone": "resnet_v1_101_beta", "aspp": True, "decoder": True},
+}
+
+
+def settings(variant, **more):
+    return settings_module.read(dict(VARIANTS[variant], **more))
 
 
 def figures(name):
+    """Names, shapes and single numbers."""
     with open(os.path.join(DATA, name + ".json")) as file:
         return json.load(file)
+
+
+def arrays(name):
+    """Logits, and the norms of gradients and of moved statistics in the order of the variables."""
+    return np.load(os.path.join(DATA, name + ".npz"))
 
 
 def image(batch, height, width):

@@ -1,126 +1,116 @@
-"""The network against the original library's figures, and the idea of atrous convolution."""
+"""What a network is made of, its output strides, and the idea of atrous convolution."""
 import numpy as np
 import pytest
 
+from deeplab_nb import recipes
 from deeplab_nb import settings as settings_module
-from deeplab_nb.errors import WorkbookError
-from deeplab_nb.network import deeplab, heads, layers, mobilenet_v2
+from deeplab_nb.network import deeplab, mobilenet_v2
 from deeplab_nb.tf1 import tf
-from deeplab_nb.training import objective
 from tests import golden
+from tests.network_parts import build
 
-VARIANTS = [("mobilenet_v2", 1.0), ("mobilenet_v2_dm0.5", 0.5)]
-
-
-def build(depth_multiplier, size, *, batch=2, output_stride=16, **more):
-    images = tf.placeholder(tf.float32, [batch, size, size, 3])
-    settings = settings_module.read({"depth_multiplier": depth_multiplier})
-    return images, deeplab.build_logits(images, settings=settings, output_stride=output_stride, **more)
+BACKBONES = settings_module.FIELDS["backbone"].metadata["choices"]
+SMALL = {"depth_multiplier": 0.35}
 
 
-@pytest.mark.parametrize("variant, depth_multiplier", VARIANTS)
-def test_variables_and_logits_are_the_originals(variant, depth_multiplier):
-    figures = golden.figures(variant)
-    with tf.Graph().as_default(), tf.Session() as session:
-        images, logits = build(depth_multiplier, 65)
-        trainable = {v.op.name for v in tf.trainable_variables()}
-        found = {v.op.name: [v.shape.as_list(), v.op.name in trainable] for v in tf.global_variables()}
-        assert found == {name: [shape, train] for name, shape, train in figures["variables"]}
-        golden.load_weights(session, tf.global_variables(), figures["gain"])
-        mine = session.run(logits, {images: golden.image(2, 65, 65)})
-    theirs = np.reshape(figures["logits_65"], mine.shape)
-    assert abs(mine - theirs).max() <= 1e-4 * abs(theirs).max()
-
-
-@pytest.mark.parametrize("variant, depth_multiplier, fine_tune", [
-    ("mobilenet_v2", 1.0, False), ("mobilenet_v2", 1.0, True), ("mobilenet_v2_dm0.5", 0.5, True)])
-def test_losses_gradients_and_statistics_are_the_originals(variant, depth_multiplier, fine_tune, monkeypatch):
-    monkeypatch.setattr(heads, "KEEP_PROBABILITY", 1.0)  # the stored figures were taken without dropout
-    figures, expected = golden.figures(variant), golden.figures(variant)["train_" + str(fine_tune)]
-    settings = settings_module.read({"depth_multiplier": depth_multiplier, "fine_tune_batch_norm": fine_tune})
-    with tf.Graph().as_default(), tf.Session() as session:
-        updates = []
-        logits = deeplab.build_logits(tf.constant(golden.image(2, 65, 65)), settings=settings, is_training=True,
-                                      batch_norm_updates=updates)
-        loss = objective.cross_entropy(logits, tf.constant(golden.label(2, 65, 65)), 255)
-        decay = objective.weight_decay(tf.trainable_variables(), 4e-5)
-        gradients = [tf.norm(g) for g in tf.gradients(loss, tf.trainable_variables())]
-        golden.load_weights(session, tf.global_variables(), figures["gain"])
-        loss, decay, gradients = session.run([loss, decay, gradients])
-        norms = dict(zip([v.op.name for v in tf.trainable_variables()], gradients))
-        session.run(updates)
-        statistics = [v for v in tf.global_variables() if "/moving_" in v.op.name]
-        moved = dict(zip([v.op.name for v in statistics], session.run(statistics)))
-    assert loss == pytest.approx(expected["cross_entropy"], rel=1e-5)
-    assert decay == pytest.approx(expected["regularization"], rel=1e-5)
-    assert loss + decay == pytest.approx(expected["total"], rel=1e-5)
-    check_statistics(moved, figures["moving"] if fine_tune else {}, figures["gain"])
-    if not fine_tune:  # with batch statistics, image pooling normalises two samples: ill-conditioned in the original too
-        for name, norm in expected["gradients"].items():
-            assert norms[name] == pytest.approx(norm, rel=1e-4), name
-
-
-def check_statistics(moved, expected, gain):
-    """Every statistic moved as the original's did; none moved where none should."""
-    for name, after in moved.items():
-        delta = np.linalg.norm((after - golden.value(name, after.shape, gain)).astype(np.float64))
-        if not expected:
-            assert delta == 0, name
-            continue
-        assert delta == pytest.approx(expected[name][0], rel=1e-3, abs=1e-6), name
-        assert after[:3] == pytest.approx(expected[name][1:], rel=1e-4, abs=1e-6), name
-
-
-def test_weight_decay_touches_exactly_the_originals_variables():
+def shapes_of(values, size=65, **options):
+    """{variable name: shape}, logits' shape."""
     with tf.Graph().as_default():
-        build(0.5, 65)
-        decayed = [v.op.name for v in tf.trainable_variables() if v.op.name.endswith("/weights")]
-        value = objective.weight_decay(tf.trainable_variables(), 4e-5)
-        touched = [v.op.name for v, g in zip(tf.trainable_variables(), tf.gradients(value, tf.trainable_variables())) if g is not None]
-    assert sorted(decayed) == sorted(golden.figures("mobilenet_v2_dm0.5")["decayed"]) == sorted(touched)
+        logits = deeplab.build_logits(tf.placeholder(tf.float32, [1, size, size, 3]), settings=settings_module.read(values), **options)
+        return {v.op.name: v.shape.as_list() for v in tf.global_variables()}, logits.shape.as_list()
 
 
 @pytest.mark.parametrize("stride, side", [(8, 17), (16, 9), (32, 5)])
-def test_output_stride_is_image_over_feature_size(stride, side):
-    with tf.Graph().as_default():
-        assert build(0.5, 129, output_stride=stride)[1].shape.as_list() == [2, side, side, 21]
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_output_stride_is_image_over_feature_size(backbone, stride, side):
+    values = dict(SMALL, backbone=backbone)
+    assert shapes_of(values, 129, output_stride=stride)[1] == [1, side, side, 21]
+    assert shapes_of(dict(values, decoder=True), 129, output_stride=stride)[1] == [1, 33, 33, 21]
 
 
-def test_dense_features_subsampled_are_the_coarse_features():
+@pytest.mark.parametrize("backbone", ["mobilenet_v2", "resnet_v1_50_beta", "xception_41"])
+def test_dense_features_subsampled_are_the_coarse_features(backbone):
     """The idea itself: the same weights at a smaller output stride only give a denser map."""
+    settings = settings_module.read(dict(SMALL, backbone=backbone))
     with tf.Graph().as_default(), tf.Session() as session:
-        images = tf.constant(golden.image(1, 129, 129))
-        features = {}
-        for stride in (8, 16, 32):
-            features[stride] = mobilenet_v2.mobilenet_v2(
-                layers.Layers(), deeplab.normalise(images), depth_multiplier=0.35, output_stride=stride)
-        golden.load_weights(session, tf.global_variables(), 2 ** 0.5)
-        dense, middle, coarse = session.run([features[8], features[16], features[32]])
+        images = tf.constant(golden.image(1, 129, 129) / 127.5 - 1)
+        features = [build(lambda layers, x: deeplab.backbone(layers, x, settings=settings, output_stride=stride).high, images)
+                    for stride in (8, 16, 32)]
+        golden.load_weights(session, tf.global_variables(), 1.2)
+        dense, middle, coarse = session.run(features)
     assert np.allclose(dense[:, ::2, ::2], middle, atol=1e-4 * abs(middle).max())
     assert np.allclose(middle[:, ::2, ::2], coarse, atol=1e-4 * abs(coarse).max())
 
 
-def test_depthwise_convolution_is_really_dilated():
-    """TensorFlow's bare operation ignores its dilations on a CPU; the layer must not."""
-    x = np.random.RandomState(3).standard_normal((1, 11, 11, 2)).astype(np.float32)
+@pytest.mark.parametrize("backbone", ["mobilenet_v2", "resnet_v1_50_beta", "xception_41"])
+def test_training_builds_at_every_output_stride_and_reaches_every_weight(backbone):
+    for stride in (8, 16, 32):
+        with tf.Graph().as_default():
+            settings = settings_module.read(dict(SMALL, backbone=backbone, aspp=True, decoder=True))
+            logits = deeplab.build_logits(tf.placeholder(tf.float32, [1, 65, 65, 3]), settings=settings, output_stride=stride,
+                                          is_training=True)
+            assert None not in tf.gradients(logits, tf.trainable_variables())
+
+
+def test_even_sizes_and_unknown_sizes_are_built():
+    assert shapes_of(dict(SMALL, backbone="xception_41", decoder=True), 64, output_stride=16)[1] == [1, 16, 16, 21]
     with tf.Graph().as_default(), tf.Session() as session:
-        y = layers.Layers().depthwise(tf.constant(x), "d", rate=3, initializer=tf.ones_initializer(),
-                                      batch_norm=layers.BatchNorm(0.9, 0.0))
+        images = tf.placeholder(tf.float32, [1, None, None, 3])
+        logits = deeplab.build_logits(images, settings=settings_module.read({"backbone": "resnet_v1_50_beta", "decoder": True}))
         session.run(tf.global_variables_initializer())
-        mine = session.run(y)
-    padded = np.pad(x, ((0, 0), (3, 3), (3, 3), (0, 0)))
-    direct = sum(padded[:, i:i + 11, j:j + 11] for i in (0, 3, 6) for j in (0, 3, 6))
-    assert np.allclose(mine, direct, rtol=1e-3, atol=1e-3)
+        assert session.run(logits, {images: np.zeros((1, 70, 97, 3))}).shape == (1, 18, 25, 21)
 
 
 def test_atrous_branches_add_their_variables():
-    with tf.Graph().as_default():
-        images = tf.placeholder(tf.float32, [1, 65, 65, 3])
-        deeplab.build_logits(images, settings=settings_module.read({"aspp": True, "depth_multiplier": 0.5}))
-        shapes = {v.op.name: v.shape.as_list() for v in tf.global_variables()}
+    shapes, _ = shapes_of({"aspp": True, "depth_multiplier": 0.5})
     assert shapes["aspp3_depthwise/depthwise_weights"] == [3, 3, 160, 1]
     assert shapes["aspp3_pointwise/weights"] == [1, 1, 160, 256]
     assert shapes["concat_projection/weights"] == [1, 1, 5 * 256, 256]
+
+
+def test_v3_plus_is_v3_and_a_decoder():
+    v3, side = shapes_of({"backbone": "xception_41", "aspp": True})
+    plus, side_plus = shapes_of({"backbone": "xception_41", "aspp": True, "decoder": True})
+    assert side == [1, 5, 5, 21] and side_plus == [1, 17, 17, 21]
+    added = set(plus) - set(v3)
+    assert set(v3) < set(plus) and {name.split("/")[0] for name in added} == {"decoder"}
+    assert plus["decoder/feature_projection0/weights"] == [1, 1, 256, 48]
+    assert plus["decoder/decoder_conv0_depthwise/depthwise_weights"] == [3, 3, 304, 1]
+
+
+def test_full_convolutions_take_the_names_of_the_original():
+    shapes, _ = shapes_of({"backbone": "xception_41", "aspp": True, "decoder": True, "separable_head": False})
+    assert shapes["aspp2/weights"] == [3, 3, 2048, 256]
+    assert shapes["decoder/decoder_conv0/decoder_conv0_1/weights"] == [3, 3, 304, 256]
+    assert shapes["decoder/decoder_conv0/decoder_conv0_2/weights"] == [3, 3, 256, 256]
+
+
+@pytest.mark.parametrize("backbone, block", [("resnet_v1_50_beta", "block4"), ("xception_41", "exit_flow/block2")])
+def test_multi_grid_multiplies_the_rates_of_the_last_three(backbone, block):
+    """Seen in the blocks of space that each convolution is rearranged into."""
+    for grid, expected in (("1,1,1", [2, 2, 2]), ("1,2,4", [2, 4, 8])):
+        with tf.Graph().as_default() as graph:
+            settings = settings_module.read({"backbone": backbone, "multi_grid": grid})
+            deeplab.build_logits(tf.placeholder(tf.float32, [1, 65, 65, 3]), settings=settings, output_stride=16)
+            rearranged = [op for op in graph.get_operations() if op.type == "SpaceToBatchND" and block in op.name]
+            assert [int(tf.get_static_value(op.inputs[1])[0]) for op in rearranged] == expected
+
+
+def test_the_mindspore_entrys_network_has_its_24873429_parameters():
+    settings = recipes.get("deeplabv3_mindspore_1p").settings
+    variables = deeplab.cost(settings, settings.output_stride).variables
+    assert sum(int(np.prod(v.shape)) for v in variables) == 24873429
+    assert settings.backbone == "resnet_v1_50_beta" and not settings.aspp and not settings.decoder
+
+
+def test_dropout_works_in_training_only():
+    with tf.Graph().as_default(), tf.Session() as session:
+        images = tf.constant(golden.image(1, 65, 65))
+        settings = settings_module.read(dict(SMALL, fine_tune_batch_norm=False))
+        still, moving = (deeplab.build_logits(images, settings=settings, is_training=training) for training in (False, True))
+        golden.load_weights(session, tf.global_variables(), 2 ** 0.5)
+        assert np.array_equal(session.run(still), session.run(still))
+        assert not np.allclose(session.run(moving), session.run(moving))
 
 
 @pytest.mark.parametrize("width, channels", [
@@ -129,9 +119,3 @@ def test_atrous_branches_add_their_variables():
     (1.4, [45, 22, 34, 45, 90, 134, 224, 448])])
 def test_channel_counts_at_any_width(width, channels):
     assert [mobilenet_v2.depth(base, width) for base in (32, 16, 24, 32, 64, 96, 160, 320)] == channels
-
-
-@pytest.mark.parametrize("values, word", [({"backbone": "xception_65"}, "xception_65"), ({"decoder": True}, "decoder")])
-def test_networks_of_later_versions_are_refused_in_words(values, word):
-    with pytest.raises(WorkbookError, match=word + ".*not built in this version"):
-        deeplab.check_buildable(settings_module.read(values))

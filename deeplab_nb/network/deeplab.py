@@ -1,8 +1,12 @@
 """From images to logits: the one place where a DeepLab network is put together, for every use and device."""
-from deeplab_nb.errors import WorkbookError
+from deeplab_nb.network.cost import Counter, Map
+from deeplab_nb.network.decoder import decoder
 from deeplab_nb.network.heads import aspp, classifier
 from deeplab_nb.network.layers import Layers, resize
 from deeplab_nb.network.mobilenet_v2 import mobilenet_v2
+from deeplab_nb.network.resnet import resnet
+from deeplab_nb.network.variables import create_variables
+from deeplab_nb.network.xception import xception
 from deeplab_nb.tf1 import tf
 
 
@@ -14,20 +18,41 @@ def build_logits(images, *, settings, output_stride=None, is_training=False, bat
     output_stride: 8, 16 or 32; None takes `settings.output_stride`. The atrous rates follow.
     is_training: dropout, and batch statistics if `settings.fine_tune_batch_norm`.
     batch_norm_updates: a list that receives the operations to run with each training step.
-    Returns logits, float32 [batch, ceil(height/output_stride), ceil(width/output_stride), num_classes].
-    Raises WorkbookError for a network that this version cannot build.
+    Returns logits, float32 [batch, ceil(height/s), ceil(width/s), num_classes], s being the output
+    stride, or 4 with the decoder.
     """
-    check_buildable(settings)
     output_stride = output_stride or settings.output_stride
-    layers = Layers(batch_norm_training=is_training and settings.fine_tune_batch_norm,
+    layers = Layers(create_variables(cost(settings, output_stride).variables), is_training=is_training,
+                    batch_norm_training=is_training and settings.fine_tune_batch_norm,
                     batch_norm_decay=settings.batch_norm_decay)
-    features = mobilenet_v2(layers, normalise(images), depth_multiplier=settings.depth_multiplier,
-                            output_stride=output_stride)
-    features = aspp(layers, features, atrous_rates=settings.rates_at(output_stride), is_training=is_training)
-    logits = classifier(layers, features, settings.num_classes)
+    logits = network(layers, normalise(images), settings=settings, output_stride=output_stride)
     if batch_norm_updates is not None:
         batch_norm_updates.extend(layers.updates)
     return logits
+
+
+def cost(settings, output_stride, size=513):
+    """A `cost.Counter` of the network for one image of `size` pixels each way; builds nothing."""
+    counter = Counter(batch_norm_training=settings.fine_tune_batch_norm)
+    network(counter, Map((1, size, size, 3)), settings=settings, output_stride=output_stride)
+    return counter
+
+
+def network(layers, images, *, settings, output_stride):
+    """DeepLabv3, and with `settings.decoder` DeepLabv3+: normalised images to logits, through any kind of `layers`."""
+    features = backbone(layers, images, settings=settings, output_stride=output_stride)
+    x = aspp(layers, features.high, atrous_rates=settings.rates_at(output_stride), separable=settings.separable_head)
+    if settings.decoder:
+        x = decoder(layers, x, features.low, separable=settings.separable_head)
+    return classifier(layers, x, settings.num_classes)
+
+
+def backbone(layers, images, *, settings, output_stride):
+    """`layers.Features` of normalised images."""
+    if settings.backbone == "mobilenet_v2":
+        return mobilenet_v2(layers, images, depth_multiplier=settings.depth_multiplier, output_stride=output_stride)
+    family = xception if settings.backbone.startswith("xception") else resnet
+    return family(layers, images, variant=settings.backbone, output_stride=output_stride, multi_grid=settings.multi_grid)
 
 
 def normalise(images):
@@ -38,11 +63,3 @@ def normalise(images):
 def predict_labels(logits, size):
     """Class ids int32 [batch, height, width]: logits resized to `size`, then the largest one."""
     return tf.argmax(resize(logits, size), axis=3, output_type=tf.int32)
-
-
-def check_buildable(settings):
-    """Raises WorkbookError if `build_logits` cannot build these settings yet."""
-    if settings.backbone != "mobilenet_v2":
-        raise WorkbookError("backbone '{}' is described but not built in this version: choose mobilenet_v2".format(settings.backbone))
-    if settings.decoder:
-        raise WorkbookError("the decoder is described but not built in this version: set decoder=false")

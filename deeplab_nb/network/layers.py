@@ -1,87 +1,182 @@
-"""The three layers that every DeepLab network is made of, under the published variable names.
+"""All that a DeepLab network is made of: three layers with weights and a few steps without.
 
-A layer's variables live below its scope: `weights` or `depthwise_weights`, `BatchNorm/{gamma, beta,
-moving_mean, moving_variance}`, and `biases` where there is no batch norm. What a layer does (stride,
-atrous rate, normalisation, activation) is an argument at the call; nothing is set by context.
+A network is a function of a `Layers` object and an image. Given `cost.Counter`, which has the same
+methods, the same function is counted instead of built.
+
+A layer's variables live below its scope, under the published names: `weights` or `depthwise_weights`,
+`BatchNorm/{gamma, beta, moving_mean, moving_variance}`, and `biases` where there is no batch norm.
+What a layer does (stride, atrous rate, normalisation, activation) is an argument at the call.
 """
 import collections
 
+from deeplab_nb.network.batch_norm import fold, normalise_batch
+from deeplab_nb.network.variables import TruncatedNormal, Uniform
 from deeplab_nb.tf1 import tf
 
 # decay of the moving statistics and the epsilon added to the variance
 BatchNorm = collections.namedtuple("BatchNorm", "decay epsilon")
 
+# what a backbone returns: its last features, and earlier ones at a quarter of the image's size for the decoder
+Features = collections.namedtuple("Features", "high low")
+
 
 class Layers:
     """Makes layers for one network: all in training mode or all in inference mode.
 
+    variables: {name: variable} with all that the layers will ask for, see `variables.create_variables`.
+    is_training: dropout works.
     batch_norm_training: normalise with the batch's statistics and record how the moving ones change.
     batch_norm_decay: takes the place of every layer's own decay; None keeps those.
     updates: after building, the operations that move the statistics; run them with each training step.
     """
 
-    def __init__(self, *, batch_norm_training=False, batch_norm_decay=None):
+    def __init__(self, variables, *, is_training=False, batch_norm_training=False, batch_norm_decay=None):
+        self.variables = variables
+        self.is_training = is_training
         self.batch_norm_training = batch_norm_training
         self.batch_norm_decay = batch_norm_decay
         self.updates = []
 
     def convolution(self, x, scope, filters, *, kernel=1, stride=1, rate=1, initializer,
-                    batch_norm=None, activation=None):
-        """Convolution `[batch, h, w, in] -> [batch, h/stride, w/stride, filters]`, TensorFlow's SAME padding.
+                    batch_norm=None, activation=None, symmetric=False):
+        """Convolution `[batch, h, w, in] -> [batch, ceil(h/stride), ceil(w/stride), filters]`.
 
         With `batch_norm` there is no bias; without it there is one and no activation is usual.
+        symmetric: pad a strided convolution alike on all sides, see `pad_symmetric`.
         """
-        shape = [kernel, kernel, int(x.shape[-1]), filters]
-        weights = variable(scope + "/weights", shape, initializer)
+        weights, shift = self.variables[scope + "/weights"], None
         with tf.name_scope(scope + "/"):
-            y = tf.nn.conv2d(x, weights, strides=stride, padding="SAME", dilations=rate)
+            if batch_norm and self.is_training and not self.batch_norm_training:
+                weights, shift = self._fold(weights, scope, batch_norm)
+            x, padding = pad_symmetric(x, kernel) if symmetric and stride > 1 else (x, "SAME")
+            if self.is_training and kernel == stride == 1:
+                y = multiply(x, weights)
+            else:
+                y = tf.nn.convolution(x, weights, padding, strides=[stride] * 2, dilation_rate=[rate] * 2)
         if batch_norm is None:
-            y = tf.nn.bias_add(y, variable(scope + "/biases", [filters], tf.zeros_initializer()))
-        return self._finish(y, scope, batch_norm, activation)
+            shift = self.variables[scope + "/biases"]
+        return self._finish(y, scope, batch_norm, shift, activation)
 
-    def depthwise(self, x, scope, *, stride=1, rate=1, initializer, batch_norm, activation=None):
+    def depthwise(self, x, scope, *, stride=1, rate=1, initializer, batch_norm, activation=None, symmetric=False):
         """3x3 convolution of each channel by itself; stride and atrous rate are never both above 1.
 
         The atrous form must be `rate=` here: TensorFlow 1.15 rearranges space into the batch for it,
         whereas `dilations` of the bare operation is silently ignored on a CPU.
         """
-        weights = variable(scope + "/depthwise_weights", [3, 3, int(x.shape[-1]), 1], initializer)
+        weights, shift = self.variables[scope + "/depthwise_weights"], None
         with tf.name_scope(scope + "/"):
-            y = tf.nn.depthwise_conv2d(x, weights, strides=[1, stride, stride, 1], padding="SAME", rate=[rate, rate])
-        return self._finish(y, scope, batch_norm, activation)
+            if not self.batch_norm_training:
+                weights, shift = self._fold(weights, scope, batch_norm)
+            x, padding = pad_symmetric(x, 3) if symmetric and stride > 1 else (x, "SAME")
+            y = tf.nn.depthwise_conv2d(x, weights, strides=[1, stride, stride, 1], padding=padding, rate=[rate, rate])
+        return self._finish(y, scope, batch_norm, shift, activation)
 
-    def _finish(self, y, scope, batch_norm, activation):
-        if batch_norm is not None:
-            y = self._normalise(y, scope + "/BatchNorm", batch_norm)
+    def relu(self, x):
+        return tf.nn.relu(x)
+
+    def add(self, x, y):
+        return x + y
+
+    def concat(self, parts):
+        """Joins on the channels."""
+        return tf.concat(parts, axis=3)
+
+    def max_pool(self, x, *, kernel, stride):
+        return tf.nn.max_pool2d(x, kernel, stride, "SAME")
+
+    def mean(self, x):
+        """The mean over the whole map: `[batch, h, w, c] -> [batch, 1, 1, c]`."""
+        return tf.reduce_mean(x, axis=[1, 2], keepdims=True)
+
+    def resize_like(self, x, other):
+        """Bilinear resize to the other's height and width."""
+        return resize(x, tf.shape(other)[1:3])
+
+    def dropout(self, x, keep):
+        """Keeps this share of the values, in training only."""
+        return tf.nn.dropout(x, rate=1 - keep) if self.is_training else x
+
+    def _finish(self, y, scope, batch_norm, shift, activation):
+        """What comes after a convolution: a shift that stands for batch norm or is the bias, or batch norm itself."""
+        y = self._normalise(y, scope, batch_norm) if shift is None else tf.nn.bias_add(y, shift)
         return activation(y) if activation else y
 
     def _normalise(self, x, scope, batch_norm):
-        size = [int(x.shape[-1])]
-        gamma = variable(scope + "/gamma", size, tf.ones_initializer())
-        beta = variable(scope + "/beta", size, tf.zeros_initializer())
-        mean = variable(scope + "/moving_mean", size, tf.zeros_initializer(), trainable=False)
-        variance = variable(scope + "/moving_variance", size, tf.ones_initializer(), trainable=False)
-        with tf.name_scope(scope + "/"):
+        gamma, beta, mean, variance = self._batch_norm_variables(scope)
+        with tf.name_scope(scope + "/BatchNorm/"):
             if not self.batch_norm_training:
                 return tf.nn.fused_batch_norm(x, gamma, beta, mean, variance, batch_norm.epsilon, is_training=False)[0]
-            y, batch_mean, batch_variance = tf.nn.fused_batch_norm(x, gamma, beta, epsilon=batch_norm.epsilon)
+            y, batch_mean, batch_variance = normalise_batch(x, gamma, beta, epsilon=batch_norm.epsilon)
             keep = batch_norm.decay if self.batch_norm_decay is None else self.batch_norm_decay
             self.updates += [tf.assign_sub(mean, (mean - batch_mean) * (1 - keep)),
                              tf.assign_sub(variance, (variance - batch_variance) * (1 - keep))]
             return y
 
+    def _fold(self, weights, scope, batch_norm):
+        """Stored statistics need no pass over the map. Evaluation leaves full convolutions to TensorFlow, which joins them itself."""
+        return fold(weights, *self._batch_norm_variables(scope), epsilon=batch_norm.epsilon)
 
-def variable(name, shape, initializer, trainable=True):
-    """The float32 variable of this full name; the same one when a graph is built twice."""
-    with tf.variable_scope("", reuse=tf.AUTO_REUSE):
-        return tf.get_variable(name, shape, tf.float32, initializer, trainable=trainable)
+    def _batch_norm_variables(self, scope):
+        return [self.variables["{}/BatchNorm/{}".format(scope, name)]
+                for name in ("gamma", "beta", "moving_mean", "moving_variance")]
+
+
+class Dilation:
+    """Which units still stride and at what atrous rate the others run (DeepLabv3, 1706.05587, section 3.1).
+
+    Once the output stride is reached, a unit's stride is dropped and what follows is dilated by it
+    instead; the unit that loses its stride still runs at the old rate.
+    """
+
+    def __init__(self, output_stride, *, reached=1):
+        self.output_stride, self.reached, self.rate = output_stride, reached, 1
+
+    def next(self, stride):
+        """`(stride, rate)` of the next unit, whose stride would be `stride`."""
+        if self.reached < self.output_stride:
+            self.reached *= stride
+            return stride, 1
+        rate, self.rate = self.rate, self.rate * stride
+        return 1, rate
+
+
+def multiply(x, weights):
+    """A 1x1 convolution as the matrix product that it is: TensorFlow 1.15 computes the gradient of that sooner.
+
+    In evaluation the convolution is quicker, because TensorFlow joins batch norm to it.
+    """
+    inputs, outputs = weights.shape.as_list()[2:]
+    product = tf.matmul(tf.reshape(x, [-1, inputs]), tf.reshape(weights, [inputs, outputs]))
+    if x.shape.is_fully_defined():
+        return tf.reshape(product, x.shape[:3].concatenate(outputs))
+    return tf.reshape(product, tf.concat([tf.shape(x)[:3], [outputs]], axis=0))
+
+
+def pad_symmetric(x, kernel):
+    """`(x, padding)` for a strided convolution that adds as many zeros before as after.
+
+    TensorFlow's SAME does so for odd sides only; for even ones it would add a zero less before, and
+    the features would sit half a stride aside of where Xception and ResNet were trained to have them.
+    """
+    height, width = x.shape.as_list()[1:3]
+    if height and width and height % 2 and width % 2:
+        return x, "SAME"
+    zeros = [kernel // 2] * 2
+    return tf.pad(x, [[0, 0], zeros, zeros, [0, 0]]), "VALID"
 
 
 def truncated_normal(stddev):
-    """Normal weights, redrawn beyond two standard deviations."""
-    return tf.truncated_normal_initializer(stddev=stddev)
+    """Initialiser: normal, redrawn beyond two standard deviations."""
+    return lambda shape: TruncatedNormal(stddev)
+
+
+def xavier(shape):
+    """Initialiser: uniform, as wide as keeps the variance from layer to layer (Glorot and Bengio, 2010)."""
+    height, width, inputs, outputs = shape
+    return Uniform((6.0 / (height * width * (inputs + outputs))) ** 0.5)
 
 
 def resize(x, size):
     """Bilinear resize of `[batch, h, w, c]` to `size`; corners stay corners (DeepLab's only kind)."""
     return tf.image.resize_bilinear(x, size, align_corners=True)
+

@@ -1,9 +1,5 @@
-"""MobileNetV2 (Sandler et al., 1801.04381, Table 2) as DeepLab uses it: no 1280-channel layer, no classifier.
-
-The stride of a block is dropped once the wanted output stride is reached; what follows is dilated
-by it instead (DeepLabv3, 1706.05587, section 3.1). A block that loses its stride keeps the old rate.
-"""
-from deeplab_nb.network.layers import BatchNorm, truncated_normal
+"""MobileNetV2 (Sandler et al., 1801.04381, Table 2) as DeepLab uses it: no 1280-channel layer, no classifier."""
+from deeplab_nb.network.layers import BatchNorm, Dilation, Features, truncated_normal
 from deeplab_nb.tf1 import tf
 
 # (expansion, output channels at depth multiplier 1, nominal stride) of expanded_conv, expanded_conv_1, ...
@@ -21,33 +17,33 @@ WEIGHTS = truncated_normal(0.09)
 
 
 def mobilenet_v2(layers, images, *, depth_multiplier, output_stride):
-    """Features of normalised images: `[batch, h, w, 3] -> [batch, h/output_stride, w/output_stride, 320]` (at width 1)."""
+    """Features of normalised images `[batch, h, w, 3]`: high `[batch, h/output_stride, w/output_stride, 320]` at width 1, low 144."""
     x = layers.convolution(images, "MobilenetV2/Conv", depth(32, depth_multiplier), kernel=3, stride=2,
                            initializer=WEIGHTS, batch_norm=BATCH_NORM, activation=tf.nn.relu6)
-    reached, rate = 2, 1
+    dilation, low = Dilation(output_stride, reached=2), None
     for index, (expansion, channels, stride) in enumerate(BLOCKS):
         scope = "MobilenetV2/expanded_conv" + ("_{}".format(index) if index else "")
-        block = dict(expansion=expansion, filters=depth(channels, depth_multiplier))
-        if reached == output_stride:
-            x = inverted_residual(layers, x, scope, stride=1, rate=rate, **block)
-            rate *= stride
-        else:
-            x = inverted_residual(layers, x, scope, stride=stride, rate=1, **block)
-            reached *= stride
-    return x
+        stride, rate = dilation.next(stride)
+        x, inner = inverted_residual(layers, x, scope, expansion=expansion, filters=depth(channels, depth_multiplier),
+                                     stride=stride, rate=rate)
+        low = inner if index == 2 else low  # the last that still has a quarter of the image's size
+    return Features(x, low)
 
 
 def inverted_residual(layers, x, scope, *, expansion, filters, stride, rate):
-    """1x1 expansion, 3x3 depthwise, linear 1x1 projection; added to the input where shapes agree (Figure 4d)."""
+    """1x1 expansion, 3x3 depthwise, linear 1x1 projection, plus the input where shapes agree (Figure 4d).
+
+    Returns `(output, the depthwise convolution's output)`.
+    """
     channels = int(x.shape[-1])
     y = x
     if expansion > 1:  # the first block has nothing to expand
         y = layers.convolution(y, scope + "/expand", divisible(channels * expansion, 8),
                                initializer=WEIGHTS, batch_norm=BATCH_NORM, activation=tf.nn.relu6)
-    y = layers.depthwise(y, scope + "/depthwise", stride=stride, rate=rate,
-                         initializer=WEIGHTS, batch_norm=BATCH_NORM, activation=tf.nn.relu6)
-    y = layers.convolution(y, scope + "/project", filters, initializer=WEIGHTS, batch_norm=BATCH_NORM)
-    return x + y if stride == 1 and filters == channels else y
+    inner = layers.depthwise(y, scope + "/depthwise", stride=stride, rate=rate,
+                             initializer=WEIGHTS, batch_norm=BATCH_NORM, activation=tf.nn.relu6)
+    y = layers.convolution(inner, scope + "/project", filters, initializer=WEIGHTS, batch_norm=BATCH_NORM)
+    return (layers.add(x, y) if stride == 1 and filters == channels else y), inner
 
 
 def depth(channels, depth_multiplier):

@@ -1,5 +1,6 @@
 """What training minimises, and how fast: loss, weight decay, learning rate."""
 from deeplab_nb.network.layers import resize
+from deeplab_nb.network.variables import Constant, Declaration, create_variables
 from deeplab_nb.tf1 import tf
 
 
@@ -40,6 +41,16 @@ def learning_rate(step, settings):
 def optimizer(rate, settings):
     """Momentum, as both published systems train; or Adam (Kingma and Ba, 1412.6980)."""
     if settings.optimizer == "adam":
-        # the usual epsilon of 1e-8 lets weights jump whose gradients are almost 0, as depthwise ones are at first
-        return tf.train.AdamOptimizer(rate, beta1=settings.momentum, epsilon=1e-5)
-    return tf.train.MomentumOptimizer(rate, settings.momentum)
+        # The second decay of 0.98 remembers 50 steps, not the usual 1000: more would be all of a short run.
+        # The usual epsilon of 1e-8 lets weights jump whose gradients are almost 0, as depthwise ones are at first.
+        return tf.train.AdamOptimizer(rate, beta1=settings.momentum, beta2=0.98, epsilon=1e-5)
+    return Momentum(rate, settings.momentum)
+
+
+class Momentum(tf.train.MomentumOptimizer):
+    """TensorFlow's own, with all its memories made at once: for Xception-65 that saves a second and more."""
+
+    def _create_slots(self, var_list):
+        declared = {v: Declaration(v.op.name + "/Momentum", v.shape.as_list(), Constant(0.0), False) for v in var_list}
+        made = create_variables(declared.values())
+        self._slot_dict("momentum").update(((v.op.graph, v.op.name), made[d.name]) for v, d in declared.items())

@@ -1,0 +1,85 @@
+"""Benchmarks, each beside the machine's matrix product rate of the same minute: machines drift by a factor of two."""
+import statistics
+import time
+
+import numpy as np
+
+from deeplab_nb import settings as settings_module
+from deeplab_nb.network import deeplab
+from deeplab_nb.progress import progress
+from deeplab_nb.tf1 import tf
+from deeplab_nb.training import loop
+
+# name, settings, crop and batch of a training step
+NETWORKS = (
+    ("mobilenet_v2", {}, 257, 4),
+    ("xception_65", {"backbone": "xception_65", "aspp": True, "decoder": True}, 257, 2),
+    ("resnet_v1_101_beta", {"backbone": "resnet_v1_101_beta", "aspp": True}, 257, 2),
+)
+
+
+def network(names=None, *, repeat=3):
+    """Lines of a table: seconds to build each network's graphs, CPU seconds to evaluate one image of 513x513."""
+    chosen = [row for row in NETWORKS if not names or row[0] in names]
+    yield "{:20s} {:>10s} {:>12s} {:>13s} {:>14s} {:>12s}".format(
+        "", "GFLOP/s", "build, s", "training, s", "evaluate, s", "CPU s")
+    for name, values, crop, batch in progress(chosen, label="bench", unit="network"):
+        settings = settings_module.read(dict(values, fine_tune_batch_norm=False))
+        build = min(seconds(lambda: evaluation_graph(settings)) for _ in range(repeat))
+        training = min(seconds(lambda: training_graph(settings, crop, batch)) for _ in range(repeat))
+        wall, cpu = evaluation(settings, repeat)
+        yield "{:20s} {:10.0f} {:12.2f} {:13.2f} {:14.3f} {:12.3f}".format(name, matmul_rate(), build, training, wall, cpu)
+
+
+def evaluation_graph(settings, size=513):
+    """`(graph, images, labels)` for one image."""
+    graph = tf.Graph()
+    with graph.as_default():
+        images = tf.placeholder(tf.float32, [1, size, size, 3])
+        labels = deeplab.predict_labels(deeplab.build_logits(images, settings=settings), [size, size])
+    return graph, images, labels
+
+
+def training_graph(settings, crop, batch):
+    """`(graph, images, labels, step)`: loss, gradients and update, fed by placeholders."""
+    graph = tf.Graph()
+    with graph.as_default():
+        images = tf.placeholder(tf.float32, [batch, crop, crop, 3])
+        labels = tf.placeholder(tf.int32, [batch, crop, crop])
+        return graph, images, labels, loop.training_step(images, labels, settings)
+
+
+def evaluation(settings, repeat):
+    """`(wall seconds, CPU seconds)` of one image, the median of some runs after a warm-up."""
+    graph, images, labels = evaluation_graph(settings)
+    noise = np.random.RandomState(0).randint(0, 256, images.shape.as_list()).astype(np.float32)
+    with tf.Session(graph=graph) as session:
+        with graph.as_default():
+            session.run(tf.global_variables_initializer())
+        return run_times(lambda: session.run(labels, {images: noise}), 3 * repeat)
+
+
+def run_times(function, repeat):
+    """Medians of `(wall seconds, CPU seconds)` over some calls, two more of which come first and are not counted."""
+    walls, cpus = [], []
+    for _ in range(repeat + 2):
+        cpu, wall = time.process_time(), time.time()
+        function()
+        walls.append(time.time() - wall)
+        cpus.append(time.process_time() - cpu)
+    return statistics.median(walls[2:]), statistics.median(cpus[2:])
+
+
+def seconds(function):
+    start = time.time()
+    function()
+    return time.time() - start
+
+
+def matmul_rate(side=1500, repeat=5):
+    """Billions of float32 operations a CPU second in TensorFlow's matrix product, the best of some."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        matrix = tf.Variable(tf.random_uniform([side, side]))
+        product = tf.matmul(matrix, matrix).op
+        session.run(matrix.initializer)
+        return max(2 * side ** 3 / cpu / 1e9 for _, cpu in [run_times(lambda: session.run(product), 1) for _ in range(repeat)])

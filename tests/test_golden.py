@@ -1,0 +1,105 @@
+"""The networks against the original library's figures: variables, logits, losses, gradients, statistics."""
+import numpy as np
+import pytest
+
+from deeplab_nb.network import deeplab, heads
+from deeplab_nb.tf1 import tf
+from deeplab_nb.training import objective
+from tests import golden
+
+WITH_FIGURES = ["mobilenet_v2", "mobilenet_v2_dm0.5", "xception_65", "resnet_v1_50_beta", "resnet_v1_50_beta_dec4"]
+
+# Relative noise on the input that moves the logits about as far as they are from the original's, which another
+# processor computed: 2.4e-6 of their maximum. Batch statistics magnify even one float32 rounding a thousand times.
+NOISE = {"frozen": 3e-6, "trained": 2e-7}
+
+
+@pytest.mark.parametrize("variant", golden.VARIANTS)
+def test_variables_are_the_originals(variant):
+    with tf.Graph().as_default():
+        deeplab.build_logits(tf.placeholder(tf.float32, [1, 65, 65, 3]), settings=golden.settings(variant))
+        trainable = set(tf.trainable_variables())
+        found = {v.op.name: [v.shape.as_list(), v in trainable] for v in tf.global_variables()}
+        assert {v.dtype.base_dtype for v in tf.global_variables()} == {tf.float32}
+    assert found == {name: [shape, train] for name, shape, train in golden.figures(variant)["variables"]}
+
+
+@pytest.mark.parametrize("crop", [65, 129])
+@pytest.mark.parametrize("variant", WITH_FIGURES)
+def test_logits_are_the_originals(variant, crop):
+    figures = golden.figures(variant)
+    step, maximum = figures["logits_step_{}".format(crop)], figures["logits_maximum_{}".format(crop)]
+    with tf.Graph().as_default(), tf.Session() as session:
+        logits = deeplab.build_logits(tf.constant(golden.image(2, crop, crop)), settings=golden.settings(variant))
+        golden.load_weights(session, tf.global_variables(), figures["gain"])
+        mine = session.run(logits)[:, ::step, ::step]
+    theirs = golden.arrays(variant)["logits_{}".format(crop)]
+    assert mine.shape == theirs.shape
+    assert abs(mine - theirs).max() <= 1e-4 * maximum
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("crop", [65, 129])
+@pytest.mark.parametrize("batch_norm", ["frozen", "trained"])
+@pytest.mark.parametrize("variant", WITH_FIGURES)
+def test_losses_gradients_and_statistics_are_the_originals(variant, batch_norm, crop, monkeypatch):
+    monkeypatch.setattr(heads, "KEEP_PROBABILITY", 1.0)  # the stored figures were taken without dropout
+    figures, arrays, case = golden.figures(variant), golden.arrays(variant), "{}_{}".format(crop, batch_norm)
+    with tf.Graph().as_default(), tf.Session() as session:
+        images, updates = tf.placeholder(tf.float32, [2, crop, crop, 3]), []
+        logits = deeplab.build_logits(images, settings=golden.settings(variant, fine_tune_batch_norm=batch_norm == "trained"),
+                                      is_training=True, batch_norm_updates=updates)
+        loss = objective.cross_entropy(logits, tf.constant(golden.label(2, crop, crop)), 255)
+        decay = objective.weight_decay(tf.trainable_variables(), 4e-5)
+        gradients = [tf.norm(g) for g in tf.gradients(loss, tf.trainable_variables())]
+        golden.load_weights(session, tf.global_variables(), figures["gain"])
+        exact = golden.image(2, crop, crop)
+        decay, (entropy, *norms) = session.run([decay, [loss] + gradients], {images: exact})
+        noisy = [session.run([loss] + gradients, {images: with_noise(exact, NOISE[batch_norm], seed)}) for seed in range(8)]
+        session.run(updates, {images: exact})
+        moved = session.run([v for v in tf.global_variables() if "/moving_" in v.op.name])
+    expected = figures[case]
+    spread = np.ptp([[entropy] + norms] + noisy, axis=0)
+    assert entropy == pytest.approx(expected["cross_entropy"], rel=1e-5, abs=3 * spread[0])
+    assert decay == pytest.approx(expected["regularization"], rel=1e-5)
+    assert entropy + decay == pytest.approx(expected["total"], rel=1e-5, abs=3 * spread[0])
+    check_gradients(variant, norms, spread[1:], arrays["gradients_" + case], expected["global_ce_norm"])
+    check_statistics(variant, moved, arrays["moved_{}".format(crop)] if batch_norm == "trained" else None)
+
+
+def with_noise(image, noise, seed):
+    return image * (1 + noise * np.random.RandomState(seed).standard_normal(image.shape)).astype(np.float32)
+
+
+def check_gradients(variant, norms, spread, expected, total):
+    """To 1e-4 of the norm, or where rounding alone moves it by more, to three times that `spread`.
+
+    A ReLU on the edge opens or stays shut by one rounding, and the gradient of all that lies before it jumps:
+    the original's own figures carry that noise. Norms below 1e-5 of the whole are rounding throughout.
+    """
+    names = [name for name, _, trainable in golden.figures(variant)["variables"] if trainable]
+    allowed, counted = np.maximum(1e-4 * expected, 3 * spread), expected > 1e-5 * total
+    assert [name for name, n, e, a, c in zip(names, norms, expected, allowed, counted) if c and abs(n - e) > a] == []
+    assert np.median((spread / expected)[counted]) < 0.05  # or the comparison would say nothing
+
+
+def check_statistics(variant, moved, expected):
+    """Every statistic moved as the original's did; none moved where none should."""
+    figures = golden.figures(variant)
+    names = [name for name, _, trainable in figures["variables"] if not trainable]
+    for row, (name, after) in enumerate(zip(names, moved)):
+        delta = np.linalg.norm((after - golden.value(name, after.shape, figures["gain"])).astype(np.float64))
+        if expected is None:
+            assert delta == 0, name
+            continue
+        assert delta == pytest.approx(expected[row][0], rel=1e-3, abs=1e-6), name
+        assert after[:3] == pytest.approx(expected[row][1:], rel=1e-4, abs=1e-6), name
+
+
+@pytest.mark.parametrize("variant", WITH_FIGURES)
+def test_weight_decay_touches_exactly_the_originals_variables(variant):
+    with tf.Graph().as_default():
+        deeplab.build_logits(tf.placeholder(tf.float32, [1, 65, 65, 3]), settings=golden.settings(variant))
+        variables = tf.trainable_variables()
+        gradients = tf.gradients(objective.weight_decay(variables, 4e-5), variables)
+    assert {v.op.name for v, g in zip(variables, gradients) if g is not None} == set(golden.figures(variant)["decayed"])
