@@ -57,8 +57,8 @@ def fetch_archive(archive, folder, *, url=None):
         _transfer(archive, url or archive.url, part)
     except requests.RequestException as error:
         raise WorkbookError("{} did not come from {} ({}): run again to go on at {:.1f} MB, or put the file at {} "
-                            "by hand (digest {})".format(archive.name, url or archive.url, _reason(error),
-                                                         _size(part) / 1e6, path, archive.digest or "not known"))
+                            "by hand (digest {})".format(archive.name, url or archive.url, _reason(error), _size(part) / 1e6,
+                                                         path, known_digest(archive, folder) or "not known"))
     except OSError as error:
         raise WorkbookError("{} cannot be written ({}): make room in {} and run again".format(part, error.strerror, folder))
     try:
@@ -68,6 +68,21 @@ def fetch_archive(archive, folder, *, url=None):
         raise
     os.replace(part, path)
     return path
+
+
+def known_digest(archive, folder):
+    """The archive's digest, or the one recorded in `folder` at its first download; None before that."""
+    recorded = _record_path(archive, folder)
+    if archive.digest is not None or not os.path.exists(recorded):
+        return archive.digest
+    with open(recorded) as file:
+        return file.read().strip() or None
+
+
+def forget_digest(archive, folder):
+    """Drops the recorded digest of a download that proved wrong, or it would refuse the right one."""
+    if os.path.exists(_record_path(archive, folder)):
+        os.remove(_record_path(archive, folder))
 
 
 def unpack(archive_path, folder):
@@ -143,19 +158,20 @@ def _reason(error):
 
 def _check_digest(archive, path, final_path):
     """Compares with the archive's digest, or with the one recorded beside `final_path`, which is made if missing."""
-    recorded = final_path + ".sha256"
-    expected = archive.digest
-    if expected is None and os.path.exists(recorded):
-        with open(recorded) as file:
-            expected = file.read().strip()
+    folder = os.path.dirname(final_path)
+    expected = known_digest(archive, folder)
     algorithm = expected.split(":")[0] if expected else "sha256"
     found = "{}:{}".format(algorithm, pooch.file_hash(path, alg=algorithm))
     if expected is None:
-        with open(recorded, "w") as file:
+        with open(_record_path(archive, folder), "w") as file:
             file.write(found + "\n")
     elif found != expected:
         remedy = "replace the file" if path == final_path else "it is removed, run again to fetch it anew"
         raise WorkbookError("{} has digest {}, not {}: {}".format(path, found, expected, remedy))
+
+
+def _record_path(archive, folder):
+    return os.path.join(folder, archive.file + ".sha256")
 
 
 def _open(archive_path):

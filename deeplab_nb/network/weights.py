@@ -1,0 +1,71 @@
+"""Downloads a published checkpoint and makes sure that it is the one it should be."""
+import os
+import shutil
+
+from deeplab_nb.data import fetch
+from deeplab_nb.errors import WorkbookError
+from deeplab_nb.network import published
+from deeplab_nb.network.checkpoints import find_checkpoint, newest_checkpoint, outline
+
+
+def fetch_weights(name, folder, *, base=published.BASE):
+    """Prefix of the published checkpoint in `folder`/NAME, downloaded and unpacked there unless that folder exists.
+
+    The archive stays beside it. Raises WorkbookError for an unknown name, a failed download, a wrong digest,
+    an archive that is damaged or climbs out of its folder, and one that holds no checkpoint or another one.
+    """
+    row = published.get(name)
+    target = os.path.join(folder, name)
+    if not os.path.exists(target):
+        archive = archive_of(row, base=base)
+        path = fetch.fetch_archive(archive, folder)
+        try:
+            _unpack_as(target, path, row)
+        except WorkbookError:
+            fetch.forget_digest(archive, folder)
+            raise
+    return find_checkpoint(target)
+
+
+def archive_of(row, *, base=published.BASE):
+    return fetch.Archive(name=row.name, url=base + row.file, file=row.file, digest=row.digest)
+
+
+def contents(prefix):
+    """What a checkpoint holds, such as 'mobilenet_v2 of width 0.5, 21 classes' or 'xception_65, backbone only'."""
+    found = outline(prefix)
+    if found["backbone"] is None:
+        return "a network that is not known here"
+    width = " of width {:g}".format(found["depth_multiplier"]) if found["depth_multiplier"] != 1 else ""
+    head = [part for part in ("aspp", "decoder") if found[part]]
+    head += ["{} classes".format(found["num_classes"])] if found["num_classes"] else []
+    return ", ".join([found["backbone"] + width] + (head or ["backbone only"]))
+
+
+def _unpack_as(target, archive_path, row):
+    """Makes the archive's folder with the checkpoint `target`; whatever the archive calls it, and only if it is right."""
+    beside = target + ".part"
+    shutil.rmtree(beside, ignore_errors=True)  # left by a process that was killed
+    try:
+        fetch.unpack(archive_path, beside)
+        prefix = _checkpoint_in(beside, archive_path)
+        _check(prefix, archive_path, row)
+        os.rename(os.path.dirname(prefix), target)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _checkpoint_in(folder, archive_path):
+    prefixes = [newest_checkpoint(path) for path, _, _ in os.walk(folder)]
+    prefix = next(filter(None, prefixes), None)
+    if prefix is None:
+        raise WorkbookError("archive {} holds no checkpoint: delete it and fetch it again".format(archive_path))
+    return prefix
+
+
+def _check(prefix, archive_path, row):
+    found = outline(prefix)
+    for setting, value in row.holds.items():
+        if found[setting] != value:
+            raise WorkbookError("archive {} does not hold {}: its {} is {}, not {}; delete it and fetch it again".format(
+                archive_path, row.name, setting, found[setting], value))
