@@ -8,6 +8,7 @@ from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.network import checkpoints, deeplab
 from deeplab_nb.tf1 import tf
+from tests import golden
 
 SETTINGS = {"depth_multiplier": 0.25, "num_classes": 5}
 
@@ -18,6 +19,10 @@ def network(values):
     with graph.as_default():
         deeplab.build_logits(tf.placeholder(tf.float32, [1, 33, 33, 3]), settings=settings_module.read(values))
     return graph
+
+
+def plan(prefix, graph):
+    return checkpoints.plan_restore(prefix, checkpoints.read_shapes(prefix), graph.get_collection("variables"))
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +36,46 @@ def folder(tmp_path_factory):
         for step in (9, 10):
             saver.save(session, os.path.join(folder, "model.ckpt"), global_step=step, write_meta_graph=False)
     return folder
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """{variant: prefix of a checkpoint of it with the published variables}"""
+    folder = str(tmp_path_factory.mktemp("published"))
+    prefixes = {}
+    for variant in ("mobilenet_v2", "xception_65"):
+        with network(golden.VARIANTS[variant]).as_default(), tf.Session() as session:
+            session.run(tf.global_variables_initializer())
+            prefixes[variant] = tf.train.Saver().save(session, os.path.join(folder, variant), write_meta_graph=False)
+    return prefixes
+
+
+@pytest.mark.parametrize("variant, layers, fresh", [
+    ("xception_65", "without_last_layers", 72), ("xception_65", "without_logits", 2), ("xception_65", "all", 0),
+    ("mobilenet_v2", "without_last_layers", 17), ("mobilenet_v2", "without_logits", 2)])
+def test_last_layers_are_left_out_as_in_the_original(whole, variant, layers, fresh):
+    """The counts are the original's, for initialize_last_layer=False and last_layers_contain_logits_only."""
+    graph = network(golden.VARIANTS[variant])
+    report = checkpoints.plan_restore(whole[variant], checkpoints.read_shapes(whole[variant]),
+                                      graph.get_collection("variables"), layers=layers)
+    assert len(report.fresh) == fresh
+    assert set(report.fresh.values()) <= {"left out: initial_layers=" + layers}
+
+
+def test_a_head_that_fits_does_not_make_another_backbone_ours(whole):
+    with pytest.raises(WorkbookError, match="has none of this network's variables: check backbone"):
+        plan(whole["xception_65"], network(golden.VARIANTS["resnet_v1_50_beta"]))
+
+
+def test_v3_weights_leave_the_decoder_of_v3_plus_fresh(whole):
+    report = plan(whole["mobilenet_v2"], network({"decoder": True}))
+    assert len(report.restored) == 272 and {name.split("/")[0] for name in report.fresh} == {"decoder"}
+
+
+def test_a_checkpoint_describes_its_network(whole):
+    assert checkpoints.describe(whole["xception_65"]) == {
+        "backbone": "xception_65", "depth_multiplier": 1.0, "num_classes": 21, "aspp": True, "decoder": True, "separable_head": True}
+    assert checkpoints.describe(whole["mobilenet_v2"])["aspp"] is False
 
 
 @pytest.mark.parametrize("name", ["", "model.ckpt-10", "model.ckpt-10.index", "model.ckpt-10.data-00000-of-00001"])
@@ -53,6 +98,11 @@ def test_a_missing_checkpoint_is_refused_in_words(tmp_path):
         checkpoints.find_checkpoint(str(tmp_path / "none" / "model.ckpt"))
 
 
+def test_a_missing_published_checkpoint_names_its_command():
+    with pytest.raises(WorkbookError, match="does not exist: `deeplab-nb fetch weights xception_65_imagenet` brings it to data/weights, or give"):
+        checkpoints.find_checkpoint("elsewhere/xception_65_imagenet/")
+
+
 def test_restoring_gives_every_variable_its_value(folder):
     saved = tf.train.load_checkpoint(os.path.join(folder, "model.ckpt-10"))
     with network(SETTINGS).as_default(), tf.Session() as session:
@@ -64,7 +114,7 @@ def test_restoring_gives_every_variable_its_value(folder):
 
 def test_another_class_count_leaves_the_class_layer_fresh_and_says_so(folder):
     graph = network(dict(SETTINGS, num_classes=3))
-    report = checkpoints.plan_restore(checkpoints.find_checkpoint(folder), graph.get_collection("variables"))
+    report = plan(checkpoints.find_checkpoint(folder), graph)
     assert report.fresh == {"logits/semantic/weights": "5 classes there, 3 here", "logits/semantic/biases": "5 classes there, 3 here"}
     assert "5 classes there, 3 here" in str(report)
 
@@ -78,7 +128,7 @@ def test_evaluation_refuses_a_fresh_layer(folder):
 def test_another_width_is_refused(folder):
     graph = network(dict(SETTINGS, depth_multiplier=0.35))
     with pytest.raises(WorkbookError, match="is of another network: .* has shape .*; check backbone and depth_multiplier"):
-        checkpoints.plan_restore(checkpoints.find_checkpoint(folder), graph.get_collection("variables"))
+        plan(checkpoints.find_checkpoint(folder), graph)
 
 
 def test_a_foreign_checkpoint_is_refused(tmp_path):
@@ -88,9 +138,10 @@ def test_a_foreign_checkpoint_is_refused(tmp_path):
         tf.train.Saver().save(session, str(tmp_path / "foreign.ckpt"))
     prefix = checkpoints.find_checkpoint(str(tmp_path))
     with pytest.raises(WorkbookError, match="none of this network's variables"):
-        checkpoints.plan_restore(prefix, network(SETTINGS).get_collection("variables"))
+        plan(prefix, network(SETTINGS))
     with pytest.raises(WorkbookError, match="not of a DeepLab network"):
         checkpoints.describe(prefix)
+    assert checkpoints.outline(prefix)["backbone"] is None
 
 
 def test_a_damaged_checkpoint_is_named(folder, tmp_path):
@@ -114,7 +165,8 @@ def test_damaged_data_is_named(folder, tmp_path):
 
 def test_a_checkpoint_describes_its_own_network(folder):
     described = checkpoints.describe(checkpoints.find_checkpoint(folder))
-    assert described == {"backbone": "mobilenet_v2", "depth_multiplier": 0.25, "num_classes": 5, "aspp": False, "decoder": False}
+    assert described == {"backbone": "mobilenet_v2", "depth_multiplier": 0.25, "num_classes": 5, "aspp": False, "decoder": False,
+                         "separable_head": True}
 
 
 @pytest.mark.parametrize("name, width", [("deeplabv3_mobilenetv2_dm05_voc", 0.5), ("deeplabv3_mobilenetv2_voc_dequantised", 1.0)])
