@@ -103,3 +103,21 @@ def test_executed_notebooks_show_pictures_and_no_error(real_run):
             outputs = [output for cell in json.load(file)["cells"] for output in cell.get("outputs", [])]
         assert any("image/png" in output.get("data", {}) for output in outputs)
         assert not any(output["output_type"] == "error" for output in outputs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name, files", [
+    ("sample", {}), ("deeplabv3plus_1p", {"data_root": "VOC2012", "initial_checkpoint": "xception_65_imagenet_coco"})])
+def test_networks_are_built_for_a_small_recipe_and_for_one_without_its_files(name, files, tmp_path):
+    absent = {setting: str(tmp_path / file) for setting, file in files.items()}
+    settings = settings_module.override(recipes.get(name).settings, absent)
+    folder = state.new_or_resumed_run(str(tmp_path), name, settings, name="built")
+    notebooks = runner.find_notebooks(paths.NOTEBOOKS)
+    runner.run_notebooks(folder, notebooks, recipe=name, overrides=absent, parameters={},
+                         selected=[notebook for notebook in notebooks if notebook.number == "02"])
+    path = os.path.join(folder, "02_model_construction.ipynb")
+    outputs = [output for cell in cells(path, "code") for output in cell.outputs]
+    text = "".join(output.get("text", "") for output in outputs)
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 7 and os.path.getsize(path) < 1e6
+    assert text.count("refused:") == 5 and "fresh      25 variables" in text
+    assert ("deeplab-nb fetch weights xception_65_imagenet_coco" in text) == bool(files)

@@ -1,9 +1,13 @@
-"""Two small helpers of the teaching notebooks: mistakes shown as lessons, exercises with a check."""
+"""Small helpers of the teaching notebooks: mistakes shown as lessons, exercises with a check, a photograph at hand."""
 import contextlib
 
 import numpy as np
 
+from deeplab_nb import paths
+from deeplab_nb.data import voc
+from deeplab_nb.data.sample import make_sample
 from deeplab_nb.errors import WorkbookError
+from deeplab_nb.settings import Settings
 
 
 @contextlib.contextmanager
@@ -25,3 +29,13 @@ def check(yours, reference):
         print("right: yours {}, reference {}".format(yours, reference))
     else:
         print("not yet: yours is {}; the reference differs".format(yours))
+
+
+def photograph(run):
+    """The evaluation list's first photograph, uint8 [h, w, 3]; a drawn one, and a sentence, where the data set is not there."""
+    try:
+        root, list_name = run.data_root, run.settings.val_list
+    except WorkbookError as error:
+        print("{}\nuntil then, a drawn photograph serves".format(error))
+        root, list_name = make_sample(paths.resolve(Settings()).data_root), Settings().val_list
+    return voc.read_image(voc.image_path(root, voc.read_list(root, list_name)[0]))
