@@ -11,6 +11,7 @@ from deeplab_nb import paths, recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.files import write_json
+from deeplab_nb.network import published
 from deeplab_nb.runs import parameters
 
 
@@ -161,9 +162,17 @@ def audit(voc_root, list_names, num_classes):
 
 
 @main.command()
-@click.argument("what", type=click.Choice(["voc", "trainaug"]))
-def fetch(what):
-    """Download data into data/: VOC 2012 (2.0 GB), or SBD (1.4 GB) to make the trainaug list."""
+@click.argument("what", type=click.Choice(["voc", "trainaug", "weights"]))
+@click.argument("name", required=False)
+def fetch(what, name):
+    """Download into data/: VOC 2012 (2.0 GB), SBD (1.4 GB) to make the trainaug list, or published weights.
+
+    `fetch weights` lists them; `fetch weights NAME` brings one to data/weights/NAME.
+    """
+    if what == "weights":
+        return _fetch_weights(name) if name else _list_weights()
+    if name:
+        raise WorkbookError("fetch {} takes no name: leave '{}' out".format(what, name))
     from deeplab_nb.data import fetch as archives
     from deeplab_nb.data.trainaug import make_trainaug
     folder = os.path.join(paths.ROOT, "data")
@@ -171,6 +180,38 @@ def fetch(what):
     click.echo(root)
     if what == "trainaug":
         click.echo(make_trainaug(root, archives.fetch_sbd(folder)))
+
+
+def _list_weights():
+    for row in published.PUBLISHED:
+        click.echo("{:34s} {:>7s}   {}".format(row.name, row.size, row.expected))
+
+
+def _fetch_weights(name):
+    """Downloads, then says what came: never the published number alone, but what the file itself holds."""
+    row = published.get(name)
+    from deeplab_nb.data.fetch import known_digest
+    from deeplab_nb.network.weights import archive_of, contents, fetch_weights
+    folder = os.path.join(paths.ROOT, "data", "weights")
+    prefix = fetch_weights(name, folder)
+    digest = known_digest(archive_of(row), folder) or "not recorded"
+    click.echo(prefix)
+    for label, text in (("holds", contents(prefix)), ("expected", row.expected), ("archive", row.file + ", " + digest)):
+        click.echo("    {:9s} {}".format(label, text))
+
+
+@main.group()
+def bench():
+    """Measure this machine; never part of the tests."""
+
+
+@bench.command("network")
+@click.argument("names", nargs=-1)
+def bench_network(names):
+    """Time to build a network's graphs and to evaluate one image of 513x513; NAMES default to all."""
+    from deeplab_nb import bench as benchmarks
+    for line in benchmarks.network(names):
+        click.echo(line)
 
 
 def _settings_of(checkpoint, **values):

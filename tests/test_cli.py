@@ -29,8 +29,10 @@ def call(*arguments, code=0):
     (["run", "sample", "--only", "77"], "there is no notebook 77"),
     (["run", "sample", "--set", "seed"], "write name=value"),
     (["train", "sample", "--set", "momentun=1"], "did you mean 'momentum'?"),
-    (["train", "deeplabv3plus_1p"], "backbone 'xception_65' is described but not built"),
+    (["train", "deeplabv3plus_1p"], "mixed_precision=True is described but not built"),
     (["train", "published_mobilenetv2"], "train_steps is 0"),
+    (["fetch", "weights", "mobilenet_coco_voc_trainaug"], "did you mean 'mobilenetv2_coco_voc_trainaug'?"),
+    (["fetch", "voc", "2012"], "fetch voc takes no name: leave '2012' out"),
     (["audit", "nowhere"], "data folder nowhere does not exist"),
     (["evaluate", "--checkpoint", "nowhere", "--data", "nowhere"], "checkpoint nowhere does not exist"),
     (["predict", "x.jpg", "--checkpoint", "nowhere", "--out", "nowhere"], "checkpoint nowhere does not exist"),
@@ -49,6 +51,11 @@ def test_bad_input_leaves_no_run_behind():
 def test_recipes_show_source_hardware_time_and_number():
     said = call("recipes")
     assert "deeplabv3plus_8p" in said and "8 Ascend 910" in said and "70.19" in said
+
+
+def test_weights_show_size_and_number():
+    said = call("fetch", "weights")
+    assert said.count("\n") == 11 and "mobilenetv2_dm05_coco_voc_trainaug  7.6 MB   mIoU 70.19 %" in said
 
 
 def test_a_good_folder_passes_the_audit(tmp_path):

@@ -19,9 +19,9 @@ from deeplab_nb.errors import WorkbookError
 from deeplab_nb.progress import progress
 
 MARKER = "sample.json"
-VERSION = 1    # of the drawings: raise it when they change, and samples are drawn again
+VERSION = 2    # of the drawings: raise it when they change, and samples are drawn again
 FINE = 3       # pixels drawn a pixel kept, each way; odd, so that a middle one exists
-SIZES = ((160, 120), (160, 120), (120, 160), (144, 128), (152, 112))  # width, height
+SIZES = ((160, 132), (160, 132), (132, 160), (152, 136), (144, 144))  # width, height
 
 AEROPLANE, BOAT = voc.CLASSES.index("aeroplane"), voc.CLASSES.index("boat")
 
