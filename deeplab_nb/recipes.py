@@ -30,7 +30,7 @@ class Recipe:
 _DEEPLABV3PLUS = dict(
     data_root=VOC, train_list="trainval", backbone="xception_65", output_stride=16, aspp=True, decoder=True,
     initial_checkpoint="data/weights/xception_65_imagenet_coco", train_batch_size=7, train_crop_size=513,
-    learning_rate_policy="poly", learning_rate_power=0.9, momentum=0.9, weight_decay=4e-5,
+    learning_rate_policy="poly", learning_rate_power=0.9, bias_gradient_multiplier=2.0, momentum=0.9, weight_decay=4e-5,
     fine_tune_batch_norm=False, mixed_precision=True, save_every=1000)
 
 _MINDSPORE = dict(

@@ -8,10 +8,12 @@ import dataclasses
 import difflib
 import json
 import os
-from typing import Mapping, Optional, Tuple
+from typing import Mapping, NewType, Optional, Tuple
 
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.files import write_json
+
+ClassWeights = NewType("ClassWeights", Tuple[float, ...])  # may be empty and hold 0, unlike scales
 
 
 def _setting(default, doc, choices=None, at_least=None):
@@ -47,7 +49,8 @@ class Settings:
     initial_layers: str = _setting("all", "what of that checkpoint to take: 'without_logits' for other classes in equal number, "
                                           "'without_last_layers' leaves head and decoder fresh too",
                                    choices=("all", "without_logits", "without_last_layers"))
-    trainable: str = _setting("all", "'head_kernels' freezes all but the four kernels after the backbone", choices=("all", "head_kernels"))
+    trainable: str = _setting("all", "'head_kernels' moves only the convolution kernels after the backbone: four without decoder and "
+                                  "atrous branches, as the MindSpore entry trains", choices=("all", "head_kernels"))
 
     # --- training
     train_steps: int = _setting(30000, "optimiser steps; 0 evaluates the initial checkpoint", at_least=0)
@@ -59,12 +62,30 @@ class Settings:
     max_scale: float = _setting(2.0, "largest random scale", at_least=0.1)
     scale_step: float = _setting(0.25, "distance between the scales drawn; 0 draws from the whole range", at_least=0)
     learning_rate: float = _setting(7e-3, "rate of step 0", at_least=0)
-    learning_rate_policy: str = _setting("poly", "'poly' falls to 0 at the last step", choices=("poly", "constant"))
+    learning_rate_policy: str = _setting("poly", "'poly' and 'cosine' fall until the last step, 'step' by a factor at intervals",
+                                         choices=("poly", "step", "cosine", "constant"))
     learning_rate_power: float = _setting(0.9, "exponent of 'poly'", at_least=0)
+    end_learning_rate: float = _setting(0.0, "where 'poly' ends", at_least=0)
+    decay_steps: int = _setting(0, "steps that 'poly' takes to its end; 0 is all that follow the slow start", at_least=0)
+    learning_rate_decay_factor: float = _setting(0.1, "what 'step' multiplies the rate by", at_least=0)
+    learning_rate_decay_step: int = _setting(2000, "steps between two falls of 'step'", at_least=1)
+    slow_start_step: int = _setting(0, "steps before the schedule starts", at_least=0)
+    slow_start_learning_rate: float = _setting(1e-4, "rate of these steps", at_least=0)
+    slow_start_type: str = _setting("constant", "'linear' climbs from that rate to learning_rate", choices=("constant", "linear"))
+    last_layer_gradient_multiplier: float = _setting(1.0, "times the gradients after the backbone; no effect on Adam", at_least=0)
+    last_layers_contain_logits_only: bool = _setting(False, "True: that multiplier is for the class layer alone")
+    bias_gradient_multiplier: float = _setting(1.0, "times the gradients of biases; always 2 in the original", at_least=0)
     optimizer: str = _setting("momentum", "'adam' learns faster from random weights", choices=("momentum", "adam"))
     momentum: float = _setting(0.9, "of the momentum optimiser, and Adam's first decay", at_least=0)
+    adam_second_decay: float = _setting(0.98, "0.98 remembers 50 steps; the usual 0.999 of the original 1000, all of a short run", at_least=0)
+    adam_epsilon: float = _setting(1e-5, "the original's 1e-8 lets weights jump whose gradients are almost 0, as depthwise ones are at first",
+                                   at_least=0)
     weight_decay: float = _setting(4e-5, "times sum(w^2)/2 over every convolution kernel but the depthwise ones", at_least=0)
     loss_stride: int = _setting(1, "2 compares every second row and column of the mask only: a quarter of the loss's time", choices=(1, 2))
+    upsample_logits: bool = _setting(True, "False: compare at the logits' size, with the nearest pixels of the mask")
+    class_weights: ClassWeights = _setting((), "factor of each class's losses, num_classes of them; none is 1 for all")
+    top_k_percent_pixels: float = _setting(1.0, "share of the pixels that count, the hardest first; 0.25 is a quarter")
+    hard_example_mining_step: int = _setting(0, "steps in which that share falls from 1 to its value; 0 starts with it", at_least=0)
     fine_tune_batch_norm: bool = _setting(True, "use and update batch statistics; False keeps the stored ones")
     batch_norm_decay: Optional[float] = _setting(None, "of the moving statistics; none keeps each layer's published decay")
     seed: int = _setting(1, "of weights, shuffling and augmentation")
@@ -216,6 +237,12 @@ def _to_scales(value):
     return scales if scales and min(scales) > 0 else _refuse()
 
 
+def _to_weights(value):
+    parts = value.strip("[]() ").split(",") if isinstance(value, str) else list(value)
+    weights = tuple(_to_float(part) for part in parts if part != "")
+    return weights if min(weights, default=0) >= 0 else _refuse()
+
+
 def _to_grid(value):
     parts = value.strip("[]() ").split(",") if isinstance(value, str) else list(value)
     grid = tuple(_to_int(part) for part in parts)
@@ -227,9 +254,10 @@ def _refuse():
 
 
 _CASTS = {int: _to_int, float: _to_float, bool: _to_bool, str: _to_text, Tuple[float, ...]: _to_scales,
-          Tuple[int, ...]: _to_grid}
+          ClassWeights: _to_weights, Tuple[int, ...]: _to_grid}
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text",
-          Tuple[float, ...]: "positive numbers such as 0.5,1.0", Tuple[int, ...]: "three positive whole numbers such as 1,2,4"}
+          Tuple[float, ...]: "positive numbers such as 0.5,1.0", ClassWeights: "one number a class, none of them negative",
+          Tuple[int, ...]: "three positive whole numbers such as 1,2,4"}
 
 
 def _check_together(settings):
@@ -242,3 +270,27 @@ def _check_together(settings):
     if (settings.train_crop_size - 1) % 8:
         raise WorkbookError("train_crop_size {} must be 8k+1, such as {}, so that its corners lie on the feature grid".format(
             settings.train_crop_size, (settings.train_crop_size - 1) // 8 * 8 + 1))
+    _check_loss(settings)
+    _check_slow_start(settings)
+
+
+def _check_loss(settings):
+    if settings.class_weights and len(settings.class_weights) != settings.num_classes:
+        raise WorkbookError("class_weights has {} numbers for {} classes: give one a class".format(
+            len(settings.class_weights), settings.num_classes))
+    if not 0 < settings.top_k_percent_pixels <= 1:
+        raise WorkbookError("top_k_percent_pixels is {}, it must be above 0 and at most 1: it is a share of the pixels".format(
+            settings.top_k_percent_pixels))
+    if settings.hard_example_mining_step and settings.top_k_percent_pixels == 1:
+        raise WorkbookError("hard_example_mining_step needs a share to go to: set top_k_percent_pixels below 1")
+    if settings.loss_stride > 1 and not settings.upsample_logits:
+        raise WorkbookError("loss_stride {} is for upsampled logits: set upsample_logits=true or loss_stride=1".format(settings.loss_stride))
+
+
+def _check_slow_start(settings):
+    for name in ("slow_start_learning_rate", "slow_start_type"):
+        if not settings.slow_start_step and getattr(settings, name) != FIELDS[name].default:
+            raise WorkbookError("{} has no steps: set slow_start_step".format(name))
+    if 0 < settings.train_steps <= settings.slow_start_step:
+        raise WorkbookError("slow_start_step {} leaves none of the {} train_steps to the schedule: lower it".format(
+            settings.slow_start_step, settings.train_steps))

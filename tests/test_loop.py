@@ -83,6 +83,18 @@ def test_frozen_batch_norm_keeps_its_statistics(records, tmp_path):
     assert (after["aspp0/BatchNorm/moving_mean"] == 0).all() and (after["aspp0/BatchNorm/moving_variance"] == 1).all()
 
 
+def test_head_training_moves_four_kernels_and_decays_no_other(trained, records, tmp_path):
+    values = dict(TINY, trainable="head_kernels", fine_tune_batch_norm=False, initial_checkpoint=trained[1], train_steps=2, log_every=1)
+    after, before = variables(loop.train(settings_module.read(values), records, str(tmp_path))), variables(trained[1])
+    kernels = {scope + "/weights" for scope in ("aspp0", "image_pooling", "concat_projection", "logits/semantic")}
+    assert kernels == {name for name, value in after.items() if name in before and not np.array_equal(value, before[name])
+                       and not name.endswith("/Momentum")} - {"global_step"}
+    assert {name + "/Momentum" for name in kernels} == {name for name in after if name.endswith("/Momentum")}
+    first = loop.read_log(str(tmp_path / "log.jsonl"))[0]
+    decay = sum((before[name].astype(float) ** 2).sum() for name in kernels) * 4e-5 / 2
+    assert first["loss"] - first["cross_entropy"] == pytest.approx(decay, rel=1e-3)
+
+
 def test_training_starts_from_given_weights_with_its_own_class_count(trained, records, tmp_path, capsys):
     values = dict(TINY, initial_checkpoint=trained[1], train_steps=1, learning_rate=0.0, weight_decay=0.0)
     after = variables(loop.train(settings_module.read(values), records, str(tmp_path)))
@@ -120,7 +132,7 @@ def test_a_damaged_checkpoint_is_named(trained, records, tmp_path):
 
 
 @pytest.mark.parametrize("values, word", [({"cards": 8}, "cards=8"), ({"mixed_precision": True}, "mixed_precision"),
-                                          ({"trainable": "head_kernels"}, "trainable"), ({"train_steps": 0}, "train_steps is 0")])
+                                          ({"train_steps": 0}, "train_steps is 0")])
 def test_what_this_version_cannot_train_is_refused_at_once(values, word):
     with pytest.raises(WorkbookError, match=word):
         loop.check_trainable(settings_module.read(dict(TINY, **values)))

@@ -31,11 +31,27 @@ def test_numbers_may_come_as_text():
     ({"min_scale": 2, "max_scale": 1}, "max_scale 1.0 is below min_scale 2.0"),
     ({"ignore_label": 3}, "ignore_label 3 must lie in"),
     ({"train_crop_size": 128}, "train_crop_size 128 must be 8k+1, such as 121"),
+    ({"class_weights": "1,2,3"}, "class_weights has 3 numbers for 21 classes: give one a class"),
+    ({"class_weights": [1, -1], "num_classes": 2}, "'class_weights' needs one number a class, none of them negative"),
+    ({"class_weights": "1,heavy"}, "'class_weights' needs one number a class"),
+    ({"top_k_percent_pixels": 25}, "top_k_percent_pixels is 25.0, it must be above 0 and at most 1"),
+    ({"top_k_percent_pixels": 0}, "top_k_percent_pixels is 0.0, it must be above 0 and at most 1"),
+    ({"hard_example_mining_step": 100}, "hard_example_mining_step needs a share to go to: set top_k_percent_pixels"),
+    ({"loss_stride": 2, "upsample_logits": False}, "loss_stride 2 is for upsampled logits"),
+    ({"slow_start_learning_rate": 1e-5}, "slow_start_learning_rate has no steps: set slow_start_step"),
+    ({"slow_start_type": "linear"}, "slow_start_type has no steps: set slow_start_step"),
+    ({"slow_start_step": 10, "train_steps": 10}, "slow_start_step 10 leaves none of the 10 train_steps to the schedule"),
+    ({"learning_rate_policy": "polly"}, "did you mean 'poly'?"),
 ])
 def test_wrong_settings_are_refused_in_words(values, sentence):
     with pytest.raises(WorkbookError) as refusal:
         read(values)
     assert sentence in str(refusal.value)
+
+
+@pytest.mark.parametrize("text, weights", [("", ()), ("()", ()), ("[0, 1.5]", (0.0, 1.5))])
+def test_class_weights_may_be_none_or_zero(text, weights):
+    assert read({"class_weights": text, "num_classes": 2}).class_weights == weights
 
 
 def test_settings_cannot_be_changed_in_place():
@@ -89,6 +105,7 @@ def test_the_published_defaults_of_both_systems():
     plus, zoo = recipes.get("deeplabv3plus_1p").settings, recipes.get("deeplabv3_mindspore_1p").settings
     assert (plus.backbone, plus.train_batch_size, plus.train_steps, plus.learning_rate) == ("xception_65", 7, 300000, 1e-4)
     assert (plus.momentum, plus.weight_decay, plus.train_crop_size, plus.atrous_rates) == (0.9, 4e-5, 513, (6, 12, 18))
+    assert (plus.bias_gradient_multiplier, zoo.bias_gradient_multiplier, zoo.trainable) == (2, 1, "head_kernels")
     eight = recipes.get("deeplabv3plus_8p").settings
     assert (eight.cards, eight.train_steps, eight.learning_rate, eight.global_batch_size) == (8, 32500, 8e-4, 56)
     assert (zoo.learning_rate, zoo.momentum, zoo.weight_decay, zoo.train_batch_size) == (0.0014, 0.97, 5e-5, 2)

@@ -54,14 +54,14 @@ def training_step(images, labels, settings):
     """Builds network, loss and update; returns the tensors of one `Step`."""
     updates = []
     logits = build_logits(images, settings=settings, is_training=True, batch_norm_updates=updates)
-    loss = objective.cross_entropy(logits, labels, settings.ignore_label, stride=settings.loss_stride)
-    total = loss + objective.weight_decay(tf.trainable_variables(), settings.weight_decay)
     global_step = tf.train.get_or_create_global_step()
+    loss = objective.cross_entropy(
+        logits, labels, settings.ignore_label, stride=settings.loss_stride, upsample=settings.upsample_logits,
+        class_weights=settings.class_weights, hardest=objective.hardest_share(global_step, settings))
+    total = loss + objective.weight_decay(objective.trained_variables(settings), settings.weight_decay)
     rate = objective.learning_rate(global_step, settings)
     with tf.control_dependencies(updates):
-        # gate: every gradient is there before the first weight changes; gating operation by operation takes 1,000 more
-        train_op = objective.optimizer(rate, settings).minimize(
-            total, global_step=global_step, gate_gradients=tf.train.Optimizer.GATE_GRAPH)
+        train_op = objective.update(total, global_step, rate, settings)
     return Step(train_op, total, loss, rate)
 
 
@@ -91,7 +91,7 @@ def check_trainable(settings):
     check_pipeline(settings)
     if settings.train_steps < 1:
         raise WorkbookError("train_steps is 0: these settings evaluate only; set train_steps to train")
-    for name, wanted in (("cards", 1), ("mixed_precision", False), ("trainable", "all")):
+    for name, wanted in (("cards", 1), ("mixed_precision", False)):
         if getattr(settings, name) != wanted:
             raise WorkbookError("{}={} is described but not built in this version: set {}={}".format(
                 name, getattr(settings, name), name, str(wanted).lower()))

@@ -1,25 +1,66 @@
-"""What training minimises, and how fast: loss, weight decay, learning rate."""
+"""What training minimises, and how fast: loss, weight decay, learning rate, update."""
+from deeplab_nb.network.checkpoints import LAST_LAYERS
 from deeplab_nb.network.layers import resize
 from deeplab_nb.network.variables import Constant, Declaration, create_variables
 from deeplab_nb.tf1 import tf
 
 
-def cross_entropy(logits, labels, ignore_label, *, stride=1):
+def cross_entropy(logits, labels, ignore_label, *, stride=1, upsample=True, class_weights=(), hardest=1.0):
     """Mean over the counted pixels of the softmax cross-entropy (DeepLabv3, 1706.05587, section 4.1).
 
-    logits: float32 [batch, h, w, classes]; they are brought to the labels' size, not the labels to theirs.
+    logits: float32 [batch, h, w, classes].
     labels: int32 [batch, height, width]; pixels with `ignore_label` count nowhere.
     stride: compare at every stride-th row and column only; 2 takes a quarter of the time, 1 is the papers'.
+    upsample: bring the logits to the labels' size, as DeepLabv3 does; False brings the labels to theirs.
+    class_weights: a factor for the losses of each class; the mean's divisor stays the number of pixels.
+    hardest: share of the pixels that count, from `hardest_share`.
     Returns a float32 scalar, 0 if every pixel is ignored.
     """
-    labels = labels[:, ::stride, ::stride]
-    logits = resize(logits, tf.shape(labels)[1:3])
+    logits, labels = same_size(logits, labels[:, ::stride, ::stride], upsample)
     counted = tf.not_equal(labels, ignore_label)
     # ignored pixels get class 0, a label outside the classes would be an error in the operation below
     safe = tf.where(counted, labels, tf.zeros_like(labels))
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=safe, logits=logits)
+    if class_weights:
+        losses *= tf.gather(tf.constant(class_weights, tf.float32), safe)
     counted = tf.cast(counted, tf.float32)
-    return tf.reduce_sum(losses * counted) / tf.maximum(tf.reduce_sum(counted), 1.0)
+    if isinstance(hardest, float) and hardest == 1:
+        return _mean(losses * counted, counted)
+    return mean_of_hardest(losses * counted, hardest)
+
+
+def same_size(logits, labels, upsample):
+    """Logits and labels at the labels' size, or with the nearest labels at the logits' size."""
+    if upsample:
+        return resize(logits, tf.shape(labels)[1:3]), labels
+    nearest = tf.image.resize_nearest_neighbor(labels[..., tf.newaxis], tf.shape(logits)[1:3], align_corners=True)
+    return logits, nearest[..., 0]
+
+
+def mean_of_hardest(losses, share):
+    """Mean of the largest losses (online hard example mining, Shrivastava et al., 1604.03540).
+
+    losses: float32 of any shape, 0 where a pixel is ignored.
+    share: how many of them count, of all pixels with the ignored ones; ignored pixels that get in divide nothing.
+    """
+    losses = tf.reshape(losses, [-1])
+    count = tf.cast(share * tf.cast(tf.size(losses), tf.float32), tf.int32)
+    largest = tf.nn.top_k(losses, count, sorted=False).values
+    return _mean(largest, tf.cast(tf.not_equal(largest, 0.0), tf.float32))
+
+
+def hardest_share(step, settings):
+    """The share of pixels that count at a step: it falls evenly from 1 over `hard_example_mining_step` steps, then stays."""
+    share, steps = settings.top_k_percent_pixels, settings.hard_example_mining_step
+    if not steps:
+        return share
+    done = tf.minimum(tf.cast(step, tf.float32) / steps, 1.0)
+    return done * share + (1.0 - done)
+
+
+def _mean(losses, counted):
+    """Sum over number, 0 of nothing."""
+    return tf.reduce_sum(losses) / tf.maximum(tf.reduce_sum(counted), 1.0)
 
 
 def weight_decay(variables, rate):
@@ -30,20 +71,69 @@ def weight_decay(variables, rate):
 def learning_rate(step, settings):
     """The rate of a step, a float32 scalar tensor.
 
+    The schedule begins after `slow_start_step` steps, which have a small rate of their own. As in the original
+    that is one rate for all of them, so that the rate jumps when they end; 'linear' climbs instead.
+    """
+    rate = schedule(tf.maximum(step - settings.slow_start_step, 0), settings)
+    if not settings.slow_start_step:
+        return rate
+    slow = settings.slow_start_learning_rate
+    if settings.slow_start_type == "linear":
+        slow += (settings.learning_rate - slow) * tf.cast(step, tf.float32) / settings.slow_start_step
+    return tf.where(step < settings.slow_start_step, slow, rate)
+
+
+def schedule(step, settings):
+    """The rate of a step, counted from the end of the slow start; a float32 scalar tensor.
+
     'poly' is (1 - step/steps)^power times the first rate (DeepLabv3, section 4.1).
     """
-    if settings.learning_rate_policy == "constant":
-        return tf.constant(settings.learning_rate, tf.float32)
-    return tf.train.polynomial_decay(settings.learning_rate, step, settings.train_steps,
-                                     end_learning_rate=0.0, power=settings.learning_rate_power)
+    policy, rate, steps = settings.learning_rate_policy, settings.learning_rate, settings.train_steps - settings.slow_start_step
+    if policy == "constant":
+        return tf.constant(rate, tf.float32)
+    if policy == "step":
+        return tf.train.exponential_decay(rate, step, settings.learning_rate_decay_step, settings.learning_rate_decay_factor,
+                                          staircase=True)
+    if policy == "cosine":
+        return tf.train.cosine_decay(rate, step, steps)
+    return tf.train.polynomial_decay(rate, step, settings.decay_steps or steps,
+                                     end_learning_rate=settings.end_learning_rate, power=settings.learning_rate_power)
+
+
+def trained_variables(settings):
+    """The variables that training moves; the others get neither gradient nor weight decay.
+
+    'head_kernels' is the MindSpore entry's rule: no layer of the backbone, and of the others neither biases,
+    batch norm nor depthwise kernels.
+    """
+    variables = tf.trainable_variables()
+    if settings.trainable == "all":
+        return variables
+    head = LAST_LAYERS["without_last_layers"]
+    return [v for v in variables if v.op.name.startswith(head) and v.op.name.endswith("/weights")]
+
+
+def gradient_multiplier(name, settings):
+    """The factor of a variable's gradient, weight decay included: the original's larger rates for last layers and biases."""
+    last = LAST_LAYERS["without_logits" if settings.last_layers_contain_logits_only else "without_last_layers"]
+    factor = settings.last_layer_gradient_multiplier if name.startswith(last) else 1.0
+    return factor * settings.bias_gradient_multiplier if name.endswith("/biases") else factor
+
+
+def update(total, global_step, rate, settings):
+    """The operation that moves the trained variables down the gradient of `total` and counts the step."""
+    chosen = optimizer(rate, settings)
+    # gate: every gradient is there before the first weight changes; gating operation by operation takes 1,000 more
+    gradients = chosen.compute_gradients(total, trained_variables(settings), gate_gradients=tf.train.Optimizer.GATE_GRAPH)
+    factors = [gradient_multiplier(v.op.name, settings) for _, v in gradients]
+    return chosen.apply_gradients([(g if factor == 1 else factor * g, v) for factor, (g, v) in zip(factors, gradients)],
+                                  global_step=global_step)
 
 
 def optimizer(rate, settings):
     """Momentum, as both published systems train; or Adam (Kingma and Ba, 1412.6980)."""
     if settings.optimizer == "adam":
-        # The second decay of 0.98 remembers 50 steps, not the usual 1000: more would be all of a short run.
-        # The usual epsilon of 1e-8 lets weights jump whose gradients are almost 0, as depthwise ones are at first.
-        return tf.train.AdamOptimizer(rate, beta1=settings.momentum, beta2=0.98, epsilon=1e-5)
+        return tf.train.AdamOptimizer(rate, settings.momentum, settings.adam_second_decay, settings.adam_epsilon)
     return Momentum(rate, settings.momentum)
 
 
