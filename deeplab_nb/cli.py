@@ -2,6 +2,7 @@
 
 TensorFlow is imported inside the commands that need it, so that help and refusals come at once.
 """
+import glob
 import os
 import sys
 
@@ -211,6 +212,21 @@ def bench_network(names):
     """Time to build a network's graphs and to evaluate one image of 513x513; NAMES default to all."""
     from deeplab_nb import bench as benchmarks
     for line in benchmarks.network(names):
+        click.echo(line)
+
+
+@bench.command("input")
+@click.option("--records", "pattern", metavar="PATTERN", help="Record files, such as 'records/train-*'; default: the drawn sample's.")
+def bench_input(pattern):
+    """Images a second that reading, decoding and augmentation deliver at crop 513, batch 7."""
+    found = sorted(glob.glob(pattern)) if pattern else None
+    if found == []:
+        raise WorkbookError("no file matches {}: name record files, such as 'records/train-*'".format(pattern))
+    from deeplab_nb import bench as benchmarks
+    from deeplab_nb.runs.workbook import Run
+    settings = settings_module.read({"train_crop_size": 513, "train_batch_size": 7})
+    found = found or Run(recipes.get("sample"), settings, paths.RUNS).records("train")
+    for line in benchmarks.input_pipeline(found, settings):
         click.echo(line)
 
 
