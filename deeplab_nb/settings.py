@@ -56,11 +56,15 @@ class Settings:
     train_steps: int = _setting(30000, "optimiser steps; 0 evaluates the initial checkpoint", at_least=0)
     train_batch_size: int = _setting(16, "images a step on one card", at_least=1)
     train_crop_size: int = _setting(513, "side of the square training crop, in pixels", at_least=33)
-    augmentation: str = _setting("deeplab", "'deeplab': scale, pad with 255, crop, flip; 'mindspore': short side 256..1026, mask padded with 0",
+    min_resize_value: int = _setting(0, "short side that training images are resized to before augmentation; 0 leaves their size", at_least=0)
+    max_resize_value: int = _setting(0, "longest side after that resizing; 0 is no limit", at_least=0)
+    resize_factor: int = _setting(0, "sides after that resizing are multiples of this plus 1; 0 leaves them", at_least=0)
+    augmentation: str = _setting("deeplab", "'deeplab': scale, pad with 255, crop, flip; 'mindspore': short side 0.5..2 times the crop "
+                                            "(256..1026), mask padded with 0",
                                  choices=("deeplab", "mindspore"))
-    min_scale: float = _setting(0.5, "smallest random scale", at_least=0.1)
+    min_scale: float = _setting(0.5, "smallest random scale, of the image or, with mindspore, of the crop", at_least=0.1)
     max_scale: float = _setting(2.0, "largest random scale", at_least=0.1)
-    scale_step: float = _setting(0.25, "distance between the scales drawn; 0 draws from the whole range", at_least=0)
+    scale_step: float = _setting(0.25, "distance between the scales drawn; 0 draws from the whole range; not for mindspore", at_least=0)
     learning_rate: float = _setting(7e-3, "rate of step 0", at_least=0)
     learning_rate_policy: str = _setting("poly", "'poly' and 'cosine' fall until the last step, 'step' by a factor at intervals",
                                          choices=("poly", "step", "cosine", "constant"))
@@ -264,6 +268,8 @@ def _check_together(settings):
     """Rules that hold between settings."""
     if settings.max_scale < settings.min_scale:
         raise WorkbookError("max_scale {} is below min_scale {}: swap them".format(settings.max_scale, settings.min_scale))
+    if (settings.max_resize_value or settings.resize_factor) and not settings.min_resize_value:
+        raise WorkbookError("max_resize_value and resize_factor do nothing while min_resize_value is 0: set it too")
     if not settings.num_classes <= settings.ignore_label <= 255:
         raise WorkbookError("ignore_label {} must lie in num_classes..255 ({}..255), or it would hide a class".format(
             settings.ignore_label, settings.num_classes))

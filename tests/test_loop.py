@@ -1,6 +1,7 @@
 """Training on a tiny set: real graphs, real checkpoints, real interruptions."""
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -64,7 +65,6 @@ def test_a_finished_training_is_not_repeated(trained, records):
 
 
 def test_more_steps_go_on_with_momentum_and_one_log(trained, records, tmp_path, capsys):
-    import shutil
     folder = str(tmp_path / "more")
     shutil.copytree(trained[0], folder)
     last = loop.train(settings_module.read(dict(TINY, train_steps=8)), records, folder)
@@ -110,9 +110,17 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_what_was_saved(records, tmp_p
     text = open(os.path.join(folder, "settings.json")).read()
     with open(os.path.join(folder, "settings.json"), "w") as file:
         file.write(text.replace('"learning_rate": 0.001', '"learning_rate": 1e+18'))
-    with pytest.raises(WorkbookError, match=r"the loss is (nan|inf) at step \d+ \(learning rate .*\): lower learning_rate"):
+    with pytest.raises(WorkbookError, match=r"the loss is (nan|inf) at step \d+ \(learning rate .*\) on train_00\d, train_00\d: lower"):
         loop.train(settings_module.read(dict(TINY, learning_rate=1e18, train_steps=9)), records, folder)
     assert find_checkpoint(folder).endswith("model.ckpt-2")
+
+
+def test_a_damaged_record_file_is_named(records, tmp_path):
+    paths = [shutil.copy(path, str(tmp_path)) for path in records]
+    with open(paths[2], "r+b") as file:
+        file.truncate(os.path.getsize(paths[2]) - 9)
+    with pytest.raises(WorkbookError, match="train-00002-of-00004.tfrecord is damaged .*: delete it and write the records again"):
+        loop.train(settings_module.read(dict(TINY, train_steps=9)), paths, str(tmp_path / "run"))
 
 
 def test_a_cut_off_log_line_is_left_out(tmp_path):
@@ -122,7 +130,6 @@ def test_a_cut_off_log_line_is_left_out(tmp_path):
 
 
 def test_a_damaged_checkpoint_is_named(trained, records, tmp_path):
-    import shutil
     folder = str(tmp_path / "damaged")
     shutil.copytree(trained[0], folder)
     with open(os.path.join(folder, "model.ckpt-6.data-00000-of-00001"), "r+b") as file:

@@ -29,6 +29,7 @@ def test_numbers_may_come_as_text():
     ({"backbone": "mobilenet"}, "did you mean 'mobilenet_v2'?"),
     ({"train_batch_size": 0}, "'train_batch_size' is 0, it must be at least 1"),
     ({"min_scale": 2, "max_scale": 1}, "max_scale 1.0 is below min_scale 2.0"),
+    ({"resize_factor": 16}, "do nothing while min_resize_value is 0"),
     ({"ignore_label": 3}, "ignore_label 3 must lie in"),
     ({"train_crop_size": 128}, "train_crop_size 128 must be 8k+1, such as 121"),
     ({"class_weights": "1,2,3"}, "class_weights has 3 numbers for 21 classes: give one a class"),

@@ -1,60 +1,126 @@
-"""Records to training batches with tf.data: decode, scale, pad, crop, flip (the original library's order)."""
+"""Records to training batches with tf.data: decode, resize, scale, pad, crop, flip (the original library's order).
+
+What the original makes whole and then cuts, this file makes smaller where no value changes: mask pixels
+are looked up for the crop alone, and the image stays uint8 until it is scaled.
+"""
+import os
+
 import numpy as np
 
+from deeplab_nb.data.records import first_record
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.settings import MEAN_PIXEL
 from deeplab_nb.tf1 import tf
 
 SHUFFLE_BUFFER = 1000  # records; a smaller training set is shuffled whole
 
+# what fills a frame beyond its image: (image, mask), None for the ignore label. The MindSpore entry fills both
+# with 0: black before the network's normalisation, and background in the mask, so its padding is trained on.
+_FILL = {"deeplab": (MEAN_PIXEL, None), "mindspore": (0.0, 0)}
+
 _FEATURES = {
     "image/encoded": tf.FixedLenFeature([], tf.string),
+    "image/filename": tf.FixedLenFeature([], tf.string),
     "image/segmentation/class/encoded": tf.FixedLenFeature([], tf.string),
 }
 
 
-def training_batches(paths, settings, *, first_step=0):
-    """Endless batches from record files, as an initializable iterator's `(iterator, images, labels)`.
+def training_batches(paths, settings, *, first_step=0, rank=0, ranks=1):
+    """Endless batches from record files, as an initializable iterator's `(iterator, images, labels, places)`.
 
-    images: float32 [batch, crop, crop, 3] in 0..255; labels: int32 [batch, crop, crop].
+    images: float32 [batch, crop, crop, 3] in 0..255; labels: int32 [batch, crop, crop];
+    places: int64 [batch], each image's position in `records.read_ids(paths)`.
     first_step: where a resumed run goes on. Order and augmentation are functions of the seed and of an
-    image's place in the whole run, so a resumed run sees what an uninterrupted one would have seen.
+    image's number in the whole run, so a resumed run sees what an uninterrupted one would have seen.
+    rank, ranks: every process shuffles alike and takes each ranks-th image, so that all make equally many
+    steps and their batches together are the batch of one process with a larger one.
+    Raises WorkbookError for missing files and for files without a record.
     """
-    check_pipeline(settings)
-    done = first_step * settings.train_batch_size
-    order = tf.data.TFRecordDataset(list(paths)).apply(
+    check_records(paths)
+    done = first_step * settings.train_batch_size * ranks
+    counter = tf.data.experimental.Counter
+    order = tf.data.Dataset.zip((tf.data.TFRecordDataset(list(paths)), counter())).apply(
         tf.data.experimental.shuffle_and_repeat(SHUFFLE_BUFFER, seed=settings.seed)).skip(done)
-    numbered = tf.data.Dataset.zip((order, tf.data.experimental.Counter(done)))
-    dataset = numbered.map(lambda record, number: augment(*decode(record), settings=settings, number=number),
-                           num_parallel_calls=2)
+    numbered = tf.data.Dataset.zip((order, counter(done))).shard(ranks, rank)
+
+    def prepare(record_and_place, number):
+        record, place = record_and_place
+        return augment(*decode(record), settings=settings, number=number) + (place,)
+
+    dataset = numbered.map(prepare, num_parallel_calls=2)
     dataset = dataset.batch(settings.train_batch_size, drop_remainder=True).prefetch(2)
     iterator = tf.data.make_initializable_iterator(dataset)
     return (iterator,) + tuple(iterator.get_next())
 
 
+def check_records(paths):
+    """Raises WorkbookError, before any work is done, for missing files and for files without a record."""
+    for path in paths:
+        if not os.path.isfile(path):
+            raise WorkbookError("record file {} does not exist: write the records again".format(path))
+    if first_record(paths) is None:
+        raise WorkbookError("there are no records in {}: write them from a list with images".format(
+            ", ".join(paths) or "an empty list of files"))
+
+
 def decode(record):
-    """A serialised record to `(image float32 [h, w, 3], label int32 [h, w])`."""
+    """A serialised record to `(image uint8 [h, w, 3], label uint8 [h, w])`.
+
+    The graph fails with the image's id where photograph and mask differ in size.
+    """
     fields = tf.parse_single_example(record, _FEATURES)
     image = tf.image.decode_jpeg(fields["image/encoded"], channels=3)
-    label = tf.image.decode_png(fields["image/segmentation/class/encoded"], channels=1)
-    return tf.cast(image, tf.float32), tf.cast(label[..., 0], tf.int32)
+    label = tf.image.decode_png(fields["image/segmentation/class/encoded"], channels=1)[..., 0]
+    equal = tf.reduce_all(tf.equal(tf.shape(image)[:2], tf.shape(label)))
+    with tf.control_dependencies([tf.Assert(equal, ["photograph and mask differ in size:", fields["image/filename"]])]):
+        return image, tf.identity(label)
 
 
 def augment(image, label, *, settings, number):
-    """Random scale, padding, random crop, random flip: both `[crop, crop, ...]` with a static shape.
+    """Random scale, crop and flip: `(image float32 [crop, crop, 3], label int32 [crop, crop])`.
 
-    number: int64, the image's place in the run; with the seed it decides what is drawn.
+    number: int64, the image's number in the run; with the seed it decides what is drawn.
     """
-    crop = settings.train_crop_size
+    if settings.min_resize_value:
+        image, label = resize_to_range(image, label, settings)
     drawn = tf.random.stateless_uniform([4], seed=[settings.seed, number])  # scale, row, column, flip
-    image, label = scale_both(image, label[..., None], random_scale(drawn[0], settings))
-    image, label = pad_to(image, label, crop, settings.ignore_label)
-    room = tf.cast(tf.shape(image)[:2] - crop + 1, tf.float32)
-    row, column = tf.unstack(tf.cast(drawn[1:3] * room, tf.int32))
-    both = tf.concat([image, tf.cast(label, tf.float32)], axis=2)[row:row + crop, column:column + crop]
-    both = tf.cond(drawn[3] < 0.5, lambda: both[:, ::-1], lambda: both)
-    both.set_shape([crop, crop, 4])
-    return both[..., :3], tf.cast(both[..., 3], tf.int32)
+    size = random_size(tf.shape(image)[:2], drawn[0], settings)
+    room = tf.maximum(size - settings.train_crop_size, 0) + 1
+    offset = tf.cast(drawn[1:3] * tf.cast(room, tf.float32), tf.int32)
+    return crop_both(image, label, size=size, offset=offset, mirrored=drawn[3] < 0.5, settings=settings)
+
+
+def resize_to_range(image, label, settings):
+    """Both, so that the short side is min_resize_value unless the long one would exceed max_resize_value."""
+    size = range_size(tf.shape(image)[:2], settings.min_resize_value, settings.max_resize_value, settings.resize_factor)
+    image = tf.image.resize_bilinear(image[None], size, align_corners=True)[0]
+    label = tf.image.resize_nearest_neighbor(label[None, ..., None], size, align_corners=True)[0, ..., 0]
+    return image, label
+
+
+def range_size(size, shortest, longest, factor):
+    """int32 `[height, width]` of `resize_to_range`; sides are k * factor + 1, at most `longest`; 0: no such rule."""
+    if longest and factor:
+        longest -= (longest - 1) % factor
+    sides = tf.cast(size, tf.float32)
+    resized = tf.floor(sides * (shortest / tf.reduce_min(sides)))
+    if longest:
+        smaller = tf.floor(sides * (longest / tf.reduce_max(sides)))
+        resized = tf.where(tf.reduce_max(resized) > longest, smaller, resized)
+    resized = tf.cast(resized, tf.int32)
+    return resized + tf.floormod(1 - resized, factor) if factor else resized
+
+
+def random_size(size, drawn, settings):
+    """int32 `[height, width]` of the scaled image; `drawn` is uniform in 0..1."""
+    sides = tf.cast(size, tf.float32)
+    if settings.augmentation == "deeplab":
+        return tf.cast(sides * random_scale(drawn, settings), tf.int32)
+    # MindSpore: the scales are of the crop, not of the image, and the short side is any whole number between
+    low, high = (int(scale * settings.train_crop_size) for scale in (settings.min_scale, settings.max_scale))
+    short = low + tf.cast(drawn * (high - low + 1), tf.int32)
+    # in whole numbers, as the entry divides: in float32 a short side of 500 could come out as 499
+    return size * short // tf.reduce_min(size)
 
 
 def random_scale(drawn, settings):
@@ -66,24 +132,48 @@ def random_scale(drawn, settings):
     return tf.constant(np.linspace(settings.min_scale, settings.max_scale, count), tf.float32)[tf.cast(drawn * count, tf.int32)]
 
 
-def scale_both(image, label, scale):
-    """Image bilinear, label nearest; corners stay corners. Both are [h, w, channels]."""
-    size = tf.cast(tf.cast(tf.shape(image)[:2], tf.float32) * scale, tf.int32)
+def crop_both(image, label, *, size, offset, mirrored, settings):
+    """Image and label scaled to `size`, filled up to the crop, cut at `offset`, then mirrored or not."""
+    crop = settings.train_crop_size
+    image_fill, label_fill = _FILL[settings.augmentation]
+    if label_fill is None:
+        label_fill = settings.ignore_label
+    return (crop_image(image, size, offset, mirrored, crop=crop, fill=image_fill),
+            crop_label(label, size, offset, mirrored, crop=crop, fill=label_fill))
+
+
+def crop_image(image, size, offset, mirrored, *, crop, fill):
+    """float32 [crop, crop, 3], bilinear; corners stay corners."""
     image = tf.image.resize_bilinear(image[None], size, align_corners=True)[0]
-    label = tf.image.resize_nearest_neighbor(label[None], size, align_corners=True)[0]
-    return image, label
+    image = image[offset[0]:offset[0] + crop, offset[1]:offset[1] + crop]
+    height, width = tf.unstack(tf.shape(image)[:2])
+    # joined, because tf.pad computes an index for every number: 9 ms an image, more than the scaling
+    image = tf.concat([image, tf.fill([height, crop - width, 3], fill)], axis=1)
+    image = tf.concat([image, tf.fill([crop - height, crop, 3], fill)], axis=0)
+    image = tf.cond(mirrored, lambda: tf.reverse(image, [1]), lambda: image)
+    image.set_shape([crop, crop, 3])
+    return image
 
 
-def pad_to(image, label, crop, ignore_label):
-    """Fills right and bottom up to the crop: the image with grey, the label with the ignore label."""
-    missing = tf.maximum(crop - tf.shape(image)[:2], 0)
-    paddings = [[0, missing[0]], [0, missing[1]], [0, 0]]
-    return (tf.pad(image, paddings, constant_values=MEAN_PIXEL),
-            tf.pad(label, paddings, constant_values=ignore_label))
+def crop_label(label, size, offset, mirrored, *, crop, fill):
+    """int32 [crop, crop], nearest; corners stay corners. Pixels outside the crop are never made."""
+    height, width = tf.unstack(tf.shape(label))
+    rows = source_places(height, size[0], offset[0], crop)
+    columns = source_places(width, size[1], offset[1], crop)
+    columns = tf.cond(mirrored, lambda: columns[::-1], lambda: columns)
+    fill = tf.constant(fill, label.dtype)  # one more row and column to look padding up in
+    label = tf.concat([label, tf.fill([height, 1], fill)], axis=1)
+    label = tf.concat([label, tf.fill([1, width + 1], fill)], axis=0)
+    return tf.cast(tf.gather(tf.gather(label, columns, axis=1), rows), tf.int32)
 
 
-def check_pipeline(settings):
-    """Raises WorkbookError for an augmentation that is described in the recipes but not built yet."""
-    if settings.augmentation != "deeplab":
-        raise WorkbookError("augmentation '{}' is described but not built in this version: set augmentation=deeplab".format(
-            settings.augmentation))
+def source_places(length, scaled, first, crop):
+    """int32 [crop]: the pixels of a side nearest to those `first`... of the scaled side; `length` beyond its end."""
+    places = tf.range(first, first + crop)
+    step = tf.cast(length - 1, tf.float32) / tf.cast(tf.maximum(scaled - 1, 1), tf.float32)
+    exact = tf.cast(places, tf.float32) * step
+    # halves go up, as in TensorFlow's nearest neighbour kernel; tf.round takes them to the even pixel
+    nearest = tf.cast(exact, tf.int32) + tf.cast(exact - tf.floor(exact) >= 0.5, tf.int32)
+    places = tf.where(places < scaled, tf.minimum(nearest, length - 1), tf.fill([crop], length))
+    places.set_shape([crop])
+    return places

@@ -67,6 +67,11 @@ def count_records(paths):
     return sum(1 for _ in _records(paths))
 
 
+def first_record(paths):
+    """The first serialised record of the files, None where they hold none. Raises WorkbookError for a damaged one."""
+    return next(_records(paths), None)
+
+
 def _write_and_rename(root, ids, folder, list_name, paths, made_of):
     """Complete or not at all; an older complete set stays until the new one is."""
     _remove(_matching(folder, list_name, ".part-*"))  # left by a process that was killed

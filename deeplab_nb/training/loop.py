@@ -6,7 +6,8 @@ import os
 import time
 
 from deeplab_nb import settings as settings_module
-from deeplab_nb.data.pipeline import check_pipeline, training_batches
+from deeplab_nb.data.pipeline import training_batches
+from deeplab_nb.data.records import count_records, read_ids
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.network.checkpoints import newest_checkpoint, restore, step_of
 from deeplab_nb.network.deeplab import build_logits
@@ -41,13 +42,13 @@ def train(settings, records, folder):
     settings_module.save(settings, folder)
     with tf.Graph().as_default():
         tf.set_random_seed(settings.seed + first_step)
-        iterator, images, labels = training_batches(records, settings, first_step=first_step)
+        iterator, images, labels, places = training_batches(records, settings, first_step=first_step)
         step = training_step(images, labels, settings)
         saver = tf.train.Saver(max_to_keep=settings.keep_checkpoints)
         with tf.Session() as session:
             session.run([tf.global_variables_initializer(), iterator.initializer])
             print(start(session, saver, resumed, settings), flush=True)
-            return _run(session, step, saver, settings, folder, first_step)
+            return _run(session, step, places, records, saver, settings, folder, first_step)
 
 
 def training_step(images, labels, settings):
@@ -88,7 +89,6 @@ def network_variables():
 
 def check_trainable(settings):
     """Raises WorkbookError for settings that this version cannot train with, before any work is done."""
-    check_pipeline(settings)
     if settings.train_steps < 1:
         raise WorkbookError("train_steps is 0: these settings evaluate only; set train_steps to train")
     for name, wanted in (("cards", 1), ("mixed_precision", False)):
@@ -108,7 +108,7 @@ def check_same_run(settings, folder):
                 folder, name, before[name], value))
 
 
-def _run(session, step, saver, settings, folder, first_step):
+def _run(session, step, places, records, saver, settings, folder, first_step):
     """Steps, log lines and checkpoints; the last checkpoint's prefix."""
     done, log = first_step, os.path.join(folder, "log.jsonl")
     _drop_later_lines(log, first_step)
@@ -117,9 +117,10 @@ def _run(session, step, saver, settings, folder, first_step):
         with open(log, "a") as file:
             last, clock = first_step, time.time()
             while done < settings.train_steps:
-                values = session.run(step)
+                values, seen = session.run([step, places])
                 done += 1
-                _check_finite(values, done, folder)
+                if not math.isfinite(values.loss):
+                    raise _not_finite(values, done, folder, records, seen)
                 bar.set_postfix_str("loss {:.3f}".format(values.loss), refresh=False)
                 bar.update()
                 if done % settings.log_every == 0 or done == settings.train_steps:
@@ -133,16 +134,19 @@ def _run(session, step, saver, settings, folder, first_step):
         print("interrupted at step {}, saved; the same command goes on from here".format(done), flush=True)
         raise
     except tf.errors.OpError as error:
+        count_records(records)  # where a record file is damaged, this raises the sentence that names it
         raise WorkbookError("training stopped at step {} ({}): check the records and the disk, the same command resumes".format(
             done, error.message.split("\n")[0][:200]))
     finally:
         bar.close()
 
 
-def _check_finite(values, step, folder):
-    if not math.isfinite(values.loss):
-        raise WorkbookError("the loss is {} at step {} (learning rate {:.3g}): lower learning_rate; "
-                            "the checkpoints in {} are from before".format(values.loss, step, values.learning_rate, folder))
+def _not_finite(values, step, folder, records, places):
+    """The error of a loss that is inf or nan; it names the images, since one bad mask can be the cause."""
+    ids = read_ids(records)
+    return WorkbookError("the loss is {} at step {} (learning rate {:.3g}) on {}: lower learning_rate; "
+                         "the checkpoints in {} are from before".format(
+                             values.loss, step, values.learning_rate, ", ".join(ids[place] for place in places), folder))
 
 
 def _log(file, values, step, seconds_a_step, settings):
