@@ -6,6 +6,8 @@ import numpy as np
 
 from deeplab_nb import settings as settings_module
 from deeplab_nb.data import pipeline
+from deeplab_nb.data.records import count_records
+from deeplab_nb.errors import WorkbookError
 from deeplab_nb.network import deeplab
 from deeplab_nb.progress import progress
 from deeplab_nb.tf1 import tf
@@ -20,7 +22,13 @@ NETWORKS = (
 
 
 def network(names=None, *, repeat=3):
-    """Lines of a table: seconds to build each network's graphs, CPU seconds to evaluate one image of 513x513."""
+    """Lines of a table: seconds to build each network's graphs, CPU seconds to evaluate one image of 513x513.
+
+    Raises WorkbookError for a name that is not in NETWORKS.
+    """
+    for name in names or ():
+        if name not in [row[0] for row in NETWORKS]:
+            raise WorkbookError("unknown network '{}': there are {}".format(name, ", ".join(row[0] for row in NETWORKS)))
     chosen = [row for row in NETWORKS if not names or row[0] in names]
     yield "{:20s} {:>10s} {:>12s} {:>13s} {:>14s} {:>12s}".format(
         "", "GFLOP/s", "build, s", "training, s", "evaluate, s", "CPU s")
@@ -33,7 +41,11 @@ def network(names=None, *, repeat=3):
 
 
 def input_pipeline(paths, settings, *, steps=10, repeat=3):
-    """Lines of a table: images a second and a CPU second of training batches, and of their first parts alone."""
+    """Lines of a table: images a second and a CPU second of training batches, and of their first parts alone.
+
+    Raises WorkbookError for a file that holds no records.
+    """
+    count_records(paths)
     yield "{:20s} {:>10s} {:>12s} {:>13s} {:>14s}".format("", "GFLOP/s", "images/s", "images/CPU s", "CPU ms/image")
     for name, build in progress(INPUT_PARTS, label="bench", unit="part"):
         images = steps * settings.train_batch_size

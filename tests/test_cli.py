@@ -34,6 +34,8 @@ def call(*arguments, code=0):
     (["fetch", "weights", "mobilenet_coco_voc_trainaug"], "did you mean 'mobilenetv2_coco_voc_trainaug'?"),
     (["fetch", "voc", "2012"], "fetch voc takes no name: leave '2012' out"),
     (["bench", "input", "--records", "nowhere*"], "no file matches nowhere*: name record files"),
+    (["bench", "input", "--records", os.path.join(paths.ROOT, "README.md")], "README.md is damaged"),
+    (["bench", "network", "resnet"], "unknown network 'resnet': there are mobilenet_v2"),
     (["audit", "nowhere"], "data folder nowhere does not exist"),
     (["evaluate", "--checkpoint", "nowhere", "--data", "nowhere"], "checkpoint nowhere does not exist"),
     (["predict", "x.jpg", "--checkpoint", "nowhere", "--out", "nowhere"], "checkpoint nowhere does not exist"),
