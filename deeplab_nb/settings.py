@@ -81,9 +81,6 @@ class Settings:
     bias_gradient_multiplier: float = _setting(1.0, "times the gradients of biases; always 2 in the original", at_least=0)
     optimizer: str = _setting("momentum", "'adam' learns faster from random weights", choices=("momentum", "adam"))
     momentum: float = _setting(0.9, "of the momentum optimiser, and Adam's first decay", at_least=0)
-    adam_second_decay: float = _setting(0.98, "0.98 remembers 50 steps; the usual 0.999 of the original 1000, all of a short run", at_least=0)
-    adam_epsilon: float = _setting(1e-5, "the original's 1e-8 lets weights jump whose gradients are almost 0, as depthwise ones are at first",
-                                   at_least=0)
     weight_decay: float = _setting(4e-5, "times sum(w^2)/2 over every convolution kernel but the depthwise ones", at_least=0)
     loss_stride: int = _setting(1, "2 compares every second row and column of the mask only: a quarter of the loss's time", choices=(1, 2))
     upsample_logits: bool = _setting(True, "False: compare at the logits' size, with the nearest pixels of the mask")

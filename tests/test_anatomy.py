@@ -5,6 +5,7 @@ import pytest
 from deeplab_nb import settings as settings_module
 from deeplab_nb.network.layers import Layers
 from deeplab_nb.network import deeplab
+from deeplab_nb.evaluation.predict import framed
 from deeplab_nb.show import anatomy, plots
 from tests import golden
 
@@ -73,7 +74,7 @@ def test_features_share_their_weights():
 
 def test_a_photograph_is_framed_and_its_labels_are_not():
     photograph = np.full((20, 30, 3), 9, np.uint8)
-    frame = anatomy.framed(photograph)
+    frame = framed(photograph)
     assert frame.shape == (1, 33, 33, 3) and (frame[0, :20, :30] == 9).all() and (frame[0, 20:] == 127.5).all()
     labels = anatomy.untrained_labels(photograph, settings=SMALL)
     assert labels.shape == (20, 30) and labels.dtype == np.uint8 and labels.max() < 21

@@ -6,10 +6,10 @@ from deeplab_nb import settings as settings_module
 from deeplab_nb.network import deeplab
 from deeplab_nb.network.cost import Counter, Map
 from deeplab_nb.network.layers import BatchNorm, truncated_normal
+from deeplab_nb.recipes import SIX_SCALES
 from deeplab_nb.tf1 import tf
 from tests import golden
 
-SIX_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 XCEPTION = {"backbone": "xception_65", "aspp": True}
 FULL = dict(XCEPTION, separable_head=False)
 RESNET = {"backbone": "resnet_v1_101_beta", "aspp": True, "separable_head": False, "multi_grid": "1,2,4"}

@@ -37,13 +37,7 @@ class Predictor:
         None takes the smallest 16k+1 that holds it (513 for VOC's 500 x 375).
         """
         height, width = image.shape[:2]
-        frame = frame or crop_for(max(height, width))
-        if frame < max(height, width):
-            raise WorkbookError("a photograph of {}x{} does not fit a frame of {}: use a frame of at least {}".format(
-                width, height, frame, crop_for(max(height, width))))
-        square = np.full((1, frame, frame, 3), MEAN_PIXEL, np.float32)
-        square[0, :height, :width] = image
-        return self._session.run(self._labels, {self._image: square})[0, :height, :width].astype(np.uint8)
+        return self._session.run(self._labels, {self._image: framed(image, frame)})[0, :height, :width].astype(np.uint8)
 
     def close(self):
         self._session.close()
@@ -53,6 +47,22 @@ class Predictor:
 
     def __exit__(self, *_):
         self.close()
+
+
+def framed(image, frame=None):
+    """float32 [1, frame, frame, 3]: the photograph uint8 [height, width, 3] at the top left of a grey square.
+
+    frame: None takes the smallest 16k+1 that holds it. Raises WorkbookError for one that is too small.
+    """
+    height, width = image.shape[:2]
+    smallest = crop_for(max(height, width))
+    frame = frame or smallest
+    if frame < max(height, width):
+        raise WorkbookError("a photograph of {}x{} does not fit a frame of {}: use a frame of at least {}".format(
+            width, height, frame, smallest))
+    square = np.full((1, frame, frame, 3), MEAN_PIXEL, np.float32)
+    square[0, :height, :width] = image
+    return square
 
 
 def check_evaluable(settings):

@@ -6,6 +6,7 @@ import re
 import numpy as np
 
 from deeplab_nb import settings as settings_module
+from deeplab_nb.evaluation.predict import framed
 from deeplab_nb.network import deeplab
 from deeplab_nb.network.cost import BYTES, Counter, Map
 from deeplab_nb.network.layers import Layers
@@ -112,15 +113,6 @@ def cost_rows(settings, output_strides=(16, 8)):
                                                         for name, values, published in PUBLISHED_COST)
     return [(name, {stride: deeplab.cost(case, stride).multiply_adds / 1e9 for stride in output_strides}, published)
             for name, case, published in cases]
-
-
-def framed(photograph):
-    """float32 [1, s, s, 3]: the photograph at the top left of the smallest grey frame 16k+1 that holds it."""
-    height, width = photograph.shape[:2]
-    side = settings_module.crop_for(max(height, width))
-    frame = np.full((1, side, side, 3), settings_module.MEAN_PIXEL, np.float32)
-    frame[0, :height, :width] = photograph
-    return frame
 
 
 def features(images, *, settings, output_strides):
