@@ -2,18 +2,17 @@
 
 An unknown name or a wrong type is an error that names the nearest right one.
 Values that must move together are properties here and are asked for nowhere else.
-This file imports nothing of the workbook but its error and how files are written.
+This file imports nothing of the workbook but its error, casts and how files are written.
 """
 import dataclasses
 import difflib
 import json
 import os
-from typing import Mapping, NewType, Optional, Tuple
+from typing import Mapping, Optional, Tuple
 
+from deeplab_nb.casts import ClassWeights, cast
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.files import write_json
-
-ClassWeights = NewType("ClassWeights", Tuple[float, ...])  # may be empty and hold 0, unlike scales
 
 
 def _setting(default, doc, choices=None, at_least=None):
@@ -92,13 +91,30 @@ class Settings:
     seed: int = _setting(1, "of weights, shuffling and augmentation")
 
     # --- hardware
+    device: str = _setting("auto", "'auto' takes an NPU where npu_bridge is installed, else a GPU that TensorFlow sees, else the CPU",
+                           choices=("auto", "cpu", "gpu", "npu"))
+    intra_op_threads: int = _setting(0, "threads within one operation; 0 is TensorFlow's choice, 1 makes a run repeatable bit for bit",
+                                     at_least=0)
     cards: int = _setting(1, "processes that train together", choices=(1, 2, 4, 8))
-    mixed_precision: bool = _setting(False, "float16 where the Ascend compiler finds it safe")
+    mixed_precision: bool = _setting(False, "float16 where the Ascend compiler or TensorFlow's GPU rewrite finds it safe; "
+                                            "a CPU simulates its rounding")
+    mixlist: str = _setting("", "Ascend only: JSON file that says which operations may be float16, in place of the compiler's list")
+    loss_scale: str = _setting("none", "factor on the loss so that small gradients survive float16: 'fixed', or 'exponential', which "
+                                       "falls at overflows and climbs again", choices=("none", "fixed", "exponential"))
+    # each halving costs two skipped steps: the published eight-card run's 2^32 would lose 32 on the way down to 2^16
+    initial_loss_scale: float = _setting(65536.0, "the fixed factor, or the exponential's first", at_least=1)
+    loss_scale_steps: int = _setting(1000, "steps without overflow before 'exponential' doubles", at_least=1)
+    dump_folder: str = _setting("", "Ascend only: folder for the tensors of operations that overflow; '' dumps none")
+    profiling_folder: str = _setting("", "Ascend only: folder for a profile of the training steps; '' makes none")
 
     # --- bookkeeping
     log_every: int = _setting(10, "steps between log lines", at_least=1)
     save_every: int = _setting(500, "steps between checkpoints", at_least=1)
+    save_minutes: float = _setting(0.0, "minutes after which one is saved all the same; 0 goes by steps alone", at_least=0)
     keep_checkpoints: int = _setting(3, "newest checkpoints kept", at_least=1)
+
+    validate_every: int = _setting(0, "steps between quick validations; 0 makes none", at_least=0)
+    validation_images: int = _setting(32, "of val_list, evenly spread, that a quick validation scores", at_least=1)
 
     # --- evaluation
     eval_output_stride: int = _setting(16, "output stride while evaluating", choices=(8, 16, 32))
@@ -150,7 +166,7 @@ def read(values: Mapping) -> Settings:
     for name in values:
         if name not in FIELDS:
             raise WorkbookError("unknown setting '{}'{}".format(name, nearest(name, FIELDS)))
-    settings = Settings(**{name: _cast(FIELDS[name], value) for name, value in values.items()})
+    settings = Settings(**{name: _checked(FIELDS[name], value) for name, value in values.items()})
     _check_together(settings)
     return settings
 
@@ -187,78 +203,19 @@ def load(folder: str) -> Settings:
     return read(values)
 
 
-def _cast(field, value):
-    """`value` as the field's type, or a WorkbookError that says what fits."""
-    kind = field.type
-    if kind == Optional[float]:
-        if value is None or str(value).lower() in ("none", ""):
-            return None
-        kind = float
+def _checked(field, value):
+    """`value` as the field's type and within its limits, or a WorkbookError that says what fits."""
     try:
-        cast = _CASTS[kind](value)
-    except (TypeError, ValueError):
-        raise WorkbookError("setting '{}' needs {}, got {!r}".format(field.name, _WORDS[kind], value))
+        checked = cast(field.type, value)
+    except ValueError as error:
+        raise WorkbookError("setting '{}' {}".format(field.name, error))
     choices, at_least = field.metadata["choices"], field.metadata["at_least"]
-    if choices and cast not in choices:
+    if choices and checked not in choices:
         raise WorkbookError("setting '{}' is {!r}, it can be {}{}".format(
-            field.name, cast, ", ".join(map(str, choices)), nearest(cast, choices) if kind is str else ""))
-    if at_least is not None and cast < at_least:
-        raise WorkbookError("setting '{}' is {}, it must be at least {}".format(field.name, cast, at_least))
-    return cast
-
-
-def _to_int(value):
-    if isinstance(value, bool) or isinstance(value, float) and value != int(value):
-        raise ValueError
-    return int(value)
-
-
-def _to_float(value):
-    if isinstance(value, bool):
-        raise ValueError
-    number = float(value)
-    if number != number or number in (float("inf"), -float("inf")):
-        raise ValueError
-    return number
-
-
-def _to_bool(value):
-    if isinstance(value, bool):
-        return value
-    return {"true": True, "false": False}[value.lower()] if str(value).lower() in ("true", "false") else _refuse()
-
-
-def _to_text(value):
-    return value if isinstance(value, str) else _refuse()
-
-
-def _to_scales(value):
-    parts = value.strip("[]() ").split(",") if isinstance(value, str) else list(value)
-    scales = tuple(_to_float(part) for part in parts)
-    return scales if scales and min(scales) > 0 else _refuse()
-
-
-def _to_weights(value):
-    parts = value.strip("[]() ").split(",") if isinstance(value, str) else list(value)
-    weights = tuple(_to_float(part) for part in parts if part != "")
-    return weights if min(weights, default=0) >= 0 else _refuse()
-
-
-def _to_grid(value):
-    parts = value.strip("[]() ").split(",") if isinstance(value, str) else list(value)
-    grid = tuple(_to_int(part) for part in parts)
-    return grid if len(grid) == 3 and min(grid) > 0 else _refuse()
-
-
-def _refuse():
-    raise ValueError
-
-
-_CASTS = {int: _to_int, float: _to_float, bool: _to_bool, str: _to_text, Tuple[float, ...]: _to_scales,
-          ClassWeights: _to_weights, Tuple[int, ...]: _to_grid}
-_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text",
-          Tuple[float, ...]: "positive numbers such as 0.5,1.0", ClassWeights: "one number a class, none of them negative",
-          Tuple[int, ...]: "three positive whole numbers such as 1,2,4"}
+            field.name, checked, ", ".join(map(str, choices)), nearest(checked, choices) if field.type is str else ""))
+    if at_least is not None and checked is not None and checked < at_least:
+        raise WorkbookError("setting '{}' is {}, it must be at least {}".format(field.name, checked, at_least))
+    return checked
 
 
 def _check_together(settings):
@@ -275,6 +232,7 @@ def _check_together(settings):
             settings.train_crop_size, (settings.train_crop_size - 1) // 8 * 8 + 1))
     _check_loss(settings)
     _check_slow_start(settings)
+    _check_precision(settings)
 
 
 def _check_loss(settings):
@@ -297,3 +255,11 @@ def _check_slow_start(settings):
     if 0 < settings.train_steps <= settings.slow_start_step:
         raise WorkbookError("slow_start_step {} leaves none of the {} train_steps to the schedule: lower it".format(
             settings.slow_start_step, settings.train_steps))
+
+
+def _check_precision(settings):
+    for name in ("initial_loss_scale", "loss_scale_steps"):
+        if settings.loss_scale == "none" and getattr(settings, name) != FIELDS[name].default:
+            raise WorkbookError("{} does nothing while loss_scale is none: set loss_scale=exponential".format(name))
+    if settings.mixlist and not settings.mixed_precision:
+        raise WorkbookError("mixlist {} is for mixed precision: set mixed_precision=true".format(settings.mixlist))
