@@ -112,9 +112,10 @@ def test_multipliers_reach_the_weights():
     settings = settings_module.read({"last_layer_gradient_multiplier": 10, "bias_gradient_multiplier": 2})
     with tf.Graph().as_default(), tf.Session() as session:
         variables = [tf.Variable(0.0, name=name) for name in ("Conv/weights", "aspp0/weights", "logits/semantic/biases")]
-        update = objective.update(tf.add_n([v.read_value() for v in variables]), tf.train.get_or_create_global_step(), 0.5, settings)
+        update = objective.update(tf.add_n([v.read_value() for v in variables]), tf.train.get_or_create_global_step(),
+                                  objective.optimizer(0.5, settings), settings)
         session.run(tf.global_variables_initializer())
-        session.run(update)
+        assert session.run(update)[1] == pytest.approx(3 ** 0.5), "the norm is of the gradients themselves"
         assert session.run(variables) == [-0.5, -5.0, -10.0]
 
 
@@ -124,7 +125,8 @@ def test_adam_starts_as_by_hand():
     root, epsilon = (1 - 0.98) ** 0.5, 1e-5
     with tf.Graph().as_default(), tf.Session() as session:
         weight = tf.Variable(0.0, name="weights")
-        update = objective.update(weight.read_value(), tf.train.get_or_create_global_step(), 0.1, settings)
+        update = objective.update(weight.read_value(), tf.train.get_or_create_global_step(),
+                                  objective.optimizer(0.1, settings), settings)
         session.run(tf.global_variables_initializer())
         session.run(update)
         assert session.run(weight) == pytest.approx(-0.1 * root / (root + epsilon), rel=1e-4)

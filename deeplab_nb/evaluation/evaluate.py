@@ -17,15 +17,16 @@ from deeplab_nb.settings import crop_for
 Evaluation = collections.namedtuple("Evaluation", "scores image_miou results")
 
 
-def evaluate(settings, checkpoint, *, list_name=None, predictions=None):
+def evaluate(settings, checkpoint, *, list_name=None, ids=None, predictions=None):
     """Scores a checkpoint on a list of photographs and returns an `Evaluation`.
 
     checkpoint: folder, prefix or one of its files. list_name: None takes `settings.val_list`.
+    ids: some of that list's images; None takes all.
     predictions: a folder that gets each prediction as a palette PNG under the image's id.
     Raises WorkbookError naming a missing or damaged file, or a mask that does not fit its photograph.
     """
     root, list_name = voc.check_root(settings.data_root), list_name or settings.val_list
-    ids = voc.read_list(root, list_name)
+    ids = ids or voc.read_list(root, list_name)
     frame = crop_for(max(max(voc.image_size(voc.image_path(root, i))) for i in ids))
     confusions = {}
     if predictions:

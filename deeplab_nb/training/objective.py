@@ -120,14 +120,18 @@ def gradient_multiplier(name, settings):
     return factor * settings.bias_gradient_multiplier if name.endswith("/biases") else factor
 
 
-def update(total, global_step, rate, settings):
-    """The operation that moves the trained variables down the gradient of `total` and counts the step."""
-    chosen = optimizer(rate, settings)
+def update(total, global_step, chosen, settings):
+    """`(operation, norm)`: moves the trained variables down the gradient of `total` with the optimizer and counts the step.
+
+    norm: float32 scalar, of all gradients together, before their multipliers.
+    """
     # gate: every gradient is there before the first weight changes; gating operation by operation adds hundreds
     gradients = chosen.compute_gradients(total, trained_variables(settings), gate_gradients=tf.train.Optimizer.GATE_GRAPH)
     factors = [gradient_multiplier(v.op.name, settings) for _, v in gradients]
-    return chosen.apply_gradients([(g if factor == 1 else factor * g, v) for factor, (g, v) in zip(factors, gradients)],
-                                  global_step=global_step)
+    norm = tf.global_norm([g for g, _ in gradients])
+    with tf.control_dependencies([total, norm]):  # else the log could show a loss or norm of weights half updated
+        return chosen.apply_gradients([(g if factor == 1 else factor * g, v) for factor, (g, v) in zip(factors, gradients)],
+                                      global_step=global_step), norm
 
 
 def optimizer(rate, settings):
