@@ -1,12 +1,7 @@
-"""Training on a tiny set: real graphs, real checkpoints, real interruptions."""
-import json
+"""Training on a tiny set: real graphs, real checkpoints."""
 import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -14,14 +9,10 @@ import pytest
 from deeplab_nb import settings as settings_module
 from deeplab_nb.data.records import write_records
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.network.checkpoints import find_checkpoint, step_of
-from deeplab_nb.tf1 import tf
+from deeplab_nb.network.checkpoints import find_checkpoint
 from deeplab_nb.training import journal, loop
+from tests.tiny_training import TINY, variables
 from tests.tiny_voc import make_tiny_voc
-
-TINY = dict(depth_multiplier=0.25, train_crop_size=33, train_batch_size=2, train_steps=6, log_every=2, save_every=2,
-            keep_checkpoints=9, learning_rate=0.01, batch_norm_decay=0.9, output_stride=16)
-
 
 @pytest.fixture(scope="module")
 def records(tmp_path_factory):
@@ -33,11 +24,6 @@ def records(tmp_path_factory):
 def trained(records, tmp_path_factory):
     folder = str(tmp_path_factory.mktemp("trained"))
     return folder, loop.train(settings_module.read(TINY), records, folder)
-
-
-def variables(prefix):
-    reader = tf.train.load_checkpoint(prefix)
-    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
 
 
 def test_training_leaves_settings_log_and_checkpoints(trained):
@@ -130,12 +116,6 @@ def test_a_damaged_record_file_is_named(records, tmp_path):
         loop.train(settings_module.read(dict(TINY, train_steps=9)), paths, str(tmp_path / "run"))
 
 
-def test_a_cut_off_log_line_is_left_out(tmp_path):
-    path = tmp_path / "log.jsonl"
-    path.write_text('{"step": 1}\n{"st')
-    assert journal.read_log(str(path)) == [{"step": 1}]
-
-
 def test_a_damaged_checkpoint_is_named(trained, records, tmp_path):
     folder = str(tmp_path / "damaged")
     shutil.copytree(trained[0], folder)
@@ -149,41 +129,3 @@ def test_a_damaged_checkpoint_is_named(trained, records, tmp_path):
 def test_what_this_version_cannot_train_is_refused_at_once(values, word):
     with pytest.raises(WorkbookError, match=word):
         loop.check_trainable(settings_module.read(dict(TINY, **values)))
-
-
-def start(records, folder, **values):
-    """A training of many steps in a process of its own."""
-    code = ("import json, sys; from deeplab_nb import settings; from deeplab_nb.training import journal, loop; "
-            "loop.train(settings.read(json.loads(sys.argv[1])), json.loads(sys.argv[2]), sys.argv[3])")
-    arguments = [json.dumps(dict(TINY, train_steps=5000, **values)), json.dumps(records), folder]
-    process = subprocess.Popen([sys.executable, "-c", code] + arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    wait_for(lambda: os.path.exists(os.path.join(folder, "model.ckpt-2.index")), process)
-    return process
-
-
-def wait_for(condition, process, seconds=120):
-    end = time.time() + seconds
-    while not condition():
-        assert process.poll() is None, process.stdout.read().decode()
-        assert time.time() < end, "it took too long"
-        time.sleep(0.05)
-
-
-def test_ctrl_c_saves_and_says_how_to_go_on(records, tmp_path):
-    process = start(records, str(tmp_path), save_every=2)
-    process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=60)[0].decode()
-    step = int(said.split("interrupted at step ")[1].split(",")[0])
-    assert process.returncode != 0 and "the same command goes on from here" in said
-    assert find_checkpoint(str(tmp_path)).endswith("model.ckpt-{}".format(step))
-
-
-def test_a_killed_training_resumes_from_its_newest_checkpoint(records, tmp_path, capsys):
-    process = start(records, str(tmp_path))
-    process.kill()
-    process.communicate()
-    step = step_of(find_checkpoint(str(tmp_path)))
-    loop.train(settings_module.read(dict(TINY, train_steps=step + 2)), records, str(tmp_path))
-    assert "resuming at step {} of {}".format(step, step + 2) in capsys.readouterr().out
-    steps = [entry["step"] for entry in journal.read_log(str(tmp_path / "log.jsonl"))]
-    assert steps == sorted(set(steps)) and steps[-1] == step + 2

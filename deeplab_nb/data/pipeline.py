@@ -44,7 +44,8 @@ def training_batches(paths, settings, *, first_step=0, rank=0, ranks=1):
         record, place = record_and_place
         return augment(*decode(record), settings=settings, number=number) + (place,)
 
-    dataset = numbered.map(prepare, num_parallel_calls=2)
+    # AutoGraph would rewrite every function below line by line, in seconds; none has Python control flow over tensors
+    dataset = numbered.map(tf.autograph.experimental.do_not_convert(prepare), num_parallel_calls=2)
     dataset = dataset.batch(settings.train_batch_size, drop_remainder=True).prefetch(2)
     iterator = tf.data.make_initializable_iterator(dataset)
     return (iterator,) + tuple(iterator.get_next())
@@ -61,7 +62,8 @@ def shuffled(paths, seed, done):
     records = tf.data.Dataset.zip((tf.data.TFRecordDataset(list(paths)), counter()))
     # the seeds of two runs stay apart for as many epochs as any run has
     epochs = counter(1000000 * seed + done // count).flat_map(
-        lambda epoch: records.shuffle(SHUFFLE_BUFFER, seed=epoch, reshuffle_each_iteration=False))
+        tf.autograph.experimental.do_not_convert(
+            lambda epoch: records.shuffle(SHUFFLE_BUFFER, seed=epoch, reshuffle_each_iteration=False)))
     return epochs.skip(done % count)
 
 

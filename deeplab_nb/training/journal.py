@@ -146,8 +146,6 @@ def validations_of(log):
 
 
 def cannot_write(folder, error):
-    """The sentence for a disk that is full or a folder that is gone."""
-    if not os.path.isdir(folder):
-        return WorkbookError("the folder {} is gone: its checkpoints went with it; the same command starts anew".format(folder))
+    """The sentence for a disk that is full or a folder that may not be written."""
     return WorkbookError("cannot write into {} ({}): make room on the disk or mend the folder's rights; "
                          "the same command resumes from the newest checkpoint".format(folder, str(error).split("\n")[0][:120]))

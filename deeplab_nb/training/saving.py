@@ -3,6 +3,7 @@ import glob
 import os
 import time
 
+from deeplab_nb.errors import WorkbookError
 from deeplab_nb.network.checkpoints import step_of
 from deeplab_nb.tf1 import tf
 from deeplab_nb.training.journal import cannot_write
@@ -27,14 +28,19 @@ class Checkpoints:
     def save(self, step):
         """Writes a checkpoint unless this step has one; returns its prefix.
 
-        Raises WorkbookError for a full disk or a folder that is gone; the checkpoints before it stay.
+        Raises WorkbookError for a full disk; the checkpoints before it stay. So it does for a folder that has
+        been removed: TensorFlow makes it again, and this checkpoint is all that is in it.
         """
         if self.newest and step_of(self.newest) == step:
             return self.newest
+        gone = not os.path.isdir(self._folder)
         try:
             self.newest = self._saver.save(self._session, os.path.join(self._folder, "model.ckpt"), global_step=step,
                                            write_meta_graph=False)
         except (tf.errors.OpError, ValueError, OSError) as error:
             raise cannot_write(self._folder, error)
+        if gone:
+            raise WorkbookError("the folder {} was removed while training: it was made again and holds step {}, the same command "
+                                "goes on from there; logs and checkpoints before are lost".format(self._folder, step))
         self._clock = time.time()
         return self.newest
