@@ -120,9 +120,12 @@ def gradient_multiplier(name, settings):
     return factor * settings.bias_gradient_multiplier if name.endswith("/biases") else factor
 
 
-def update(total, global_step, rate, settings):
-    """The operation that moves the trained variables down the gradient of `total` and counts the step."""
-    chosen = optimizer(rate, settings)
+def update(total, global_step, rate, settings, *, wrap=lambda chosen, settings: chosen):
+    """The operation that moves the trained variables down the gradient of `total` and counts the step.
+
+    wrap: gives the optimizer that the device needs round the settings' own, such as `precision.loss_scaled`.
+    """
+    chosen = wrap(optimizer(rate, settings), settings)
     # gate: every gradient is there before the first weight changes; gating operation by operation adds hundreds
     gradients = chosen.compute_gradients(total, trained_variables(settings), gate_gradients=tf.train.Optimizer.GATE_GRAPH)
     factors = [gradient_multiplier(v.op.name, settings) for _, v in gradients]
