@@ -124,6 +124,85 @@ def test_batch_norm_is_no_less_exact_than_tensorflows_own():
     assert abs(mine / exact - 1).max() <= max(abs(theirs / exact - 1).max(), 1e-6)
 
 
+PARTS = {
+    "matrix product": lambda layers, x: layers.convolution(x, "c", 5, initializer=xavier, batch_norm=PLAIN),
+    "with bias": lambda layers, x: layers.convolution(x, "c", 5, initializer=xavier),
+    "full": lambda layers, x: layers.convolution(x, "c", 5, kernel=3, initializer=xavier, batch_norm=PLAIN),
+    "atrous": lambda layers, x: layers.convolution(x, "c", 5, kernel=3, rate=2, initializer=xavier, batch_norm=PLAIN),
+    "depthwise": lambda layers, x: layers.depthwise(x, "c", initializer=truncated_normal(0.3), batch_norm=PLAIN),
+    "atrous depthwise": lambda layers, x: layers.depthwise(x, "c", rate=2, initializer=truncated_normal(0.3), batch_norm=PLAIN),
+}
+
+
+def half_numbers(seed, *shape):
+    return np.random.RandomState(seed).standard_normal(shape).astype(np.float16).astype(np.float32)
+
+
+def is_half(values):
+    return np.array_equal(values, values.astype(np.float16).astype(np.float32))
+
+
+@pytest.mark.parametrize("is_training", [True, False], ids=["training", "inference"])
+@pytest.mark.parametrize("part", PARTS)
+def test_half_rounds_input_kernel_and_output_and_their_gradients(part, is_training):
+    """Frozen statistics that change nothing, so that what is rounded comes out as it is."""
+    found = {}
+    for half in (True, False):
+        with tf.Graph().as_default(), tf.Session() as session:
+            x = tf.placeholder(tf.float32, [2, 8, 8, 4])
+            y = build(PARTS[part], x, is_training=is_training, half=half)
+            kernel = tf.trainable_variables()[0]
+            dx, dw = tf.gradients(y, [x, kernel], tf.constant(1.0001 * half_numbers(2, *y.shape.as_list())))
+            values, rounded = half_numbers(0, 2, 8, 8, 4), half_numbers(1, *kernel.shape.as_list())
+            y1, dx1, dw1 = session.run([y, dx, dw], {x: values, kernel: rounded, **fresh()})
+            y2 = session.run(y, {x: values * (1 + 2 ** -13), kernel: rounded, **fresh()})
+            y3 = session.run(y, {x: values, kernel: rounded * (1 + 2 ** -13), **fresh()})
+        found[half] = [np.array_equal(y1, y2), np.array_equal(y1, y3), is_half(y1), is_half(dx1), is_half(dw1)]
+    assert found == {True: [True] * 5, False: [False] * 5}
+
+
+def fresh():
+    """Values of all variables but the kernel, as batch norm starts."""
+    return {v: np.full(v.shape.as_list(), float(v.op.name.endswith(("gamma", "moving_variance"))), np.float32)
+            for v in tf.global_variables() if not v.op.name.endswith("weights")}
+
+
+def test_half_leaves_batch_statistics_in_float32():
+    with tf.Graph().as_default(), tf.Session() as session:
+        x = tf.constant(half_numbers(0, 2, 8, 8, 4))
+        y = build(PARTS["matrix product"], x, is_training=True, batch_norm_training=True, half=True)
+        session.run(tf.global_variables_initializer())
+        y = session.run(y)
+    assert not is_half(y) and abs(y.mean((0, 1, 2))).max() < 1e-6
+
+
+def test_logits_in_half_are_near_those_in_float32_and_only_there_is_anything_cast():
+    logits = {}
+    for half in (True, False):
+        with tf.Graph().as_default() as graph, tf.Session() as session:
+            tf.set_random_seed(5)
+            images = tf.constant(np.random.RandomState(0).uniform(0, 255, (1, 33, 33, 3)).astype(np.float32))
+            y = deeplab.build_logits(images, settings=settings_module.read({"depth_multiplier": 0.25}), half=half)
+            assert any(t.dtype == tf.float16 for op in graph.get_operations() for t in op.outputs) == half
+            session.run(tf.global_variables_initializer())
+            logits[half] = session.run(y)
+    error = np.linalg.norm(logits[True] - logits[False]) / np.linalg.norm(logits[False])
+    assert 1e-5 < error < 5e-3
+
+
+def test_dropout_keeps_its_share_and_the_mean_and_the_same_again_at_the_same_step():
+    with tf.Graph().as_default(), tf.Session() as session:
+        step, x = tf.placeholder(tf.int64, []), tf.ones([2, 50, 50, 40])
+        layers = Layers({}, is_training=True, seed=3, step=step)
+        here, there = (layers.dropout(x, scope, 0.9) for scope in ("here", "there"))
+        other_seed = Layers({}, is_training=True, seed=4, step=step).dropout(x, "here", 0.9)
+        y, again, later = (session.run(here, {step: s}) for s in (7, 7, 8))
+        assert np.array_equal(y, again) and set(np.unique(y)) == {0, np.float32(1 / 0.9)}
+        assert np.mean(y > 0) == pytest.approx(0.9, abs=0.003) and y.mean() == pytest.approx(1, abs=0.003)  # 4 standard deviations
+        for independent in (later,) + tuple(session.run([there, other_seed], {step: 7})):
+            assert np.mean((y > 0) & (independent > 0)) == pytest.approx(0.81, abs=0.004)
+
+
 def initial_values(values):
     """{name: first value} of a network with these settings."""
     with tf.Graph().as_default(), tf.Session() as session:

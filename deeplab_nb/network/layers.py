@@ -8,8 +8,10 @@ A layer's variables live below its scope, under the published names: `weights` o
 What a layer does (stride, atrous rate, normalisation, activation) is an argument at the call.
 """
 import collections
+import zlib
 
 from deeplab_nb.network.batch_norm import fold, normalise_batch
+from deeplab_nb.network.half import round_to_half
 from deeplab_nb.network.variables import TruncatedNormal, Uniform
 from deeplab_nb.tf1 import tf
 
@@ -27,14 +29,19 @@ class Layers:
     is_training: dropout works.
     batch_norm_training: normalise with the batch's statistics and record how the moving ones change.
     batch_norm_decay: takes the place of every layer's own decay; None keeps those.
+    half: round as float16 does at both ends of each convolution, see `half`.
+    seed, step: what dropout keeps follows from them; a number or a scalar tensor.
     updates: after building, the operations that move the statistics; run them with each training step.
     """
 
-    def __init__(self, variables, *, is_training=False, batch_norm_training=False, batch_norm_decay=None):
+    def __init__(self, variables, *, is_training=False, batch_norm_training=False, batch_norm_decay=None,
+                 half=False, seed=0, step=0):
         self.variables = variables
         self.is_training = is_training
         self.batch_norm_training = batch_norm_training
         self.batch_norm_decay = batch_norm_decay
+        self.rounded = round_to_half if half else lambda x: x
+        self.seed, self.step = seed, step
         self.updates = []
 
     def convolution(self, x, scope, filters, *, kernel=1, stride=1, rate=1, initializer,
@@ -48,11 +55,13 @@ class Layers:
         with tf.name_scope(scope + "/"):
             if batch_norm and self.is_training and not self.batch_norm_training:
                 weights, shift = self._fold(weights, scope, batch_norm)
+            x, weights = self.rounded(x), self.rounded(weights)
             x, padding = pad_symmetric(x, kernel) if symmetric and stride > 1 else (x, "SAME")
             if self.is_training and kernel == stride == 1:
                 y = multiply(x, weights)
             else:
                 y = tf.nn.convolution(x, weights, padding, strides=[stride] * 2, dilation_rate=[rate] * 2)
+            y = self.rounded(y)
         if batch_norm is None:
             shift = self.variables[scope + "/biases"]
         return self._finish(y, scope, batch_norm, shift, activation)
@@ -67,8 +76,10 @@ class Layers:
         with tf.name_scope(scope + "/"):
             if not self.batch_norm_training:
                 weights, shift = self._fold(weights, scope, batch_norm)
+            x, weights = self.rounded(x), self.rounded(weights)
             x, padding = pad_symmetric(x, 3) if symmetric and stride > 1 else (x, "SAME")
             y = tf.nn.depthwise_conv2d(x, weights, strides=[1, stride, stride, 1], padding=padding, rate=[rate, rate])
+            y = self.rounded(y)
         return self._finish(y, scope, batch_norm, shift, activation)
 
     def relu(self, x):
@@ -92,9 +103,17 @@ class Layers:
         """Bilinear resize to the other's height and width."""
         return resize(x, tf.shape(other)[1:3])
 
-    def dropout(self, x, keep):
-        """Keeps this share of the values, in training only."""
-        return tf.nn.dropout(x, rate=1 - keep) if self.is_training else x
+    def dropout(self, x, scope, keep):
+        """Keeps this share of the values, in training only.
+
+        What is kept follows from seed, scope and step alone, so that a resumed run goes on as if never interrupted.
+        """
+        if not self.is_training:
+            return x
+        with tf.name_scope(scope + "/"):
+            seed = tf.stack([tf.constant(self.seed + zlib.crc32(scope.encode()), tf.int64), tf.cast(self.step, tf.int64)])
+            kept = tf.random.stateless_uniform(tf.shape(x), seed) < keep
+            return x * (tf.cast(kept, x.dtype) / keep)
 
     def _finish(self, y, scope, batch_norm, shift, activation):
         """What comes after a convolution: a shift that stands for batch norm or is the bias, or batch norm itself."""

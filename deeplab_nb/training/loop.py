@@ -79,18 +79,20 @@ def timed_batches(records, settings, first_step=0):
 def training_step(images, labels, settings, device="cpu"):
     """Builds network, loss and update for a device; returns the tensors of one `Step`."""
     updates = []
-    logits = build_logits(images, settings=settings, is_training=True, batch_norm_updates=updates)
     global_step = tf.train.get_or_create_global_step()
+    logits = build_logits(images, settings=settings, is_training=True, batch_norm_updates=updates,
+                          half=devices.simulates_half(device, settings), step=global_step)
     loss = objective.cross_entropy(
         logits, labels, settings.ignore_label, stride=settings.loss_stride, upsample=settings.upsample_logits,
         class_weights=settings.class_weights, hardest=objective.hardest_share(global_step, settings))
     total = loss + objective.weight_decay(objective.trained_variables(settings), settings.weight_decay)
     rate = objective.learning_rate(global_step, settings)
-    optimizer, loss_scale = devices.wrapped(objective.optimizer(rate, settings), device, settings)
+    optimizer, manager = devices.wrapped(objective.optimizer(rate, settings), device, settings)
     with tf.control_dependencies(updates):
         train_op, norm = objective.update(total, global_step, optimizer, settings)
     with tf.control_dependencies([train_op]):
-        return Step(train_op, total, loss, rate, norm, tf.identity(global_step), tf.identity(loss_scale))
+        scale = manager.get_loss_scale() if manager else tf.constant(1.0)
+        return Step(train_op, total, loss, rate, norm, tf.identity(global_step), tf.identity(scale))
 
 
 def start(session, resumed, settings):
