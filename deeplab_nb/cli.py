@@ -214,6 +214,17 @@ def _fetch_weights(name):
         click.echo("    {:9s} {}".format(label, text))
 
 
+@main.command()
+def doctor():
+    """Look at Python, TensorFlow, Ascend, GPU and room here; exit code 1 if something is wrong."""
+    from deeplab_nb import doctor as doctors
+    findings = doctors.examine()
+    for finding in findings:
+        click.echo("{:8s} {:16s} {}".format(*finding))
+    if any(finding.state == "wrong" for finding in findings):
+        sys.exit(1)
+
+
 @main.group()
 def bench():
     """Measure this machine; never part of the tests."""
