@@ -37,13 +37,16 @@ def examine():
 def _by_tensorflow(found):
     """What can be asked only where TensorFlow loads."""
     try:
-        from tensorflow.python.client import device_lib
-
         from deeplab_nb.training import ascend
     except Exception as error:
         return [Finding("absent", "npu_bridge, GPU", "not looked for: TensorFlow does not load ({})".format(type(error).__name__))]
-    gpus = [device.physical_device_desc for device in device_lib.list_local_devices() if device.device_type == "GPU"]
-    return [npu_bridge(found, ascend.problem()), ranks(found, os.environ, ascend.rank_problem), gpu(gpus)]
+    return [npu_bridge(found, ascend.problem()), ranks(found, os.environ, ascend.rank_problem), gpu(_gpus)]
+
+
+def _gpus():
+    """Descriptions of the GPUs that TensorFlow can use."""
+    from tensorflow.python.client import device_lib
+    return [device.physical_device_desc for device in device_lib.list_local_devices() if device.device_type == "GPU"]
 
 
 def version(module, attribute="__version__"):
@@ -209,13 +212,14 @@ def _numbers(cards):
 
 # --- the rest of the machine
 
-def gpu(seen, dev="/dev"):
-    """seen: descriptions of the GPUs that TensorFlow can use."""
-    if seen:
-        return Finding("present", "GPU", "; ".join(seen))
-    if glob.glob(os.path.join(dev, "nvidia[0-9]*")):
-        return Finding("absent", "GPU", "TensorFlow sees none of those in {}: that takes tensorflow-gpu 1.15 with CUDA 10.0 and cuDNN 7".format(dev))
-    return Finding("absent", "GPU", "(a CPU does the same, only slower)")
+def gpu(usable, dev="/dev"):
+    """usable: a function that asks TensorFlow; asked only where there are device files, because without a GPU it complains."""
+    if not glob.glob(os.path.join(dev, "nvidia[0-9]*")):
+        return Finding("absent", "GPU", "(a CPU does the same, only slower)")
+    names = usable()
+    if names:
+        return Finding("present", "GPU", "; ".join(names))
+    return Finding("absent", "GPU", "TensorFlow sees none of those in {}: that takes tensorflow-gpu 1.15 with CUDA 10.0 and cuDNN 7".format(dev))
 
 
 def machine():

@@ -150,10 +150,10 @@ def test_a_package_that_does_not_load_has_no_version(tmp_path, monkeypatch):
 
 
 def test_a_gpu_that_tensorflow_cannot_use_is_told_from_none(tmp_path):
-    assert doctor.gpu(["name: V100"]).state == "present"
-    assert "only slower" in doctor.gpu([], str(tmp_path)).text
+    assert "only slower" in doctor.gpu(None, str(tmp_path)).text
     put(tmp_path / "nvidia0")
-    assert "CUDA 10.0" in doctor.gpu([], str(tmp_path)).text
+    assert doctor.gpu(lambda: ["name: V100"], str(tmp_path)) == ("present", "GPU", "name: V100")
+    assert "CUDA 10.0" in doctor.gpu(list, str(tmp_path)).text
 
 
 def test_a_full_disk_is_wrong(tmp_path):

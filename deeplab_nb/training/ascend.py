@@ -157,7 +157,7 @@ def dropout(x, keep):
 # --- the environment of a rank
 
 def environment(rank=0, ranks=1, rank_table=None):
-    """{variable: text} that a process needs before it imports npu_bridge.
+    """{variable: text} that a process needs before it imports npu_bridge; where a card trains alone, what is exported may win.
 
     rank_table: path of the rank table, which must list the cards in the order of the ranks; needed for several cards,
     and left out for one, because its presence alone switches the collectives on.
