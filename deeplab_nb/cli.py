@@ -91,17 +91,30 @@ def runs():
 @main.command()
 @click.argument("recipe")
 @_set_option
+@click.option("--device", type=click.Choice(settings_module.FIELDS["device"].metadata["choices"]), help="The same as --set device=...")
+@click.option("--dry-run", is_flag=True, help="With --device npu: show what each card would be given; needs no card, writes nothing.")
 @click.option("--out", metavar="FOLDER", help="Where checkpoints and log go; default papermill_runs/RECIPE-train.")
-def train(recipe, assignments, out):
+def train(recipe, assignments, device, dry_run, out):
     """Train a recipe without notebooks; the same command again resumes."""
+    chosen = recipes.get(recipe)
+    assignments += ("device=" + device,) if device else ()
+    settings = settings_module.override(chosen.settings, paths.make_absolute(parameters.parse_assignments(assignments)))
+    if dry_run:
+        return _dry_run(settings)
     from deeplab_nb.runs.workbook import Run
     from deeplab_nb.training.loop import check_trainable
-    chosen = recipes.get(recipe)
-    settings = settings_module.override(chosen.settings, paths.make_absolute(parameters.parse_assignments(assignments)))
     check_trainable(settings)
     work = Run(chosen, settings, paths.RUNS)
     work.train_folder = os.path.abspath(out or os.path.join(paths.RUNS, chosen.name + "-train"))
     click.echo(work.train())
+
+
+def _dry_run(settings):
+    if settings.device != "npu":
+        raise WorkbookError("--dry-run shows what an Ascend card would be given: add --device npu")
+    from deeplab_nb.training import ascend
+    for line in ascend.dry_run(settings):
+        click.echo(line)
 
 
 @main.command()
@@ -199,6 +212,17 @@ def _fetch_weights(name):
     click.echo(prefix)
     for label, text in (("holds", contents(prefix)), ("expected", row.expected), ("archive", row.file + ", " + digest)):
         click.echo("    {:9s} {}".format(label, text))
+
+
+@main.command()
+def doctor():
+    """Look at Python, TensorFlow, Ascend, GPU and room here; exit code 1 if something is wrong."""
+    from deeplab_nb import doctor as doctors
+    findings = doctors.examine()
+    for finding in findings:
+        click.echo("{:8s} {:16s} {}".format(*finding))
+    if any(finding.state == "wrong" for finding in findings):
+        sys.exit(1)
 
 
 @main.group()
