@@ -53,6 +53,8 @@ def test_curves_and_bars_show_the_figures_they_are_given():
            {"step": 2, "loss": 2.0, "cross_entropy": 1.9, "learning_rate": 0.05}]
     lines = plots.loss_curve(log).axes[0].get_lines()
     assert lines[0].get_ydata().tolist() == [3.0, 2.0] and lines[1].get_ydata().tolist() == [2.9, 1.9]
+    lines = plots.loss_curve(log + [{"step": 10, "validation_miou": 0.4}]).axes[0].get_lines()
+    assert len(lines) == 3 and lines[2].get_ydata().tolist() == [0.4]
     bars = plots.class_bars(Scores(np.array([[3, 1], [0, 4]])), ["background", "sheep"]).axes[0].patches
     assert sorted(round(bar.get_width()) for bar in bars) == [75, 80]
 

@@ -5,6 +5,7 @@ from matplotlib import patches
 from matplotlib.figure import Figure
 
 from deeplab_nb.data import voc
+from deeplab_nb.training.journal import steps_of, validations_of
 
 STRIDE_COLOURS = {8: "#d9822b", 16: "#3d6fa3", 32: "#7a7a7a"}
 RATE_COLOURS = ("#d5dde6", "#8fb3d4", "#3d6fa3", "#1d3d5f")  # atrous rate 1, 2, up to 4, higher
@@ -87,15 +88,19 @@ def add_legend(figure, ids, names, ignore_label=voc.VOID, *, errors=False):
 
 
 def loss_curve(log):
-    """Loss and learning rate over the steps, from `training.loop.read_log`'s entries."""
+    """Loss, learning rate and quick validations over the steps, from `training.journal.read_log`'s entries."""
     figure = Figure(figsize=(8, 3.2))
     axes = figure.add_subplot(1, 1, 1)
-    steps = [entry["step"] for entry in log]
-    axes.plot(steps, [entry["loss"] for entry in log], label="loss")
-    axes.plot(steps, [entry["cross_entropy"] for entry in log], label="cross-entropy alone")
-    axes.set(xlabel="step", ylabel="loss")
+    steps, validations = steps_of(log), validations_of(log)
+    numbers = [entry["step"] for entry in steps]
+    axes.plot(numbers, [entry["loss"] for entry in steps], label="loss")
+    axes.plot(numbers, [entry["cross_entropy"] for entry in steps], label="cross-entropy alone")
+    if validations:
+        axes.plot([entry["step"] for entry in validations], [entry["validation_miou"] for entry in validations],
+                  "o-", color="#3a7d44", label="mIoU of quick validations")
+    axes.set(xlabel="step", ylabel="loss" + ", mIoU" * bool(validations))
     rate = axes.twinx()
-    rate.plot(steps, [entry["learning_rate"] for entry in log], color="grey", linestyle=":", label="learning rate (right)")
+    rate.plot(numbers, [entry["learning_rate"] for entry in steps], color="grey", linestyle=":", label="learning rate (right)")
     rate.set_ylabel("learning rate")
     figure.legend(loc="upper right", bbox_to_anchor=(0.88, 0.92), fontsize=8)
     return figure
