@@ -95,7 +95,7 @@ def scale_figure(trace):
     numbers = np.arange(1, len(trace) + 1)
     axes.step(numbers, scales, where="post", color="#3d6fa3", label="loss scale")
     axes.plot(numbers[skipped], scales[skipped], "x", color="#c81e1e", label="overflow, step skipped")
-    axes.set_yscale("log", basey=2)
+    axes.set_yscale("log", base=2)
     axes.set(xlabel="attempt", ylabel="loss scale")
     loss = axes.twinx()
     loss.plot(numbers, [a.cross_entropy for a in trace], color="grey", linestyle=":", label="cross-entropy (right)")

@@ -204,7 +204,9 @@ def dry_run(settings):
         field = value.WhichOneof("value")
         lines.append("    {} = {} ({})".format(key, tf.compat.as_str_any(getattr(value, field)), field))
     lines += ["    remapping = OFF, memory_optimization = OFF (TensorFlow's own)", "environment of rank 0 of {}".format(ranks)]
-    lines += ["    {}={}".format(*item) for item in environment(0, ranks, os.environ.get("RANK_TABLE_FILE", "rank_table.json")).items()]
+    table = os.environ.get("RANK_TABLE_FILE", "rank_table.json")
+    variables = dict(environment(0, ranks, table), **({"RANK_TABLE_FILE": table} if ranks > 1 else {}))
+    lines += ["    {}={}".format(*item) for item in variables.items()]
     return lines + ["optimiser, from the outside in"] + ["    " + line for line in _wrapping(settings, ranks)]
 
 
