@@ -148,7 +148,6 @@ def test_the_real_networks_small_gradients_need_the_scale():
                                           for g in tf.gradients(loss * scale, kernels)], axis=0))
         session.run(tf.global_variables_initializer())
         plain, scaled = session.run(zeros, {scale: 1.0}), session.run(zeros, {scale: 2.0 ** 16})
-    print(plain, scaled)
     assert plain > 0.05 and scaled < plain / 5
 
 

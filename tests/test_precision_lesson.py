@@ -16,7 +16,7 @@ def test_shares_count_what_lies_below_and_a_scale_lifts_it():
     assert lesson.share_below(sizes, lesson.SMALLEST, 2.0 ** 6) == 0
     assert 1 - lesson.share_below(sizes, lesson.TOO_LARGE) == pytest.approx(1 / 6)
     axes = lesson.gradient_figure(sizes, 1024.0).axes[0]
-    assert sum(bar.get_height() for bar in axes.patches if bar.get_width() == 1) == pytest.approx(200)
+    assert sum(bar.get_height() for bars in axes.containers for bar in bars) == pytest.approx(200)
 
 
 def test_gradients_are_counted_and_a_scale_far_too_high_falls():
