@@ -152,8 +152,8 @@ def test_the_real_networks_small_gradients_need_the_scale():
 
 
 def test_training_with_simulated_rounding_goes_as_in_float32():
-    def losses(half, scale):
-        chosen = settings_module.read(dict(SMALL, loss_scale=scale))
+    def losses(half, **values):
+        chosen = settings_module.read(dict(SMALL, **values))
         with tf.Graph().as_default(), tf.Session() as session:
             step, updates = tf.train.get_or_create_global_step(), []
             loss = network_loss(chosen, half, step=step, batch_norm_updates=updates)
@@ -161,7 +161,7 @@ def test_training_with_simulated_rounding_goes_as_in_float32():
                 train = update(loss, step, 0.01, chosen)
             session.run(tf.global_variables_initializer())
             return [session.run([loss, train])[0] for _ in range(20)]
-    single, half = losses(False, "none"), losses(True, "exponential")
+    single, half = losses(False), losses(True, loss_scale="exponential", initial_loss_scale=64)
     assert half[0] == pytest.approx(single[0], rel=1e-2) and half != single
     assert single[-1] < 0.5 * single[0] and np.mean(half[-5:]) == pytest.approx(np.mean(single[-5:]), rel=0.2)
 
