@@ -4,7 +4,7 @@ import pytest
 
 from deeplab_nb import settings as settings_module
 from deeplab_nb.network import deeplab
-from deeplab_nb.network.batch_norm import normalise_batch
+from deeplab_nb.network.batch_norm import add_shift, normalise_batch
 from deeplab_nb.network.layers import BatchNorm, Dilation, Layers, dilated, dilated_depthwise, truncated_normal, xavier
 from deeplab_nb.network.variables import Constant
 from deeplab_nb.tf1 import tf
@@ -191,3 +191,13 @@ def test_training_dilates_as_tensorflow_does(rate, full):
     for ours_too in (known, late):
         for mine, wanted in zip(ours_too, expected):
             np.testing.assert_allclose(mine, wanted, atol=1e-5)
+
+
+def test_a_shift_and_its_gradients_are_tensorflows():
+    random = np.random.RandomState(5)
+    values, dy = (random.standard_normal((2, 5, 4, 3)).astype(np.float32) for _ in range(2))
+    with tf.Graph().as_default(), tf.Session() as session:
+        x, shift = tf.constant(values), tf.constant([1.0, -2.0, 0.5])
+        results = session.run([[y] + tf.gradients(y, [x, shift], tf.constant(dy)) for y in (add_shift(x, shift), tf.nn.bias_add(x, shift))])
+    for mine, wanted in zip(*results):
+        np.testing.assert_allclose(mine, wanted, rtol=1e-5, atol=1e-6)

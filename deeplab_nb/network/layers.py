@@ -9,7 +9,7 @@ What a layer does (stride, atrous rate, normalisation, activation) is an argumen
 """
 import collections
 
-from deeplab_nb.network.batch_norm import fold, normalise_batch
+from deeplab_nb.network.batch_norm import add_shift, fold, normalise_batch
 from deeplab_nb.network.variables import TruncatedNormal, Uniform
 from deeplab_nb.tf1 import tf
 
@@ -103,7 +103,7 @@ class Layers:
 
     def _finish(self, y, scope, batch_norm, shift, activation):
         """What comes after a convolution: a shift that stands for batch norm or is the bias, or batch norm itself."""
-        y = self._normalise(y, scope, batch_norm) if shift is None else tf.nn.bias_add(y, shift)
+        y = self._normalise(y, scope, batch_norm) if shift is None else add_shift(y, shift)
         return activation(y) if activation else y
 
     def _normalise(self, x, scope, batch_norm):
