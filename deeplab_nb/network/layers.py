@@ -160,7 +160,8 @@ def multiply(x, weights):
 def dilated_depthwise(x, weights, rate):
     """A 3x3 depthwise convolution at an atrous rate, for training, see `dilated`.
 
-    At a rate as large as the map only the kernel's centre meets it, and the product takes a fifteenth of the time.
+    At a rate as large as the map only the kernel's centre meets it: at rate 18 of a 17x17 map, with gradients,
+    the product takes an eleventh of the CPU seconds that `dilated` does.
     """
     if None not in x.shape.as_list() and rate >= max(x.shape.as_list()[1:3]):
         return x * weights[1, 1, :, 0]
@@ -172,7 +173,7 @@ def dilated(x, rate, convolve):
 
     Pixels that lie a rate apart make an image of their own, as in TensorFlow's `dilation_rate`. That pads beforehand
     with a rate of zeros on each side and convolves them too: 8 times as many values at rate 12 of a 17x17 map, and
-    three times the CPU seconds. In evaluation TensorFlow's way stays, since converters to other formats know it.
+    more than twice the CPU seconds. In evaluation TensorFlow's way stays, since converters to other formats know it.
     """
     sides = x.shape.as_list()[1:3]
     if None in sides:
