@@ -1,4 +1,5 @@
 """Benchmarks, each beside the machine's matrix product rate of the same minute: machines drift by a factor of two."""
+import resource
 import statistics
 import time
 
@@ -26,10 +27,7 @@ def network(names=None, *, repeat=3):
 
     Raises WorkbookError for a name that is not in NETWORKS.
     """
-    for name in names or ():
-        if name not in [row[0] for row in NETWORKS]:
-            raise WorkbookError("unknown network '{}': there are {}".format(name, ", ".join(row[0] for row in NETWORKS)))
-    chosen = [row for row in NETWORKS if not names or row[0] in names]
+    chosen = chosen_networks(names)
     yield "{:20s} {:>10s} {:>12s} {:>13s} {:>14s} {:>12s}".format(
         "", "GFLOP/s", "build, s", "training, s", "evaluate, s", "CPU s")
     for name, values, crop, batch in progress(chosen, label="bench", unit="network"):
@@ -38,6 +36,30 @@ def network(names=None, *, repeat=3):
         training = min(seconds(lambda: training_graph(settings, crop, batch)) for _ in range(repeat))
         wall, cpu = evaluation(settings, repeat)
         yield "{:20s} {:10.0f} {:12.2f} {:13.2f} {:14.3f} {:12.3f}".format(name, matmul_rate(), build, training, wall, cpu)
+
+
+def train(names=None, *, repeat=3):
+    """Lines of a table: seconds of a training step with frozen batch norm, fed with noise, and the memory it takes.
+
+    names: of NETWORKS, whose crops and batches these are. The memory is the most that the process has held so far,
+    with what the rows above left: give one name for a network's own.
+    Raises WorkbookError for a name that is not in NETWORKS.
+    """
+    chosen = chosen_networks(names)
+    yield "{:20s} {:>10s} {:>10s} {:>10s} {:>10s} {:>12s} {:>10s}".format(
+        "", "crop", "GFLOP/s", "step, s", "CPU s", "images/s", "peak, MiB")
+    for name, values, crop, batch in progress(chosen, label="bench", unit="network"):
+        wall, cpu = training(settings_module.read(dict(values, fine_tune_batch_norm=False)), crop, batch, repeat)
+        yield "{:20s} {:>10s} {:10.0f} {:10.3f} {:10.3f} {:12.2f} {:10.0f}".format(
+            name, "{}x{}".format(batch, crop), matmul_rate(), wall, cpu, batch / wall, peak_memory())
+
+
+def chosen_networks(names):
+    """The rows of NETWORKS with these names, or all. Raises WorkbookError for a name that is in none."""
+    for name in names or ():
+        if name not in [row[0] for row in NETWORKS]:
+            raise WorkbookError("unknown network '{}': there are {}".format(name, ", ".join(row[0] for row in NETWORKS)))
+    return [row for row in NETWORKS if not names or row[0] in names]
 
 
 def input_pipeline(paths, settings, *, steps=10, repeat=3):
@@ -100,11 +122,26 @@ def training_graph(settings, crop, batch):
 def evaluation(settings, repeat):
     """`(wall seconds, CPU seconds)` of one image, the median of some runs after a warm-up."""
     graph, images, labels = evaluation_graph(settings)
-    noise = np.random.RandomState(0).randint(0, 256, images.shape.as_list()).astype(np.float32)
+    return graph_times(graph, labels, {images: noise(images, 256)}, 3 * repeat)
+
+
+def training(settings, crop, batch, repeat):
+    """`(wall seconds, CPU seconds)` of a training step, the median of some after a warm-up."""
+    graph, images, labels, step = training_graph(settings, crop, batch)
+    return graph_times(graph, step, {images: noise(images, 256), labels: noise(labels, settings.num_classes)}, repeat)
+
+
+def noise(placeholder, limit):
+    """Whole numbers from 0 to below the limit."""
+    return np.random.RandomState(0).randint(0, limit, placeholder.shape.as_list()).astype(placeholder.dtype.as_numpy_dtype)
+
+
+def graph_times(graph, fetches, feeds, repeat):
+    """`run_times` of a graph whose variables have their first values."""
     with tf.Session(graph=graph) as session:
         with graph.as_default():
             session.run(tf.global_variables_initializer())
-        return run_times(lambda: session.run(labels, {images: noise}), 3 * repeat)
+        return run_times(lambda: session.run(fetches, feeds), repeat)
 
 
 def run_times(function, repeat):
@@ -116,6 +153,11 @@ def run_times(function, repeat):
         walls.append(time.time() - wall)
         cpus.append(time.process_time() - cpu)
     return statistics.median(walls[2:]), statistics.median(cpus[2:])
+
+
+def peak_memory():
+    """MiB, the most that this process has held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def seconds(function):

@@ -239,6 +239,15 @@ def bench_network(names):
         click.echo(line)
 
 
+@bench.command("train")
+@click.argument("names", nargs=-1)
+def bench_train(names):
+    """Seconds and memory of a training step with frozen batch norm, fed with noise; NAMES default to all."""
+    from deeplab_nb import bench as benchmarks
+    for line in benchmarks.train(names):
+        click.echo(line)
+
+
 @bench.command("input")
 @click.option("--records", "pattern", metavar="PATTERN", help="Record files, such as 'records/train-*'; default: the drawn sample's.")
 def bench_input(pattern):

@@ -36,6 +36,7 @@ def call(*arguments, code=0):
     (["bench", "input", "--records", "nowhere*"], "no file matches nowhere*: name record files"),
     (["bench", "input", "--records", os.path.join(paths.ROOT, "README.md")], "README.md is damaged"),
     (["bench", "network", "resnet"], "unknown network 'resnet': there are mobilenet_v2"),
+    (["bench", "train", "resnet"], "unknown network 'resnet': there are mobilenet_v2"),
     (["audit", "nowhere"], "data folder nowhere does not exist"),
     (["evaluate", "--checkpoint", "nowhere", "--data", "nowhere"], "checkpoint nowhere does not exist"),
     (["predict", "x.jpg", "--checkpoint", "nowhere", "--out", "nowhere"], "checkpoint nowhere does not exist"),

@@ -4,8 +4,8 @@ import pytest
 
 from deeplab_nb import settings as settings_module
 from deeplab_nb.network import deeplab
-from deeplab_nb.network.batch_norm import normalise_batch
-from deeplab_nb.network.layers import BatchNorm, Dilation, Layers, truncated_normal, xavier
+from deeplab_nb.network.batch_norm import add_shift, normalise_batch
+from deeplab_nb.network.layers import BatchNorm, Dilation, Layers, dilated, dilated_depthwise, truncated_normal, xavier
 from deeplab_nb.network.variables import Constant
 from deeplab_nb.tf1 import tf
 from tests import golden
@@ -238,3 +238,44 @@ def test_initialisers_say_what_they_draw():
     assert truncated_normal(0.09)([3, 3, 1, 1]).stddev == 0.09
     assert xavier([1, 1, 2048, 256]).limit == pytest.approx(0.05103, abs=1e-5)
     assert xavier([1, 1, 256, 48]).limit == pytest.approx(0.14049, abs=1e-5)
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("rate", [2, 6, 9, 12])
+def test_training_dilates_as_tensorflow_does(rate, full):
+    """Values and gradients, on maps that are no multiple of the rate and on one that it leaps over; also of unknown size."""
+    random = np.random.RandomState(rate)
+    x, dy = (random.standard_normal((2, 12, 9, 3)).astype(np.float32) for _ in range(2))
+    kernel = random.standard_normal((3, 3, 3, 3 if full else 1)).astype(np.float32)
+
+    def results(convolve, image, weights):
+        y = convolve(image, weights)
+        return [y] + tf.gradients(y, [image, weights], tf.constant(dy))
+
+    def ours(image, weights):
+        if not full:
+            return dilated_depthwise(image, weights, rate)
+        return dilated(image, rate, lambda x: tf.nn.conv2d(x, weights, padding="SAME"))
+
+    def theirs(image, weights):
+        if full:
+            return tf.nn.convolution(image, weights, "SAME", dilation_rate=[rate, rate])
+        return tf.nn.depthwise_conv2d(image, weights, [1, 1, 1, 1], "SAME", rate=[rate, rate])
+
+    with tf.Graph().as_default(), tf.Session() as session:
+        image, weights, unknown = tf.constant(x), tf.constant(kernel), tf.placeholder(tf.float32, [None, None, None, 3])
+        expected, known, late = session.run(
+            [results(theirs, image, weights), results(ours, image, weights), results(ours, unknown, weights)], {unknown: x})
+    for ours_too in (known, late):
+        for mine, wanted in zip(ours_too, expected):
+            np.testing.assert_allclose(mine, wanted, atol=1e-5)
+
+
+def test_a_shift_and_its_gradients_are_tensorflows():
+    random = np.random.RandomState(5)
+    values, dy = (random.standard_normal((2, 5, 4, 3)).astype(np.float32) for _ in range(2))
+    with tf.Graph().as_default(), tf.Session() as session:
+        x, shift = tf.constant(values), tf.constant([1.0, -2.0, 0.5])
+        results = session.run([[y] + tf.gradients(y, [x, shift], tf.constant(dy)) for y in (add_shift(x, shift), tf.nn.bias_add(x, shift))])
+    for mine, wanted in zip(*results):
+        np.testing.assert_allclose(mine, wanted, rtol=1e-5, atol=1e-6)

@@ -10,7 +10,7 @@ What a layer does (stride, atrous rate, normalisation, activation) is an argumen
 import collections
 import zlib
 
-from deeplab_nb.network.batch_norm import fold, normalise_batch
+from deeplab_nb.network.batch_norm import add_shift, fold, normalise_batch
 from deeplab_nb.network.half import round_to_half
 from deeplab_nb.network.variables import TruncatedNormal, Uniform
 from deeplab_nb.tf1 import tf
@@ -59,6 +59,8 @@ class Layers:
             x, padding = pad_symmetric(x, kernel) if symmetric and stride > 1 else (x, "SAME")
             if self.is_training and kernel == stride == 1:
                 y = multiply(x, weights)
+            elif self.is_training and rate > 1:
+                y = dilated(x, rate, lambda x: tf.nn.conv2d(x, weights, padding="SAME"))
             else:
                 y = tf.nn.convolution(x, weights, padding, strides=[stride] * 2, dilation_rate=[rate] * 2)
             y = self.rounded(y)
@@ -78,7 +80,10 @@ class Layers:
                 weights, shift = self._fold(weights, scope, batch_norm)
             x, weights = self.rounded(x), self.rounded(weights)
             x, padding = pad_symmetric(x, 3) if symmetric and stride > 1 else (x, "SAME")
-            y = tf.nn.depthwise_conv2d(x, weights, strides=[1, stride, stride, 1], padding=padding, rate=[rate, rate])
+            if self.is_training and rate > 1:
+                y = dilated_depthwise(x, weights, rate)
+            else:
+                y = tf.nn.depthwise_conv2d(x, weights, strides=[1, stride, stride, 1], padding=padding, rate=[rate, rate])
             y = self.rounded(y)
         return self._finish(y, scope, batch_norm, shift, activation)
 
@@ -117,7 +122,7 @@ class Layers:
 
     def _finish(self, y, scope, batch_norm, shift, activation):
         """What comes after a convolution: a shift that stands for batch norm or is the bias, or batch norm itself."""
-        y = self._normalise(y, scope, batch_norm) if shift is None else tf.nn.bias_add(y, shift)
+        y = self._normalise(y, scope, batch_norm) if shift is None else add_shift(y, shift)
         return activation(y) if activation else y
 
     def _normalise(self, x, scope, batch_norm):
@@ -169,6 +174,31 @@ def multiply(x, weights):
     if x.shape.is_fully_defined():
         return tf.reshape(product, x.shape[:3].concatenate(outputs))
     return tf.reshape(product, tf.concat([tf.shape(x)[:3], [outputs]], axis=0))
+
+
+def dilated_depthwise(x, weights, rate):
+    """A 3x3 depthwise convolution at an atrous rate, for training, see `dilated`.
+
+    At a rate as large as the map only the kernel's centre meets it: at rate 18 of a 17x17 map, with gradients,
+    the product takes an eleventh of the CPU seconds that `dilated` does.
+    """
+    if None not in x.shape.as_list() and rate >= max(x.shape.as_list()[1:3]):
+        return x * weights[1, 1, :, 0]
+    return dilated(x, rate, lambda x: tf.nn.depthwise_conv2d(x, weights, strides=[1, 1, 1, 1], padding="SAME"))
+
+
+def dilated(x, rate, convolve):
+    """What `convolve`, a convolution of stride 1 and SAME padding, gives at an atrous rate.
+
+    Pixels that lie a rate apart make an image of their own, as in TensorFlow's `dilation_rate`. That pads beforehand
+    with a rate of zeros on each side and convolves them too: 8 times as many values at rate 12 of a 17x17 map, and
+    more than twice the CPU seconds. In evaluation TensorFlow's way stays, since converters to other formats know it.
+    """
+    sides = x.shape.as_list()[1:3]
+    if None in sides:
+        sides = tf.unstack(tf.shape(x)[1:3])
+    fill = [[0, -side % rate] for side in sides]
+    return tf.batch_to_space_nd(convolve(tf.space_to_batch_nd(x, [rate, rate], fill)), [rate, rate], fill)
 
 
 def pad_symmetric(x, kernel):
