@@ -20,7 +20,8 @@ def forget():
 def library(monkeypatch):
     """A function that puts a folder with an npu_bridge on the path; no rank variable is set."""
     for name in VARIABLES:
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # so that what a test sets is taken back too
+        del os.environ[name]
 
     def use(folder):
         monkeypatch.syspath_prepend(str(folder))

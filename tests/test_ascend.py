@@ -14,11 +14,14 @@ from click.testing import CliRunner
 from deeplab_nb import paths, recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.cli import main
+from deeplab_nb.data.records import write_records
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.network.variables import Constant, Declaration, create_variables
 from deeplab_nb.tf1 import tf
-from deeplab_nb.training import ascend, objective
-from tests.ascend_library import library, stand_in  # noqa: F401
+from deeplab_nb.training import ascend, devices, journal, loop, objective
+from tests.ascend_library import STAND_IN, forget, library, stand_in  # noqa: F401
+from tests.tiny_training import TINY
+from tests.tiny_voc import make_tiny_voc
 
 
 @pytest.fixture
@@ -118,7 +121,7 @@ def test_where_it_is_absent_a_sentence_says_so(library, tmp_path):
         pytest.skip("this machine has npu_bridge")
     assert ascend.problem().startswith("npu_bridge is not installed: source the set_env.sh")
     with tf.Graph().as_default(), pytest.raises(WorkbookError, match="npu_bridge is not installed"):
-        ascend.dropout(tf.ones([2]), 0.9)
+        ascend.broadcast([tf.Variable(1.0)])
 
 
 @pytest.mark.parametrize("code, words", [
@@ -145,7 +148,7 @@ def test_the_stand_in_has_the_adapters_signatures(stand_in, repo):
     for line in lines:
         module, name = line.split("(")[0].rsplit(".", 1)
         found.append("{}.{}{}".format(module, name, inspect.signature(getattr(importlib.import_module(module), name))))
-    assert len(lines) == 7 and found == lines
+    assert len(lines) == 6 and found == lines
 
 
 # --- the optimiser
@@ -244,11 +247,32 @@ def test_every_float_variable_is_sent(stand_in):
         assert sum("hcom_broadcast" in op.name for op in tf.get_default_graph().get_operations()) == 2
 
 
-def test_dropout_keeps_its_share(stand_in):
-    with tf.Graph().as_default(), tf.Session() as session:
-        tf.set_random_seed(0)
-        kept = session.run(ascend.dropout(tf.ones([10000]), 0.9))
-    assert set(kept) == {0, np.float32(1 / 0.9)} and 0.88 < (kept > 0).mean() < 0.92
+def test_one_card_gets_what_the_adapter_needs_and_several_keep_what_is_exported(library, monkeypatch):
+    library(STAND_IN)
+    assert ascend.problem() is None and os.environ["JOB_ID"] == "deeplab_nb" and os.environ["RANK_ID"] == "0"
+    assert "ASCEND_DEVICE_ID" not in os.environ, "it would win over an exported DEVICE_ID"
+    for name in ("JOB_ID", "RANK_ID"):
+        del os.environ[name]
+    forget()
+    monkeypatch.setenv("RANK_SIZE", "8")
+    assert ascend.problem() is None and "RANK_ID" not in os.environ, "a rank must not take itself for rank 0"
+
+
+@pytest.mark.parametrize("scale", ["none", "fixed", "exponential"])
+def test_the_loop_trains_on_the_stand_in(stand_in, tmp_path, scale):
+    root = make_tiny_voc(tmp_path / "voc", train=5)
+    records = write_records(root, "train", str(tmp_path / "records"))
+    values = dict(TINY, device="npu", mixed_precision=True, loss_scale=scale, log_every=1, train_steps=3)
+    if scale != "none":
+        values["initial_loss_scale"] = 16  # no step of this network overflows at it
+    assert devices.find(settings_module.read(values)) == "npu"
+    loop.train(settings_module.read(values), records, str(tmp_path / "run"))
+    log = journal.read_log(str(tmp_path / "run" / "log.jsonl"))
+    assert [entry["step"] for entry in log] == [1, 2, 3]
+    assert [entry.get("loss_scale") for entry in log] == [None if scale == "none" else 16] * 3
+    with tf.Graph().as_default():
+        config = devices.session_config("npu", settings_module.read(values)).graph_options.rewrite_options
+    assert not config.disable_meta_optimizer, "NpuOptimizer is one of its optimizers"
 
 
 # --- the environment
@@ -299,7 +323,7 @@ def test_a_dry_run_shows_options_environment_and_order(tmp_path, monkeypatch):
     lines = [line.strip() for line in done.output.splitlines()]
     assert done.exit_code == 0 and "npu_bridge" not in sys.modules
     assert "precision_mode = allow_mix_precision (s)" in lines and "iterations_per_loop = 1 (i)" in lines
-    assert "RANK_SIZE=8" in lines and "RANK_TABLE_FILE={}/rank_table.json".format(tmp_path) in lines
+    assert "RANK_SIZE=8" in lines and "RANK_TABLE_FILE=rank_table.json" in lines
     assert lines[-3].startswith("NPULossScaleOptimizer, is_distributed=True, ExponentialUpdateLossScaleManager(init_loss_scale=65536.0")
     assert lines[-2:] == ["NPUDistributedOptimizer", "momentum"]
     assert set(os.listdir(paths.RUNS)) == before and os.listdir(str(tmp_path)) == []

@@ -29,15 +29,18 @@ class Layers:
     is_training: dropout works.
     batch_norm_training: normalise with the batch's statistics and record how the moving ones change.
     batch_norm_decay: takes the place of every layer's own decay; None keeps those.
+    plain: train with TensorFlow's own operations alone. A GPU's or NPU's compiler knows these; the forms that replace
+      some of them here are of the same value and take fewer CPU seconds.
     half: round as float16 does at both ends of each convolution, see `half`.
     seed, step: what dropout keeps follows from them; a number or a scalar tensor.
     updates: after building, the operations that move the statistics; run them with each training step.
     """
 
     def __init__(self, variables, *, is_training=False, batch_norm_training=False, batch_norm_decay=None,
-                 half=False, seed=0, step=0):
+                 plain=False, half=False, seed=0, step=0):
         self.variables = variables
         self.is_training = is_training
+        self.lean = is_training and not plain  # whether operations of TensorFlow that are slow on a CPU are replaced
         self.batch_norm_training = batch_norm_training
         self.batch_norm_decay = batch_norm_decay
         self.rounded = round_to_half if half else lambda x: x
@@ -53,13 +56,13 @@ class Layers:
         """
         weights, shift = self.variables[scope + "/weights"], None
         with tf.name_scope(scope + "/"):
-            if batch_norm and self.is_training and not self.batch_norm_training:
+            if batch_norm and self.lean and not self.batch_norm_training:
                 weights, shift = self._fold(weights, scope, batch_norm)
             x, weights = self.rounded(x), self.rounded(weights)
             x, padding = pad_symmetric(x, kernel) if symmetric and stride > 1 else (x, "SAME")
-            if self.is_training and kernel == stride == 1:
+            if self.lean and kernel == stride == 1:
                 y = multiply(x, weights)
-            elif self.is_training and rate > 1:
+            elif self.lean and rate > 1:
                 y = dilated(x, rate, lambda x: tf.nn.conv2d(x, weights, padding="SAME"))
             else:
                 y = tf.nn.convolution(x, weights, padding, strides=[stride] * 2, dilation_rate=[rate] * 2)
@@ -76,11 +79,11 @@ class Layers:
         """
         weights, shift = self.variables[scope + "/depthwise_weights"], None
         with tf.name_scope(scope + "/"):
-            if not self.batch_norm_training:
+            if not self.batch_norm_training and (self.lean or not self.is_training):
                 weights, shift = self._fold(weights, scope, batch_norm)
             x, weights = self.rounded(x), self.rounded(weights)
             x, padding = pad_symmetric(x, 3) if symmetric and stride > 1 else (x, "SAME")
-            if self.is_training and rate > 1:
+            if self.lean and rate > 1:
                 y = dilated_depthwise(x, weights, rate)
             else:
                 y = tf.nn.depthwise_conv2d(x, weights, strides=[1, stride, stride, 1], padding=padding, rate=[rate, rate])
@@ -122,7 +125,10 @@ class Layers:
 
     def _finish(self, y, scope, batch_norm, shift, activation):
         """What comes after a convolution: a shift that stands for batch norm or is the bias, or batch norm itself."""
-        y = self._normalise(y, scope, batch_norm) if shift is None else add_shift(y, shift)
+        if shift is None:
+            y = self._normalise(y, scope, batch_norm)
+        else:
+            y = add_shift(y, shift) if self.lean else tf.nn.bias_add(y, shift)
         return activation(y) if activation else y
 
     def _normalise(self, x, scope, batch_norm):
@@ -130,7 +136,8 @@ class Layers:
         with tf.name_scope(scope + "/BatchNorm/"):
             if not self.batch_norm_training:
                 return tf.nn.fused_batch_norm(x, gamma, beta, mean, variance, batch_norm.epsilon, is_training=False)[0]
-            y, batch_mean, batch_variance = normalise_batch(x, gamma, beta, epsilon=batch_norm.epsilon)
+            normalise = normalise_batch if self.lean else tf.nn.fused_batch_norm
+            y, batch_mean, batch_variance = normalise(x, gamma, beta, epsilon=batch_norm.epsilon)
             keep = batch_norm.decay if self.batch_norm_decay is None else self.batch_norm_decay
             self.updates += [tf.assign_sub(mean, (mean - batch_mean) * (1 - keep)),
                              tf.assign_sub(variance, (variance - batch_variance) * (1 - keep))]

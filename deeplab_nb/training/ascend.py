@@ -1,6 +1,6 @@
 """Everything npu_bridge: Huawei's TensorFlow adapter for Ascend 910, as CANN 5.0.2 brings it (adapter branch r1.5.1).
 
-No other file imports it, and only what wraps the optimiser, broadcasts or drops out needs it: the session's options
+No other file imports it, and only what wraps the optimiser or broadcasts needs it: the session's options
 and the environment are built on any machine, and a TensorFlow without Ascend passes over them. The adapter says nothing
 of an option with a misspelt name or in the wrong field, nor of a wrong environment; so both are checked here and in
 the tests. Not run on hardware.
@@ -29,16 +29,19 @@ def _load():
         if importlib.util.find_spec("npu_bridge") is None:
             return None, ("npu_bridge is not installed: source the set_env.sh files of CANN and its tfplugin "
                           "(`deeplab-nb doctor` looks for them), or set device=cpu")
+        if os.environ.get("RANK_SIZE", "1") == "1":  # the adapter reads these while it loads; what is exported wins
+            for name in ("JOB_ID", "RANK_ID", "RANK_SIZE"):
+                os.environ.setdefault(name, environment()[name])
         # npu_init is the vendor's documented door; importing it also registers what closes the card at the end
         from npu_bridge.npu_init import (ExponentialUpdateLossScaleManager, FixedLossScaleManager, NPUDistributedOptimizer,
-                                         NPULossScaleOptimizer, hccl_ops, npu_ops)
+                                         NPULossScaleOptimizer, hccl_ops)
     except Exception as error:  # without its native library it ends in NameError, AttributeError or OSError as well
         return None, "npu_bridge does not load ({}: {}): run `deeplab-nb doctor`, or set device=cpu".format(
             type(error).__name__, str(error).split("\n")[0][:160])
     return types.SimpleNamespace(
         ExponentialUpdateLossScaleManager=ExponentialUpdateLossScaleManager, FixedLossScaleManager=FixedLossScaleManager,
         NPUDistributedOptimizer=NPUDistributedOptimizer, NPULossScaleOptimizer=NPULossScaleOptimizer,
-        broadcast=hccl_ops.broadcast, dropout=npu_ops.dropout), None
+        broadcast=hccl_ops.broadcast), None
 
 
 def _bridge():
@@ -147,11 +150,6 @@ def broadcast(variables, root_rank=0):
     """
     send = _bridge().broadcast
     return tf.group(*[tf.assign(v, send([v], root_rank)[0]) for v in variables if v.dtype.base_dtype.is_floating])
-
-
-def dropout(x, keep):
-    """Keeps this share of the values, by the card's own random numbers. It knows no evaluation: call it in training only."""
-    return _bridge().dropout(x, keep)
 
 
 # --- the environment of a rank

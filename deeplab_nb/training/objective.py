@@ -7,7 +7,7 @@ from deeplab_nb.network.variables import Constant, Declaration, create_variables
 from deeplab_nb.tf1 import tf
 
 
-def cross_entropy(logits, labels, ignore_label, *, stride=1, upsample=True, class_weights=(), hardest=1.0):
+def cross_entropy(logits, labels, ignore_label, *, stride=1, upsample=True, class_weights=(), hardest=1.0, plain=False):
     """Mean over the counted pixels of the softmax cross-entropy (DeepLabv3, 1706.05587, section 4.1).
 
     logits: float32 [batch, h, w, classes].
@@ -16,13 +16,14 @@ def cross_entropy(logits, labels, ignore_label, *, stride=1, upsample=True, clas
     upsample: bring the logits to the labels' size, as DeepLabv3 does; False brings the labels to theirs.
     class_weights: a factor for the losses of each class; the mean's divisor stays the number of pixels.
     hardest: share of the pixels that count, from `hardest_share`.
+    plain: with TensorFlow's own operations alone, as suits a GPU or NPU.
     Returns a float32 scalar, 0 if every pixel is ignored.
     """
-    logits, labels = same_size(logits, labels[:, ::stride, ::stride], upsample)
+    logits, labels = same_size(logits, labels[:, ::stride, ::stride], upsample, plain)
     counted = tf.not_equal(labels, ignore_label)
     # ignored pixels get class 0, a label outside the classes would be an error in the operation below
     safe = tf.where(counted, labels, tf.zeros_like(labels))
-    losses = softmax_losses(logits, safe)
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=safe, logits=logits) if plain else softmax_losses(logits, safe)
     if class_weights:
         losses *= tf.gather(tf.constant(class_weights, tf.float32), safe)
     counted = tf.cast(counted, tf.float32)
@@ -31,10 +32,10 @@ def cross_entropy(logits, labels, ignore_label, *, stride=1, upsample=True, clas
     return mean_of_hardest(losses * counted, hardest)
 
 
-def same_size(logits, labels, upsample):
+def same_size(logits, labels, upsample, plain=False):
     """Logits and labels at the labels' size, or with the nearest labels at the logits' size."""
     if upsample:
-        if logits.shape.is_fully_defined() and labels.shape.is_fully_defined():  # as in all training of ours
+        if not plain and logits.shape.is_fully_defined() and labels.shape.is_fully_defined():
             return resize_by_products(logits, labels.shape.as_list()[1:3]), labels
         return resize(logits, tf.shape(labels)[1:3]), labels
     nearest = tf.image.resize_nearest_neighbor(labels[..., tf.newaxis], tf.shape(logits)[1:3], align_corners=True)

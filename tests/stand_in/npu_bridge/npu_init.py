@@ -1,4 +1,3 @@
-from npu_bridge.estimator import npu_ops  # noqa: F401
 from npu_bridge.estimator.npu.npu_loss_scale_manager import ExponentialUpdateLossScaleManager, FixedLossScaleManager  # noqa: F401
 from npu_bridge.estimator.npu.npu_loss_scale_optimizer import NPULossScaleOptimizer  # noqa: F401
 from npu_bridge.estimator.npu.npu_optimizer import NPUDistributedOptimizer  # noqa: F401
