@@ -14,6 +14,7 @@ from deeplab_nb.errors import WorkbookError
 from deeplab_nb.files import write_json
 from deeplab_nb.launch import commands
 from deeplab_nb.network import published
+from deeplab_nb.processes import terminable
 from deeplab_nb.runs import parameters
 
 
@@ -107,7 +108,8 @@ def train(recipe, assignments, device, dry_run, out):
     check_trainable(settings)
     work = Run(chosen, settings, paths.RUNS)
     work.train_folder = os.path.abspath(out or os.path.join(paths.RUNS, chosen.name + "-train"))
-    click.echo(work.train())
+    with terminable():  # so that a rank that its launcher ends saves first
+        click.echo(work.train())
 
 
 def _dry_run(settings):

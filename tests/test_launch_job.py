@@ -7,9 +7,10 @@ from click.testing import CliRunner
 from deeplab_nb import paths, recipes
 from deeplab_nb.cli import main
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.launch import entries, job, rank_table
+from deeplab_nb.launch import commands, entries, job, rank_table
 from deeplab_nb.settings import read
 from tests.test_rank_table import CONF, conf, make  # noqa: F401
+from tests.tiny_voc import make_tiny_voc
 
 
 def call(*arguments, code=0):
@@ -38,9 +39,11 @@ def test_a_rank_runs_on_the_card_that_the_table_gives_it(make, tmp_path, monkeyp
     assert environment["ASCEND_DEVICE_ID"] == "4" and environment["HCCL_CONNECT_TIMEOUT"] == "600"
 
 
-def test_without_a_table_no_card_is_named(tmp_path):
+def test_without_a_table_only_one_card_can_be_named(tmp_path, monkeypatch):
     found = plan(tmp_path, "sample", cards=2)
     assert found.environments[1] == {"JOB_ID": "10087", "RANK_ID": "1", "RANK_SIZE": "2"} and not found.devices
+    monkeypatch.setenv("ASCEND_DEVICE_ID", "3")
+    assert plan(tmp_path, "sample").devices == {0: "3"} and not plan(tmp_path, "sample", cards=2).devices
     assert found.command[-4:-2] == ["--set", "cards=2"] and job.text(found).splitlines()[1].startswith("JOB_ID=10087 RANK_ID=1 RANK_SIZE=2 ")
 
 
@@ -97,16 +100,16 @@ def test_train_full_1p():
     entry = entries.train_full(1, data_path="/voc", ckpt_path="/weights", over_dump="True")
     folder = os.path.join(paths.RUNS, "train_full_1p")
     assert joined(entry) == [
-        "deeplab-nb train deeplabv3plus_1p --set data_root=/voc --set initial_checkpoint=/weights/xception_65_coco_pretrained/"
-        "x65-b2u1s2p-d48-2-3x256-sc-cr300k_init.ckpt --set mixed_precision=true --set dump_folder={0}/dump --out {0}/train".format(folder),
+        "deeplab-nb launch deeplabv3plus_1p --cards 1 --set data_root=/voc --set initial_checkpoint=/weights/xception_65_coco_pretrained/"
+        "x65-b2u1s2p-d48-2-3x256-sc-cr300k_init.ckpt --set mixed_precision=true --set dump_folder={0}/dump --out {0}".format(folder),
         "deeplab-nb evaluate --checkpoint {0}/train --data /voc --list val --json {0}/eval/results.json".format(folder)]
     assert "names 300000 steps and trains 3000" in entry.notes[0]
 
 
 def test_train_full_8p():
     entry = entries.train_full(8, data_path="/voc", ckpt_path="/w", precision_mode="must_keep_origin_dtype", rank_table="/t.json")
-    assert joined(entry)[0].startswith("deeplab-nb launch deeplabv3plus_8p --set data_root=/voc")
-    assert "mixed_precision=false" in joined(entry)[0] and "--cards 8 --rank-table /t.json" in joined(entry)[0]
+    assert joined(entry)[0].startswith("deeplab-nb launch deeplabv3plus_8p --cards 8 --set data_root=/voc")
+    assert "mixed_precision=false" in joined(entry)[0] and "--rank-table /t.json --out" in joined(entry)[0]
     assert "an eighth" in entry.notes[0]
 
 
@@ -114,7 +117,7 @@ def test_the_mindspore_scripts():
     entry = entries.run_standalone_train("3", "/voc", "/w.ckpt")
     assert entry.environment == {"ASCEND_DEVICE_ID": "3"} and "initial_checkpoint=/w.ckpt" in joined(entry)[0]
     entry = entries.run_distribute_train("/t.json", "/voc")
-    assert "--set initial_checkpoint= --set trainable=all --cards 8 --rank-table /t.json" in joined(entry)[0]
+    assert "--set initial_checkpoint= --set trainable=all --rank-table /t.json" in joined(entry)[0]
     assert any("random weights" in note for note in entry.notes)
     assert "--checkpoint /w.ckpt --data /voc" in joined(entries.run_eval("0", "/voc", "/w.ckpt"))[0]
 
@@ -145,3 +148,13 @@ def test_the_mindspore_summary_fits_itself():
     outcome = entries.Outcome(read({"train_steps": 6 * 732}), LOG, 0.65, 1)
     assert entries.summary(entries.run_standalone_train("0", "/voc"), outcome).splitlines() == [
         "epoch: 6 step: 732, loss is 0.500000", "Epoch time: 366000.000, per step time: 500.000", "mIoU = 0.65"]
+
+
+def test_an_entry_is_launched_scored_and_summed_up(tmp_path, capsys):
+    root, out = make_tiny_voc(tmp_path / "voc"), str(tmp_path / "out")
+    tiny = dict(data_root=root, depth_multiplier=0.25, train_crop_size=33, train_batch_size=2, train_steps=2)
+    launch = ["deeplab-nb", "launch", "sample", "--out", out] + ["--set={}={}".format(*item) for item in tiny.items()]
+    commands._run(entries.Entry("x", "sample", out, [launch, entries._evaluation(out, root)], {}, ["otherwise"]), dry_run=False)
+    said = capsys.readouterr().out
+    assert said.startswith("note: otherwise\n$ deeplab-nb launch sample --out") and "[rank 0] starting from random weights" in said
+    assert "mean over" in said and "BatchSize = 2" in said and "TrainAccuracy = 0." in said

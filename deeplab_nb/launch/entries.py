@@ -116,12 +116,10 @@ def _step_seconds(log):
 
 
 def _training(recipe, cards, folder, assignments, rank_table):
-    words = ["deeplab-nb", "train" if cards == 1 else "launch", recipe]
+    words = ["deeplab-nb", "launch", recipe, "--cards", str(cards)]
     for assignment in assignments:
         words += ["--set", assignment]
-    if cards == 1:
-        return words + ["--out", os.path.join(folder, "train")]
-    return words + ["--cards", str(cards), "--rank-table", os.path.abspath(rank_table), "--out", folder]
+    return words + (["--rank-table", os.path.abspath(rank_table)] if rank_table else []) + ["--out", folder]
 
 
 def _evaluation(folder, data_path, checkpoint=None):

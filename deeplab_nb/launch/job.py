@@ -36,7 +36,7 @@ def plan(recipe, overrides, folder, *, cards=None, rank_table=None, server=None,
     folder, path = os.path.abspath(folder), table.path if table else None
     ranks = [card.rank for card in mine] or list(range(settings.cards))
     return Plan(settings, folder, ranks, settings.cards, command(recipe, overrides, folder),
-                {rank: environment(rank, settings.cards, path) for rank in ranks}, {card.rank: card.device for card in mine})
+                {rank: environment(rank, settings.cards, path) for rank in ranks}, _devices(mine, settings.cards))
 
 
 def command(recipe, overrides, folder):
@@ -62,6 +62,13 @@ def text(plan):
     words = " ".join(shlex.quote(word) for word in plan.command)
     return "\n".join(" ".join(["{}={}".format(*item) for item in sorted(plan.environments[rank].items())] + [words])
                      for rank in plan.ranks)
+
+
+def _devices(mine, ranks):
+    """The cards that this launch takes, as far as anyone has named them."""
+    if not mine and ranks == 1 and os.environ.get("ASCEND_DEVICE_ID"):
+        return {0: os.environ["ASCEND_DEVICE_ID"]}
+    return {card.rank: card.device for card in mine}
 
 
 def _cards_here(table, server, conf):

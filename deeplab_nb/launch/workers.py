@@ -1,7 +1,7 @@
 """One process a rank, watched: they end together, whatever ends first, and nothing is left behind.
 
 FOLDER/rank_N/log.txt   what rank N wrote; the process's working folder is FOLDER/rank_N
-FOLDER/.launch          held while ranks run in the folder
+FOLDER/.launch_N        held while ranks run in the folder, N the first of those on this machine
 Nothing in TensorFlow's or Huawei's collectives ends the other ranks when one is gone: they wait for it for ever, or
 until a time limit of many minutes. So whoever starts the ranks has to end them.
 """
@@ -46,7 +46,7 @@ def launch(command_for_rank, ranks, folder, *, environment=None, devices=None, h
     folder = os.path.abspath(folder)
     os.makedirs(folder, exist_ok=True)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(locked(os.path.join(folder, ".launch"), "folder %s is in use by the launch of process {}: "
+        stack.enter_context(locked(os.path.join(folder, ".launch_{}".format(ranks[0])), "folder %s is in use by the launch of process {}: "
                                    "wait for it, or give another folder" % folder))
         for rank in ranks if devices else ():
             stack.enter_context(locked(_card_lock(devices[rank], card_locks), "card %s is in use by the launch of process {}: "
@@ -63,8 +63,8 @@ def beat():
     """For what a rank runs: tells the launcher, if there is one, that the rank goes on though it writes nothing."""
     path = os.environ.get(HEARTBEAT)
     if path:
-        with open(path, "w"):
-            pass
+        with open(path, "a"):
+            os.utime(path)
 
 
 def cores_of(place, count):
@@ -148,8 +148,8 @@ class _Job:
         for ended in self._ended:
             if ended.rank != first.rank:
                 self.say("rank {} {}{}".format(ended.rank, "" if ended in before else "was ended with it and ", ended.how))
-        raise WorkbookError("rank {} of {} {}: see {}; checkpoints are kept, and the same command goes on from the last one".format(
-            first.rank, len(self.workers), first.how, worker.log))
+        raise WorkbookError("rank {} {}: see {}; checkpoints are kept, and the same command goes on from the last one".format(
+            first.rank, first.how, worker.log))
 
     def _end_all(self):
         """SIGTERM to every running rank and its children, SIGKILL to what is left after GRACE."""
@@ -182,7 +182,8 @@ def _end_of(rank, process):
     how = os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
     if how.si_code == os.CLD_EXITED:
         return Ended(rank, "exited with code {}".format(how.si_status), how.si_status == 0)
-    return Ended(rank, "was killed by {}".format(signal.Signals(how.si_status).name), False)
+    names = {number.value: number.name for number in signal.Signals}
+    return Ended(rank, "was killed by {}".format(names.get(how.si_status, "signal {}".format(how.si_status))), False)
 
 
 def _card_lock(card, folder):
