@@ -14,7 +14,11 @@ def locked(path, in_use):
 
     in_use: the sentence of the WorkbookError while another holds it; `{}` stands for that process's number.
     """
-    with open(path, "a+", opener=_no_link) as file:
+    try:
+        file = open(path, "a+", opener=_no_link)
+    except OSError as error:
+        raise WorkbookError("lock {} cannot be opened ({}): remove it, or mend its folder's rights".format(path, error.strerror))
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

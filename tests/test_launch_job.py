@@ -9,7 +9,7 @@ from deeplab_nb.cli import main
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.launch import commands, entries, job, rank_table
 from deeplab_nb.settings import read
-from tests.test_rank_table import CONF, conf, make  # noqa: F401
+from tests.test_rank_table import CONF, conf, make, OLD, write  # noqa: F401
 from tests.tiny_voc import make_tiny_voc
 
 
@@ -51,8 +51,11 @@ def test_what_does_not_fit_is_named(make, tmp_path):
     table = make()
     with pytest.raises(WorkbookError, match="holds 8 cards, the settings say 2: give --cards 8"):
         plan(tmp_path, cards=2, rank_table=table.path)
+    with pytest.raises(WorkbookError, match="table.json has the older form.*`deeplab-nb rank-table merge"):
+        plan(tmp_path, cards=2, rank_table=write(tmp_path, OLD))
     with pytest.raises(WorkbookError, match="8 NPUs need a rank table: make one with `deeplab-nb rank-table make --cards 8`"):
         plan(tmp_path, overrides={"device": "npu"})
+    table = make()
     with pytest.raises(WorkbookError, match="--server 1 is none of .* give 0 to 0"):
         plan(tmp_path, rank_table=table.path, server=1)
 

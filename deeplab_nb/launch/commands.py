@@ -144,7 +144,7 @@ def _run(entry, dry_run):
 
 def _outcome(folder, seconds):
     from deeplab_nb import settings as settings_module
-    from deeplab_nb.training.loop import read_log
+    from deeplab_nb.training.journal import read_log, steps_of
     results, train = os.path.join(folder, "eval", "results.json"), os.path.join(folder, "train")
     miou = None
     if os.path.exists(results):
@@ -152,4 +152,5 @@ def _outcome(folder, seconds):
             miou = json.load(file)["miou"]
     if not os.path.isdir(train):
         return entries.Outcome(None, None, miou, seconds)
-    return entries.Outcome(settings_module.load(train), read_log(os.path.join(train, "log.jsonl")), miou, seconds)
+    log = steps_of(read_log(os.path.join(train, "log.jsonl")))
+    return entries.Outcome(settings_module.load(train), log, miou, seconds)

@@ -26,6 +26,9 @@ def plan(recipe, overrides, folder, *, cards=None, rank_table=None, server=None,
     overrides = dict(overrides, **({"cards": cards} if cards else {}))
     settings = settings_module.override(recipe.settings, overrides)
     table = rank_tables.read(rank_table) if rank_table else None
+    if table and table.older:
+        raise WorkbookError("{} has the older form, whose ranks go by the names of pods: make it one of version 1.0 with "
+                            "`deeplab-nb rank-table merge {} --out NEW`".format(table.path, rank_table))
     if table and len(table.cards) != settings.cards:
         raise WorkbookError("{} holds {} cards, the settings say {}: give --cards {}, or the table of the cards you mean".format(
             table.path, len(table.cards), settings.cards, len(table.cards)))

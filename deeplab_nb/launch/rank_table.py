@@ -18,13 +18,13 @@ from deeplab_nb.launch.rank_table_rules import Card
 HCCN_CONF = "/etc/hccn.conf"
 CARDS_A_SERVER = 8
 
-# path: the file; cards: every `Card` in the order of ranks
-RankTable = collections.namedtuple("RankTable", "path cards")
+# path: the file; cards: every `Card` in the order of ranks; older: in the form with `group_list`
+RankTable = collections.namedtuple("RankTable", "path cards older")
 
 
 def read(path):
     """The `RankTable` of a file in either form, checked. Raises WorkbookError for the first broken rule."""
-    return RankTable(os.path.abspath(path), rank_table_rules.cards_of(path))
+    return RankTable(os.path.abspath(path), *rank_table_rules.cards_of(path))
 
 
 def servers(table):
@@ -127,7 +127,7 @@ def _from_conf(conf):
 
 
 def _write(path, cards):
-    groups = servers(RankTable(path, cards))
+    groups = servers(RankTable(path, cards, older=False))
     listed = [{"server_id": server, "device": [
         {"device_id": str(card.device), "device_ip": card.address, "rank_id": str(card.rank)} for card in members]}
         for server, members in groups]

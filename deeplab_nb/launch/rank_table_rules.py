@@ -16,7 +16,10 @@ ANEW = "make the table anew with `deeplab-nb rank-table make`"
 
 
 def cards_of(path):
-    """Every `Card` of a file in the order of ranks. Raises WorkbookError for the first broken rule."""
+    """`(cards, older)`: every `Card` of a file in the order of ranks, and whether it has the older form.
+
+    Raises WorkbookError for the first broken rule.
+    """
     table = _load(path)
     _check_texts(path, table)
     _check_status(path, table)
@@ -27,7 +30,7 @@ def cards_of(path):
     else:
         raise WorkbookError("{} has neither server_list nor group_list: it is no rank table, {}".format(path, ANEW))
     check_cards(path, cards)
-    return sorted(cards, key=lambda card: card.rank)
+    return sorted(cards, key=lambda card: card.rank), "server_list" not in table
 
 
 def check_cards(path, cards):

@@ -43,8 +43,7 @@ def launch(command_for_rank, ranks, folder, *, environment=None, devices=None, h
     likewise and raise KeyboardInterrupt. If this process is killed, its ranks are too.
     """
     ranks, say = list(range(ranks)) if isinstance(ranks, int) else list(ranks), on_line or _print
-    folder = os.path.abspath(folder)
-    os.makedirs(folder, exist_ok=True)
+    folder = _made(os.path.abspath(folder))
     with contextlib.ExitStack() as stack:
         stack.enter_context(locked(os.path.join(folder, ".launch_{}".format(ranks[0])), "folder %s is in use by the launch of process {}: "
                                    "wait for it, or give another folder" % folder))
@@ -85,8 +84,7 @@ class _Job:
         return self
 
     def start(self, rank, command, environment, cores):
-        folder = os.path.join(self.folder, "rank_{}".format(rank))
-        os.makedirs(folder, exist_ok=True)
+        folder = _made(os.path.join(self.folder, "rank_{}".format(rank)))
         log, heartbeat = os.path.join(folder, "log.txt"), os.path.join(folder, "heartbeat")
         with open(log, "ab") as file:
             start = file.tell()
@@ -145,7 +143,7 @@ class _Job:
             self.say("    " + line)
         before = [ended for ended in self._ended if ended != first]
         self._end_all()
-        for ended in self._ended:
+        for ended in sorted(self._ended):
             if ended.rank != first.rank:
                 self.say("rank {} {}{}".format(ended.rank, "" if ended in before else "was ended with it and ", ended.how))
         raise WorkbookError("rank {} {}: see {}; checkpoints are kept, and the same command goes on from the last one".format(
@@ -190,13 +188,21 @@ def _card_lock(card, folder):
     """Path of a card's lock file, in a folder of this machine that all users may write to."""
     folder = folder or os.path.join(tempfile.gettempdir(), "deeplab_nb_cards")
     path = os.path.join(folder, "card_{}".format(card))
-    with contextlib.suppress(PermissionError):  # another user's, made by these very lines
+    with contextlib.suppress(OSError):  # another user's, made by these very lines; or no file: taking the lock says so
         os.makedirs(folder, exist_ok=True)
         os.chmod(folder, 0o777)
         descriptor = os.open(path, os.O_CREAT | os.O_NOFOLLOW | os.O_WRONLY, 0o666)
         os.fchmod(descriptor, 0o666)
         os.close(descriptor)
     return path
+
+
+def _made(folder):
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise WorkbookError("folder {} cannot be made ({}): give another, or mend its parent's rights".format(folder, error.strerror))
+    return folder
 
 
 def _print(line):
