@@ -11,8 +11,8 @@ import statistics
 from deeplab_nb import paths
 from deeplab_nb.errors import WorkbookError
 
-# name: of the entry; commands: lists of words; environment: for all of them; notes: what is otherwise than in the scripts
-Entry = collections.namedtuple("Entry", "name recipe folder commands environment notes")
+# commands: lists of words; environment: for all of them; notes: what is otherwise than in the scripts
+Entry = collections.namedtuple("Entry", "recipe folder commands environment notes")
 
 # what an entry left: settings and entries of log.jsonl of its training, None without one; mIoU or None; seconds in all
 Outcome = collections.namedtuple("Outcome", "settings log miou seconds")
@@ -25,8 +25,7 @@ _FALSE = ("", "0", "false", "none")
 def train_full(cards, *, data_path, ckpt_path, precision_mode="allow_mix_precision", over_dump="False", data_dump_flag="0",
                profiling="False", rank_table=None):
     """train_full_1p or train_full_8p: trains DeepLabv3+ on VOC trainval from weights of COCO, then scores it on val."""
-    name, recipe = "train_full_{}p".format(cards), "deeplabv3plus_{}p".format(cards)
-    folder = os.path.join(paths.RUNS, name)
+    recipe, folder = "deeplabv3plus_{}p".format(cards), os.path.join(paths.RUNS, "train_full_{}p".format(cards))
     assignments = ["data_root=" + os.path.abspath(data_path),
                    "initial_checkpoint=" + os.path.abspath(os.path.join(ckpt_path, _CHECKPOINT)),
                    "mixed_precision={}".format(_mixed(precision_mode)).lower()]
@@ -35,7 +34,8 @@ def train_full(cards, *, data_path, ckpt_path, precision_mode="allow_mix_precisi
                             "written, leave it out and give --over_dump=True".format(data_dump_flag))
     assignments += [] if _off(over_dump) else ["dump_folder=" + os.path.join(folder, "dump")]
     assignments += [] if _off(profiling) else ["profiling_folder=" + os.path.join(folder, "profile")]
-    notes = ["FPS and step time are medians over the logged steps but the first lines, which hold the compilation; "
+    notes = ["--data_path is a VOC folder, not one of tfrecord",
+             "FPS and step time are medians over the log but its first line, which holds the compilation; "
              "the script takes the last line alone",
              "training sees trainval, so the accuracy on val is not one of unseen images"]
     if cards == 1:
@@ -43,7 +43,7 @@ def train_full(cards, *, data_path, ckpt_path, precision_mode="allow_mix_precisi
     else:
         notes.insert(0, "the script's TrainingTime, batch x 1000 / FPS, is an eighth of a step's time: here it is the step's")
         notes.insert(1, "the script's rank table holds addresses of its authors' machine: this one is yours, and checked")
-    return Entry(name, recipe, folder, [_training(recipe, cards, folder, assignments, rank_table), _evaluation(folder, data_path)],
+    return Entry(recipe, folder, [_training(recipe, cards, folder, assignments, rank_table), _evaluation(folder, data_path)],
                  {}, notes)
 
 
@@ -60,7 +60,7 @@ def run_distribute_train(rank_table, data_path, checkpoint=None):
 def run_eval(device_id, data_path, checkpoint):
     """run_eval DEVICE_ID DATA_PATH CKPT: scores a checkpoint of either."""
     folder = os.path.join(paths.RUNS, "run_eval")
-    return Entry("run_eval", "deeplabv3_mindspore_1p", folder, [_evaluation(folder, data_path, os.path.abspath(checkpoint))],
+    return Entry("deeplabv3_mindspore_1p", folder, [_evaluation(folder, data_path, os.path.abspath(checkpoint))],
                  {"ASCEND_DEVICE_ID": _device(device_id)},
                  ["DATA_PATH is a VOC folder, not one of Images and SegmentationClassRaw",
                   "the mIoU is VOC's over whole images at one scale; the entry's own, the mean over batches of two centre "
@@ -75,12 +75,12 @@ def _mindspore(name, cards, data_path, checkpoint, environment, rank_table):
         assignments.append("initial_checkpoint=" + os.path.abspath(checkpoint))
     else:
         assignments += ["initial_checkpoint=", "trainable=all"]
-        notes.append("without CKPT the script hands on an empty name and fails to load it: this starts from random weights and "
+        notes.append("without CKPT the script hands on an empty name and tries to load it: this starts from random weights and "
                      "trains all layers, batch norm's scale and shift too")
     notes.append("the epoch's time printed is the step's times the steps: the README's two figures contradict each other")
     if cards > 1:
         notes.append("the script looks at neither rank table nor ranks: here the table is checked, and one failing rank ends all")
-    return Entry(name, recipe, folder, [_training(recipe, cards, folder, assignments, rank_table)], environment, notes)
+    return Entry(recipe, folder, [_training(recipe, cards, folder, assignments, rank_table)], environment, notes)
 
 
 def summary(entry, outcome):

@@ -11,8 +11,8 @@ from deeplab_nb.launch import rank_table as rank_tables
 
 HCCL_CONNECT_TIMEOUT = "1200"  # seconds that ranks wait for one another; 600 to 1800 in the published scripts
 
-# ranks: those of this machine, of `total`; command: the same for all; environments, devices: by rank
-Plan = collections.namedtuple("Plan", "settings folder ranks total command environments devices")
+# ranks: those of this machine; command: the same for all; environments, devices: by rank
+Plan = collections.namedtuple("Plan", "settings folder ranks command environments devices")
 
 
 def plan(recipe, overrides, folder, *, cards=None, rank_table=None, server=None, conf=rank_tables.HCCN_CONF):
@@ -38,7 +38,7 @@ def plan(recipe, overrides, folder, *, cards=None, rank_table=None, server=None,
     mine = _cards_here(table, server, conf) if table else []
     folder, path = os.path.abspath(folder), table.path if table else None
     ranks = [card.rank for card in mine] or list(range(settings.cards))
-    return Plan(settings, folder, ranks, settings.cards, command(recipe, overrides, folder),
+    return Plan(settings, folder, ranks, command(recipe, overrides, folder),
                 {rank: environment(rank, settings.cards, path) for rank in ranks}, _devices(mine, settings.cards))
 
 

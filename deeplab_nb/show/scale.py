@@ -1,14 +1,14 @@
 """How training should scale with the number of cards, on paper, beside what was published.
 
 Data parallel training with a ring all-reduce: N cards each send and receive 2 (N - 1) / N times the gradients' bytes in
-2 (N - 1) messages. Nothing here was measured by this project. What is assumed:
+2 (N - 1) messages. This project has measured no figure of several cards. What is assumed:
 - gradients are float32, as Huawei's optimisers for several cards reduce them, and their reduction does not overlap with
   the backward pass: an upper bound, since the compiler can overlap them (`hcom_parallel`);
 - the slowest link is the 100 Gbit/s network port that each card has and whose address the rank table holds; within
   0-3 and 4-7 cards are linked faster. A message takes 50 microseconds. Both are round figures, not published ones;
 - one card's step takes as long as its published rate says; every card of the server trains as fast as one alone;
 - reading and augmenting images overlaps with the step, 41.3 images a second on each processor core: the original's
-  pipeline at crop 513, measured on a PC.
+  pipeline at crop 513, measured on a PC's core.
 """
 import collections
 
