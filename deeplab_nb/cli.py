@@ -127,7 +127,7 @@ def _dry_run(settings):
 @click.option("--rank-table", envvar="RANK_TABLE_FILE", metavar="FILE", help="Which card is which rank; default: RANK_TABLE_FILE.")
 @click.option("--server", type=int, help="Which of the table's servers this machine is, from 0.")
 @click.option("--out", metavar="FOLDER", help="Gets each rank's log, and checkpoints under train; default papermill_runs/RECIPE-launch.")
-@click.option("--silence", type=float, metavar="SECONDS", help="A rank silent for so long is taken for hung; default 1800.")
+@click.option("--silence", type=float, metavar="SECONDS", help="A rank silent for so long is taken for hung; default 2400.")
 @click.option("--dry-run", is_flag=True, help="Print each rank's environment and command only.")
 def launch(recipe, assignments, cards, rank_table, server, out, silence, dry_run):
     """Train a recipe with one process a card; the same command again resumes."""

@@ -70,9 +70,12 @@ def test_eight_ranks_end_well(tmp_path):
     assert all(log(tmp_path, rank) == "one\ntwo" for rank in range(8))
 
 
-def test_each_rank_has_its_environment_its_folder_and_its_log(tmp_path):
-    program = "import os, json; print(json.dumps([os.environ['RANK_ID'], os.environ['HOME'], os.getcwd(), os.environ['OMP_NUM_THREADS']]))"
-    workers.launch(python(program), range(8, 10), str(tmp_path), environment=lambda rank: {"RANK_ID": str(rank)}, on_line=print)
+def test_each_rank_has_its_environment_its_folder_and_its_log(tmp_path, monkeypatch):
+    monkeypatch.setenv("RANK_TABLE_FILE", "of another job")
+    program = "import os, json; assert 'RANK_TABLE_FILE' not in os.environ\n" \
+              "print(json.dumps([os.environ['RANK_ID'], os.environ['HOME'], os.getcwd(), os.environ['OMP_NUM_THREADS']]))"
+    workers.launch(python(program), range(8, 10), str(tmp_path), on_line=print,
+                   environment=lambda rank: {"RANK_ID": str(rank), "RANK_TABLE_FILE": None})
     cores = len(workers.cores_of(0, 2))
     for rank in (8, 9):
         assert json.loads(log(tmp_path, rank)) == [

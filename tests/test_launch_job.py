@@ -27,8 +27,8 @@ def test_eight_ranks_of_a_recipe(make, tmp_path):
     table = make()
     found = plan(tmp_path, rank_table=table.path, overrides={"train_steps": "9"})
     assert found.ranks == list(range(8)) == list(found.devices.values())
-    assert found.environments[5] == {"JOB_ID": "10087", "RANK_ID": "5", "RANK_SIZE": "8", "ASCEND_DEVICE_ID": "5",
-                                     "RANK_TABLE_FILE": table.path, "HCCL_CONNECT_TIMEOUT": "1200"}
+    assert found.environments[5] == {"JOB_ID": "deeplab_nb", "RANK_ID": "5", "RANK_SIZE": "8", "ASCEND_DEVICE_ID": "5",
+                                     "RANK_TABLE_FILE": table.path, "HCCL_CONNECT_TIMEOUT": "1800"}
     assert found.command[1:] == ["train", "deeplabv3plus_8p", "--set", "train_steps=9", "--out", str(tmp_path / "out" / "train")]
     assert os.path.isabs(found.environments[0]["RANK_TABLE_FILE"]) and os.access(found.command[0], os.X_OK)
 
@@ -37,15 +37,18 @@ def test_a_rank_runs_on_the_card_that_the_table_gives_it(make, tmp_path, monkeyp
     monkeypatch.setenv("HCCL_CONNECT_TIMEOUT", "600")
     environment = plan(tmp_path, cards=4, rank_table=make(4, first=4).path).environments[0]
     assert environment["ASCEND_DEVICE_ID"] == "4" and environment["HCCL_CONNECT_TIMEOUT"] == "600"
+    alone = plan(tmp_path, "sample", rank_table=make(1, first=6).path).environments[0]
+    assert alone["ASCEND_DEVICE_ID"] == "6" and alone["RANK_TABLE_FILE"] is None
 
 
 def test_without_a_table_only_one_card_can_be_named(tmp_path, monkeypatch):
     found = plan(tmp_path, "sample", cards=2)
-    assert found.environments[1] == {"JOB_ID": "10087", "RANK_ID": "1", "RANK_SIZE": "2"} and not found.devices
+    assert found.environments[1] == {"JOB_ID": "deeplab_nb", "RANK_ID": "1", "RANK_SIZE": "2",
+                                     "RANK_TABLE_FILE": None} and not found.devices
     monkeypatch.setenv("ASCEND_DEVICE_ID", "3")
     assert plan(tmp_path, "sample").devices == {0: "3"} and not plan(tmp_path, "sample", cards=2).devices
     assert found.command[-4:-2] == ["--set", "cards=2"]
-    assert job.text(found).splitlines()[1].startswith("JOB_ID=10087 RANK_ID=1 RANK_SIZE=2 ")
+    assert job.text(found).splitlines()[1].startswith("JOB_ID=deeplab_nb RANK_ID=1 RANK_SIZE=2 ")
 
 
 def test_what_does_not_fit_is_named(make, tmp_path):

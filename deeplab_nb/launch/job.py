@@ -9,7 +9,7 @@ from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.launch import rank_table as rank_tables
 
-HCCL_CONNECT_TIMEOUT = "1200"  # seconds that ranks wait for one another; 600 to 1800 in the published scripts
+HCCL_CONNECT_TIMEOUT = "1800"  # seconds that ranks wait for one another, as in the published port; its scripts say 600 to 1200
 
 # ranks: those of this machine; command: the same for all; environments, devices: by rank
 Plan = collections.namedtuple("Plan", "settings folder ranks command environments devices")
@@ -51,19 +51,24 @@ def command(recipe, overrides, folder):
 
 
 def environment(rank, ranks, rank_table=None):
-    """What makes a process rank `rank` of `ranks`, by the names that the published scripts export."""
-    values = {"JOB_ID": "10087", "RANK_ID": str(rank), "RANK_SIZE": str(ranks)}
+    """{name: text} that makes a process rank `rank` of `ranks`; a name without text is to be taken out.
+
+    A rank table switches the collectives on by its presence alone, so a single rank gets none.
+    """
+    values = {"JOB_ID": "deeplab_nb", "RANK_ID": str(rank), "RANK_SIZE": str(ranks), "RANK_TABLE_FILE": None}
     if rank_table:
         table = rank_tables.read(rank_table)
-        values.update(RANK_TABLE_FILE=table.path, ASCEND_DEVICE_ID=str(table.cards[rank].device),
-                      HCCL_CONNECT_TIMEOUT=os.environ.get("HCCL_CONNECT_TIMEOUT", HCCL_CONNECT_TIMEOUT))
+        values["ASCEND_DEVICE_ID"] = str(table.cards[rank].device)
+        if ranks > 1:
+            values.update(RANK_TABLE_FILE=table.path,
+                          HCCL_CONNECT_TIMEOUT=os.environ.get("HCCL_CONNECT_TIMEOUT", HCCL_CONNECT_TIMEOUT))
     return values
 
 
 def text(plan):
     """What each rank would run, a line a rank, as one could type it."""
     words = " ".join(shlex.quote(word) for word in plan.command)
-    return "\n".join(" ".join(["{}={}".format(*item) for item in sorted(plan.environments[rank].items())] + [words])
+    return "\n".join(" ".join(["{}={}".format(name, value) for name, value in sorted(plan.environments[rank].items()) if value] + [words])
                      for rank in plan.ranks)
 
 

@@ -20,7 +20,7 @@ from deeplab_nb.launch.following import Follower, last_lines
 from deeplab_nb.processes import locked, terminable, Watcher
 
 HEARTBEAT = "DEEPLAB_NB_HEARTBEAT"  # names the file that a rank touches as it goes on, see `beat`
-SILENCE = 1800  # seconds: longer than the first compilation of a network, and than HCCL waits for its peers
+SILENCE = 2400  # seconds: longer than HCCL waits for ranks that still compile
 GRACE = 7       # seconds for a rank to save and leave by itself
 STATUS = 30     # seconds between the lines that tell of all ranks
 
@@ -35,7 +35,7 @@ def launch(command_for_rank, ranks, folder, *, environment=None, devices=None, h
     """Runs one process a rank until all have ended well; returns their logs' paths.
 
     command_for_rank: rank to list of words. ranks: a count, or the numbers of those that run on this machine.
-    environment: rank to {name: text}, laid over this process's. devices: {rank: card}, which no other launch gets;
+    environment: rank to {name: text}, laid over this process's; None takes a name out. devices: {rank: card}, which no other launch gets;
     card_locks: the folder by which launches of a machine agree on that. heartbeat_seconds: a rank that has neither
     written nor called `beat` for so long is taken for hung. on_line: gets each line to show; None prints it.
     Raises WorkbookError where a folder or card is in use, a rank does not start, fails, is killed or hangs: the first of
@@ -86,12 +86,13 @@ class _Job:
     def start(self, rank, command, environment, cores):
         folder = _made(os.path.join(self.folder, "rank_{}".format(rank)))
         log, heartbeat = os.path.join(folder, "log.txt"), os.path.join(folder, "heartbeat")
+        values = {**os.environ, "OMP_NUM_THREADS": str(len(cores)), "PYTHONUNBUFFERED": "1", HEARTBEAT: heartbeat, **environment}
         with open(log, "ab") as file:
             start = file.tell()
             try:
                 process = subprocess.Popen(
                     command, cwd=folder, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True,
-                    env={**os.environ, "OMP_NUM_THREADS": str(len(cores)), "PYTHONUNBUFFERED": "1", HEARTBEAT: heartbeat, **environment},
+                    env={name: value for name, value in values.items() if value is not None},
                     preexec_fn=lambda: self._in_child(cores))
             except OSError as error:
                 raise WorkbookError("rank {} did not start ({}): correct the command `{}`".format(
