@@ -157,6 +157,7 @@ def test_the_mindspore_summary_fits_itself():
         "epoch: 6 step: 732, loss is 0.500000", "Epoch time: 366000.000, per step time: 500.000", "mIoU = 0.65"]
 
 
+@pytest.mark.slow
 def test_an_entry_is_launched_scored_and_summed_up(tmp_path, capsys):
     root, out = make_tiny_voc(tmp_path / "voc"), str(tmp_path / "out")
     tiny = dict(data_root=root, depth_multiplier=0.25, train_crop_size=33, train_batch_size=2, train_steps=2)
