@@ -12,7 +12,9 @@ from deeplab_nb import paths, recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.files import write_json
+from deeplab_nb.launch import commands
 from deeplab_nb.network import published
+from deeplab_nb.processes import terminable
 from deeplab_nb.runs import parameters
 
 
@@ -106,7 +108,8 @@ def train(recipe, assignments, device, dry_run, out):
     check_trainable(settings)
     work = Run(chosen, settings, paths.RUNS)
     work.train_folder = os.path.abspath(out or os.path.join(paths.RUNS, chosen.name + "-train"))
-    click.echo(work.train())
+    with terminable():  # so that a rank that its launcher ends saves first
+        click.echo(work.train())
 
 
 def _dry_run(settings):
@@ -115,6 +118,33 @@ def _dry_run(settings):
     from deeplab_nb.training import ascend
     for line in ascend.dry_run(settings):
         click.echo(line)
+
+
+@main.command()
+@click.argument("recipe")
+@_set_option
+@click.option("--cards", type=int, help="Ranks in all; default: the recipe's.")
+@click.option("--rank-table", envvar="RANK_TABLE_FILE", metavar="FILE", help="Which card is which rank; default: RANK_TABLE_FILE.")
+@click.option("--server", type=int, help="Which of the table's servers this machine is, from 0.")
+@click.option("--out", metavar="FOLDER", help="Gets each rank's log, and checkpoints under train; default papermill_runs/RECIPE-launch.")
+@click.option("--silence", type=float, metavar="SECONDS", help="A rank silent for so long is taken for hung; default 2400.")
+@click.option("--dry-run", is_flag=True, help="Print each rank's environment and command only.")
+def launch(recipe, assignments, cards, rank_table, server, out, silence, dry_run):
+    """Train a recipe with one process a card; the same command again resumes."""
+    from deeplab_nb.launch import job, workers
+    chosen = recipes.get(recipe)
+    plan = job.plan(chosen, paths.make_absolute(parameters.parse_assignments(assignments)),
+                    out or os.path.join(paths.RUNS, chosen.name + "-launch"), cards=cards, rank_table=rank_table, server=server)
+    if dry_run:
+        return click.echo(job.text(plan))
+    from deeplab_nb.training.loop import check_trainable
+    check_trainable(plan.settings)
+    workers.launch(lambda rank: plan.command, plan.ranks, plan.folder, environment=plan.environments.get,
+                   devices=plan.devices, heartbeat_seconds=silence or workers.SILENCE)
+
+
+main.add_command(commands.rank_table)
+main.add_command(commands.published)
 
 
 @main.command()

@@ -160,6 +160,23 @@ def staircase(stages, output_strides):
     return figure
 
 
+def scaling(curves):
+    """Share of full speed over the number of cards: (name, [(cards, share)], {cards: published share}) each."""
+    figure = Figure(figsize=(7, 3.4), constrained_layout=True)
+    axes = figure.add_subplot(1, 1, 1)
+    for name, points, published in curves:
+        line, = axes.plot(*zip(*((cards, 100 * share) for cards, share in points)), marker="o", markersize=4, label=name)
+        for cards, share in published.items():
+            axes.plot(cards, 100 * share, marker="*", markersize=13, color=line.get_color(), linestyle="none")
+    counts = [cards for cards, _ in curves[0][1]]
+    axes.plot([], [], marker="*", markersize=10, color="black", linestyle="none", label="published")
+    axes.set_xscale("log", base=2)
+    axes.set(xticks=counts, ylim=(0, 110), xlabel="cards", ylabel="percent of full speed")
+    axes.set_xticklabels(counts)
+    axes.legend(fontsize=8, frameon=False, loc="lower left")
+    return figure
+
+
 def _rate_colour(rate):
     return RATE_COLOURS[0 if rate == 1 else 1 if rate == 2 else 2 if rate <= 4 else 3]
 
