@@ -81,12 +81,6 @@ def test_a_mask_value_outside_the_classes_is_named(root, checkpoint):
         evaluation.evaluate(settings(root), checkpoint)
 
 
-@pytest.mark.parametrize("values", [{"eval_scales": (0.5, 1.0)}, {"eval_flip": True}, {"eval_protocol": "mindspore"}])
-def test_an_evaluation_of_a_later_version_is_refused(root, checkpoint, values):
-    with pytest.raises(WorkbookError, match="described but not built in this version"):
-        evaluation.evaluate(settings(root, **values), checkpoint)
-
-
 @pytest.mark.slow
 def test_real_weights_on_real_photographs(shared):
     """150 photographs, a subset of VOC 2012 val; the original library gives 0.71352 on them."""
