@@ -54,7 +54,8 @@ class Predictor:
 
     def probabilities(self, images, frame=None):
         """As `labels`, float32 [height, width, num_classes]: softmax, the mean over scales and mirror images."""
-        return _alike(self._sum(images, frame) / np.float32(len(self.settings.eval_scales)), images)
+        total = self._sum(images, frame)
+        return _alike(np.divide(total, len(self.settings.eval_scales), out=total), images)
 
     def _sum(self, images, frame):
         """Probabilities added up over the scales, one scale after the other: [batch, height, width, num_classes]."""
