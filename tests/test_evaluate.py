@@ -20,6 +20,13 @@ def checkpoint(tmp_path_factory):
     return make_tiny_checkpoint(tmp_path_factory.mktemp("weights"))
 
 
+@pytest.fixture(scope="module")
+def predictor(checkpoint):
+    """One graph for the tests that do not ask for another."""
+    with Predictor(settings_module.read(SETTINGS), checkpoint) as opened:
+        yield opened
+
+
 @pytest.fixture
 def root(tmp_path):
     return make_tiny_voc(tmp_path / "voc", val=3)
@@ -30,9 +37,9 @@ def settings(root, **values):
 
 
 @pytest.mark.parametrize("protocol", ["deeplab", "mindspore"])
-def test_saved_predictions_give_the_same_numbers(root, checkpoint, tmp_path, protocol):
+def test_saved_predictions_give_the_same_numbers(root, checkpoint, predictor, tmp_path, protocol):
     folder, chosen = str(tmp_path / "predictions"), settings(root, eval_protocol=protocol, train_crop_size=33)
-    result = evaluation.evaluate(chosen, checkpoint, predictions=folder, trimap=True)
+    result = evaluation.evaluate(chosen, checkpoint, predictions=folder, trimap=True, predictor=predictor)
     ids = voc.read_list(root, "val")
     assert sorted(os.listdir(folder)) == [image_id + ".png" for image_id in ids]
     again = evaluation.score(chosen, folder, trimap=True)
@@ -56,17 +63,17 @@ def test_predictions_that_do_not_fit_are_named(root, tmp_path):
 @pytest.mark.parametrize("protocol, says", [
     ("deeplab", "whole image padded to 65x65"), ("tight", "whole image padded to the nearest sides of 16k+1"),
     ("native", "whole image at its own size, without padding")])
-def test_whole_images_are_scored_at_their_own_size(root, checkpoint, protocol, says):
+def test_whole_images_are_scored_at_their_own_size(root, checkpoint, predictor, protocol, says):
     write_pair(root, "val_001", size=(60, 35))
-    result = evaluation.evaluate(settings(root, eval_protocol=protocol), checkpoint)
+    result = evaluation.evaluate(settings(root, eval_protocol=protocol), checkpoint, predictor=predictor)
     assert result.results["protocol"] == "{}: {}".format(protocol, says)
     masks = [voc.read_mask(voc.mask_path(root, i))[0] for i in voc.read_list(root, "val")]
     assert result.scores.confusion.sum() == sum((mask != 255).sum() for mask in masks)
 
 
-def test_the_mindspore_number_stands_beside_the_standard_one(root, checkpoint):
+def test_the_mindspore_number_stands_beside_the_standard_one(root, checkpoint, predictor):
     write_pair(root, "val_001", size=(60, 35))
-    counts = evaluation.count(settings(root, eval_protocol="mindspore", train_crop_size=65), checkpoint)
+    counts = evaluation.count(settings(root, eval_protocol="mindspore", train_crop_size=65), checkpoint, predictor=predictor)
     result, matrices = evaluation.summarise(counts), list(counts.confusions.values())
     batches = [matrices[0] + matrices[1], matrices[2]]
     expected = [np.nanmean(np.diag(b)[u > 0] / u[u > 0]) for b in batches for u in [b.sum(0) + b.sum(1) - np.diag(b)]]
@@ -86,10 +93,10 @@ def test_the_centre_crop_scales_the_short_side():
     assert protocols.fit(mask, None) is mask
 
 
-def test_a_part_of_a_list_is_scored_in_the_frame_of_the_whole(root, checkpoint):
+def test_a_part_of_a_list_is_scored_in_the_frame_of_the_whole(root, checkpoint, predictor):
     write_pair(root, "val_002", size=(60, 80))
-    whole = evaluation.evaluate(settings(root), checkpoint)
-    part = evaluation.evaluate(settings(root), checkpoint, ids=["val_001"])
+    whole = evaluation.evaluate(settings(root), checkpoint, predictor=predictor)
+    part = evaluation.evaluate(settings(root), checkpoint, ids=["val_001"], predictor=predictor)
     assert part.results["protocol"] == whole.results["protocol"] and part.results["images"] == 1
     assert part.image_miou["val_001"] == whole.image_miou["val_001"]
 
@@ -121,17 +128,15 @@ def test_results_carry_their_conditions(root, checkpoint):
     assert json.loads(json.dumps(results))["checkpoint"] == "model.ckpt"
 
 
-def test_a_photograph_of_any_size_keeps_its_size(checkpoint):
-    with Predictor(settings_module.read(SETTINGS), checkpoint) as predictor:
-        for height, width in ((40, 71), (90, 33)):
-            labels = predictor.labels(np.full((height, width, 3), 90, np.uint8))
-            assert labels.shape == (height, width) and labels.dtype == np.uint8
+def test_a_photograph_of_any_size_keeps_its_size(predictor):
+    for height, width in ((40, 71), (90, 33)):
+        labels = predictor.labels(np.full((height, width, 3), 90, np.uint8))
+        assert labels.shape == (height, width) and labels.dtype == np.uint8
 
 
-def test_a_frame_smaller_than_the_photograph_is_refused(checkpoint):
-    with Predictor(settings_module.read(SETTINGS), checkpoint) as predictor:
-        with pytest.raises(WorkbookError, match="50x40 does not fit a frame of 33: use a frame of at least 65"):
-            predictor.labels(np.zeros((40, 50, 3), np.uint8), frame=33)
+def test_a_frame_smaller_than_the_photograph_is_refused(predictor):
+    with pytest.raises(WorkbookError, match="50x40 does not fit a frame of 33: use a frame of at least 65"):
+        predictor.labels(np.zeros((40, 50, 3), np.uint8), frame=33)
 
 
 def test_sizes_that_differ_are_named(root, checkpoint):

@@ -33,20 +33,24 @@ def test_six_scales_and_flip_are_the_originals(shared, shape):
     assert np.array_equal(found.argmax(axis=2), figures["mobilenet_v2/argmax"][0])
 
 
-def test_probabilities_and_labels_agree_for_one_image_and_a_batch():
+@pytest.fixture(scope="module")
+def predictor():
+    with GoldenPredictor(settings(eval_scales=(0.5, 1.0), eval_flip=True), None) as opened:
+        yield opened
+
+
+def test_probabilities_and_labels_agree_for_one_image_and_a_batch(predictor):
     images = golden.image(2, 40, 57).astype(np.uint8)
-    with GoldenPredictor(settings(eval_scales=(0.5, 1.0)), None) as predictor:
-        maps, labels = predictor.probabilities(images), predictor.labels(images)
-        alone = predictor.labels(images[1])
+    maps, labels = predictor.probabilities(images), predictor.labels(images)
+    alone = predictor.labels(images[1])
     assert maps.shape == (2, 40, 57, 21) and maps.sum(axis=3) == pytest.approx(1, abs=1e-5)
     assert labels.dtype == np.uint8 and np.array_equal(labels, maps.argmax(axis=3))
     assert alone.shape == (40, 57) and (alone != labels[1]).mean() < 0.001
 
 
-def test_the_mean_with_the_mirrored_image_is_the_same_for_both():
+def test_the_mean_with_the_mirrored_image_is_the_same_for_both(predictor):
     image = golden.image(1, 65, 65)[0]
-    with GoldenPredictor(settings(eval_flip=True), None) as predictor:
-        maps, mirrored = predictor.probabilities(image), predictor.probabilities(image[:, ::-1])
+    maps, mirrored = predictor.probabilities(image), predictor.probabilities(image[:, ::-1])
     assert maps == pytest.approx(mirrored[:, ::-1], abs=1e-4)
 
 
@@ -64,11 +68,11 @@ def test_the_mindspore_entry_rounds_its_sizes_up():
 
 
 @pytest.mark.parametrize("size", [(1, 40), (40, 1), (1, 1), (12, 20), (71, 40)])
-def test_any_size_can_be_labelled_in_its_own_frame_and_in_a_padded_one(size):
+def test_any_size_can_be_labelled_in_its_own_frame_and_in_a_padded_one(predictor, size):
     image = golden.image(1, *size)[0].astype(np.uint8)
-    with GoldenPredictor(settings(eval_scales=(0.5, 1.0), eval_flip=True), None) as predictor:
-        for frame in (None, size):
-            assert predictor.probabilities(image, frame).shape == size + (21,)
+    for frame in (None, size):
+        maps = predictor.probabilities(image, frame)
+        assert maps.shape == size + (21,) and maps.sum(axis=2) == pytest.approx(1, abs=1e-5)
 
 
 def test_a_frame_need_not_be_square():
