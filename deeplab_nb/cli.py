@@ -8,10 +8,9 @@ import sys
 
 import click
 
-from deeplab_nb import paths, recipes
+from deeplab_nb import cli_evaluation, paths, recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.files import write_json
 from deeplab_nb.launch import commands
 from deeplab_nb.network import published
 from deeplab_nb.processes import terminable
@@ -33,8 +32,6 @@ class _Sentences(click.Group):
 
 _set_option = click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE",
                            help="Change one setting; may be repeated.")
-_checkpoint_option = click.option("--checkpoint", required=True, metavar="PATH",
-                                  help="Folder, prefix or any file of a checkpoint.")
 
 
 @click.group(cls=_Sentences)
@@ -147,43 +144,8 @@ main.add_command(commands.rank_table)
 main.add_command(commands.published)
 
 
-@main.command()
-@_checkpoint_option
-@click.option("--data", required=True, metavar="VOC_ROOT", help="Folder with JPEGImages, SegmentationClass, ImageSets.")
-@click.option("--list", "list_name", default="val", show_default=True, help="List in ImageSets/Segmentation.")
-@click.option("--output-stride", type=click.Choice(["8", "16", "32"]), default="16", show_default=True)
-@click.option("--json", "json_path", metavar="FILE", help="Write the results there.")
-def evaluate(checkpoint, data, list_name, output_stride, json_path):
-    """Score a checkpoint on a list of photographs: per-class table and mean IoU."""
-    from deeplab_nb.data import voc
-    from deeplab_nb.evaluation import evaluate as evaluation
-    settings = _settings_of(checkpoint, data_root=os.path.abspath(data), eval_output_stride=output_stride)
-    result = evaluation.evaluate(settings, checkpoint, list_name=list_name)
-    click.echo(result.scores.table(voc.class_names(settings.num_classes)))
-    if json_path:
-        write_json(json_path, result.results)
-
-
-@main.command()
-@click.argument("images", nargs=-1, required=True)
-@_checkpoint_option
-@click.option("--out", required=True, metavar="DIR", help="Gets NAME.png with class ids and NAME_overlay.png.")
-@click.option("--output-stride", type=click.Choice(["8", "16", "32"]), default="16", show_default=True)
-def predict(images, checkpoint, out, output_stride):
-    """Label photographs of any size and draw the classes over them."""
-    from deeplab_nb.data import voc
-    from deeplab_nb.evaluation.predict import Predictor
-    from deeplab_nb.show import plots
-    settings = _settings_of(checkpoint, eval_output_stride=output_stride)
-    names = voc.class_names(settings.num_classes)
-    os.makedirs(out, exist_ok=True)
-    with Predictor(settings, checkpoint) as predictor:
-        for path in images:
-            image, stem = voc.read_image(path), os.path.splitext(os.path.basename(path))[0]
-            labels = predictor.labels(image)
-            voc.write_mask(os.path.join(out, stem + ".png"), labels)
-            plots.save(plots.show_prediction(image, labels, names, title=stem), os.path.join(out, stem + "_overlay.png"))
-            click.echo("{}: {}".format(path, ", ".join(names[i] for i in sorted(set(labels.ravel())))))
+for _command in (cli_evaluation.evaluate, cli_evaluation.score, cli_evaluation.predict):
+    main.add_command(_command)
 
 
 @main.command()
@@ -291,12 +253,6 @@ def bench_input(pattern):
     found = found or Run(recipes.get("sample"), settings, paths.RUNS).records("train")
     for line in benchmarks.input_pipeline(found, settings):
         click.echo(line)
-
-
-def _settings_of(checkpoint, **values):
-    """Settings with the network that the checkpoint itself describes."""
-    from deeplab_nb.network.checkpoints import describe, find_checkpoint
-    return settings_module.read(dict(describe(find_checkpoint(checkpoint)), **values))
 
 
 def _print_summary(folder, results):

@@ -13,6 +13,10 @@ RATE_COLOURS = ("#d5dde6", "#8fb3d4", "#3d6fa3", "#1d3d5f")  # atrous rate 1, 2,
 # right: faint; wrong: red; ignored by the score: grey
 ERROR_COLOURS = {"right": (232, 240, 232), "wrong": (200, 30, 30), "ignored": (160, 160, 160)}
 
+# what a change of prediction did, faint where there was none
+CHANGE_COLOURS = {"as before": (232, 240, 232), "now right": (40, 110, 190), "now wrong": (200, 30, 30),
+                  "wrong both times": (230, 170, 60), "ignored": (160, 160, 160)}
+
 
 def coloured(labels):
     """Class ids uint8 [h, w] in VOC's colours, uint8 [h, w, 3]; any class count up to 255."""
@@ -35,6 +39,39 @@ def error_map(prediction, truth, ignore_label):
     picture[prediction != truth] = ERROR_COLOURS["wrong"]
     picture[truth == ignore_label] = ERROR_COLOURS["ignored"]
     return picture
+
+
+def change_map(before, after, truth, ignore_label):
+    """What two predictions differ in, judged by the mask: uint8 [h, w, 3] in CHANGE_COLOURS."""
+    picture = np.empty(truth.shape + (3,), np.uint8)
+    picture[...] = CHANGE_COLOURS["as before"]
+    changed = before != after
+    picture[changed] = CHANGE_COLOURS["wrong both times"]
+    picture[changed & (after == truth)] = CHANGE_COLOURS["now right"]
+    picture[changed & (before == truth)] = CHANGE_COLOURS["now wrong"]
+    picture[truth == ignore_label] = CHANGE_COLOURS["ignored"]
+    return picture
+
+
+def show_change(image, before, after, truth, *, ignore_label=voc.VOID, title=""):
+    """Photograph, two predictions of it, and where they differ."""
+    figure = show_row([("photograph", image), ("before", overlay(image, before)), ("after", overlay(image, after)),
+                       ("what changed", change_map(before, after, truth, ignore_label))], title=title)
+    handles = [patches.Patch(facecolor=np.divide(colour, 255), edgecolor="black", linewidth=0.5, label=name)
+               for name, colour in CHANGE_COLOURS.items()]
+    figure.legend(handles=handles, loc="lower center", ncol=len(handles), fontsize=8, frameon=False)
+    return figure
+
+
+def trimap_curve(curves):
+    """Mean IoU near object borders: {name: `Scores.trimap`} (1802.02611, Figure 5)."""
+    figure = Figure(figsize=(6, 3.2), constrained_layout=True)
+    axes = figure.add_subplot(1, 1, 1)
+    for name, trimap in curves.items():
+        axes.plot(list(trimap), [100 * miou for miou in trimap.values()], marker="o", label=name)
+    axes.set(xlabel="pixels from an object border, up to", ylabel="mean IoU in percent")
+    axes.legend(fontsize=8)
+    return figure
 
 
 def show_prediction(image, prediction, names, *, truth=None, ignore_label=voc.VOID, title="", strength=0.6):
