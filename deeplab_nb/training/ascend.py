@@ -12,6 +12,7 @@ import os
 import types
 
 from deeplab_nb.errors import WorkbookError
+from deeplab_nb.launch import job
 from deeplab_nb.tf1 import tf
 
 
@@ -31,7 +32,7 @@ def _load():
                           "(`deeplab-nb doctor` looks for them), or set device=cpu")
         if os.environ.get("RANK_SIZE", "1") == "1":  # the adapter reads these while it loads; what is exported wins
             for name in ("JOB_ID", "RANK_ID", "RANK_SIZE"):
-                os.environ.setdefault(name, environment()[name])
+                os.environ.setdefault(name, job.environment(0, 1)[name])
         # npu_init is the vendor's documented door; importing it also registers what closes the card at the end
         from npu_bridge.npu_init import (ExponentialUpdateLossScaleManager, FixedLossScaleManager, NPUDistributedOptimizer,
                                          NPULossScaleOptimizer, hccl_ops)
@@ -154,20 +155,6 @@ def broadcast(variables, root_rank=0):
 
 # --- the environment of a rank
 
-def environment(rank=0, ranks=1, rank_table=None):
-    """{variable: text} that a process needs before it imports npu_bridge; where a card trains alone, what is exported may win.
-
-    rank_table: path of the rank table, which must list the cards in the order of the ranks; needed for several cards,
-    and left out for one, because its presence alone switches the collectives on.
-    """
-    variables = {"JOB_ID": "deeplab_nb", "RANK_ID": str(rank), "RANK_SIZE": str(ranks),
-                 "ASCEND_DEVICE_ID": str(rank)}  # the number among the cards that the process sees, not the physical one
-    if ranks > 1:
-        variables.update(RANK_TABLE_FILE=os.path.abspath(rank_table),
-                         HCCL_CONNECT_TIMEOUT="1800")  # seconds; as the published port, for ranks compile at different speeds
-    return variables
-
-
 def rank_problem(ranks, variables):
     """None if these environment variables are those of one rank among `ranks`, else one sentence.
 
@@ -202,9 +189,9 @@ def dry_run(settings):
         field = value.WhichOneof("value")
         lines.append("    {} = {} ({})".format(key, tf.compat.as_str_any(getattr(value, field)), field))
     lines += ["    remapping = OFF, memory_optimization = OFF (TensorFlow's own)", "environment of rank 0 of {}".format(ranks)]
-    table = os.environ.get("RANK_TABLE_FILE", "rank_table.json")
-    variables = dict(environment(0, ranks, table), **({"RANK_TABLE_FILE": table} if ranks > 1 else {}))
-    lines += ["    {}={}".format(*item) for item in variables.items()]
+    variables = job.environment(0, ranks, os.environ.get("RANK_TABLE_FILE") if ranks > 1 else None)
+    missing = "(from --rank-table)" if ranks > 1 else "(none: it would switch the collectives on)"
+    lines += ["    {}={}".format(name, value or missing) for name, value in variables.items()]
     return lines + ["optimiser, from the outside in"] + ["    " + line for line in _wrapping(settings, ranks)]
 
 
