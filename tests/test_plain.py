@@ -1,8 +1,10 @@
-"""TensorFlow's own operations and those that replace them on a CPU train alike."""
+"""TensorFlow's own operations and those that replace them on a CPU train alike, and so do clones."""
 import numpy as np
 import pytest
 
 from deeplab_nb import settings as settings_module
+from deeplab_nb.network import heads
+from deeplab_nb.network.deeplab import build_logits
 from deeplab_nb.tf1 import tf
 from deeplab_nb.training import devices, loop
 from tests import golden
@@ -34,3 +36,33 @@ def test_both_forms_train_alike(name, fine_tune_batch_norm, monkeypatch):
     assert loss == pytest.approx(plain_loss, rel=tolerance) and norm == pytest.approx(plain_norm, rel=tolerance)
     assert np.linalg.norm(weights - plain_weights) < 1e-3 * np.linalg.norm(weights)
     assert "TensorScatterSub" in types - plain_types and "FusedBatchNormGradV3" in plain_types - types
+
+
+def test_clones_with_stored_statistics_train_as_one_network(monkeypatch):
+    monkeypatch.setattr(heads, "KEEP_PROBABILITY", 1.0)  # each clone draws its own dropout
+    values = dict(NETWORKS["mobilenet_v2"], fine_tune_batch_norm=False, count=2)
+    one, two = steps("cpu", **values), steps("cpu", clones=2, **values)
+    assert one[0] == pytest.approx(two[0], rel=1e-4) and one[1] == pytest.approx(two[1], rel=1e-4)
+    assert np.linalg.norm(one[2] - two[2]) < 1e-4 * np.linalg.norm(one[2])
+
+
+def test_clones_have_statistics_of_their_own_and_the_first_one_moves_the_stored_ones():
+    settings = settings_module.read({"depth_multiplier": 0.25, "train_batch_size": 2, "clones": 2, "batch_norm_decay": 0.0})
+    with tf.Graph().as_default(), tf.Session() as session:
+        images, updates = tf.constant(golden.image(2, 33, 33)), []
+        build_logits(images, settings=settings, is_training=True, batch_norm_updates=updates, clones=2)
+        alone = []
+        first = tf.Graph()
+        with first.as_default(), tf.Session() as other:
+            build_logits(tf.constant(golden.image(2, 33, 33)[:1]), settings=settings, is_training=True, batch_norm_updates=alone)
+            other.run(tf.global_variables_initializer())
+            other.run(alone)
+            expected = other.run("MobilenetV2/Conv/BatchNorm/moving_mean:0")
+        session.run(tf.global_variables_initializer())
+        session.run(updates)
+        assert session.run("MobilenetV2/Conv/BatchNorm/moving_mean:0") == pytest.approx(expected, rel=1e-4)
+
+
+def test_clones_get_a_thread_each():
+    config = devices.session_config("cpu", settings_module.read({"clones": 2}))
+    assert (config.intra_op_parallelism_threads, config.inter_op_parallelism_threads) == (1, 2)

@@ -42,6 +42,10 @@ def test_numbers_may_come_as_text():
     ({"slow_start_learning_rate": 1e-5}, "slow_start_learning_rate has no steps: set slow_start_step"),
     ({"slow_start_type": "linear"}, "slow_start_type has no steps: set slow_start_step"),
     ({"slow_start_step": 10, "train_steps": 10}, "slow_start_step 10 leaves none of the 10 train_steps to the schedule"),
+    ({"clones": 3, "train_batch_size": 16}, "clones 3 do not share train_batch_size 16 evenly"),
+    ({"initial_loss_scale": 2}, "initial_loss_scale does nothing while loss_scale is none"),
+    ({"mixlist": "ops.json"}, "mixlist ops.json is for mixed precision"),
+    ({"save_minutes": -1}, "'save_minutes' is -1.0, it must be at least 0"),
     ({"learning_rate_policy": "polly"}, "did you mean 'poly'?"),
 ])
 def test_wrong_settings_are_refused_in_words(values, sentence):

@@ -11,7 +11,7 @@ from deeplab_nb.tf1 import tf
 
 
 def build_logits(images, *, settings, output_stride=None, is_training=False, batch_norm_updates=None,
-                 plain=False, half=False, step=0):
+                 clones=1, plain=False, half=False, step=0):
     """Builds the network in the current graph.
 
     images: float32 [batch, height, width, 3], RGB in 0..255; height and width may be unknown.
@@ -19,6 +19,8 @@ def build_logits(images, *, settings, output_stride=None, is_training=False, bat
     output_stride: 8, 16 or 32; None takes `settings.output_stride`. The atrous rates follow.
     is_training: dropout, and batch statistics if `settings.fine_tune_batch_norm`.
     batch_norm_updates: a list that receives the operations to run with each training step.
+    clones: networks that share the batch evenly and the weights, as the original's num_clones. They run side by side, each with
+      batch statistics of its own part; the moving ones follow the first.
     plain: train with TensorFlow's own operations alone, as suits a GPU or NPU.
     half: simulate float16's rounding, see `half`.
     step: of the training, a number or a scalar tensor; dropout differs from step to step, and is the same again at the same one.
@@ -26,13 +28,15 @@ def build_logits(images, *, settings, output_stride=None, is_training=False, bat
     stride, or 4 with the decoder.
     """
     output_stride = output_stride or settings.output_stride
-    layers = Layers(create_variables(cost(settings, output_stride).variables), is_training=is_training,
-                    batch_norm_training=is_training and settings.fine_tune_batch_norm,
-                    batch_norm_decay=settings.batch_norm_decay, plain=plain, half=half, seed=settings.seed, step=step)
-    logits = network(layers, normalise(images), settings=settings, output_stride=output_stride)
+    variables = create_variables(cost(settings, output_stride).variables)
+    made = [Layers(variables, is_training=is_training, batch_norm_training=is_training and settings.fine_tune_batch_norm,
+                   batch_norm_decay=settings.batch_norm_decay, plain=plain, half=half, seed=settings.seed + number, step=step)
+            for number in range(clones)]
+    parts = tf.split(images, clones) if clones > 1 else [images]
+    logits = [network(layers, normalise(part), settings=settings, output_stride=output_stride) for layers, part in zip(made, parts)]
     if batch_norm_updates is not None:
-        batch_norm_updates.extend(layers.updates)
-    return logits
+        batch_norm_updates.extend(made[0].updates)
+    return tf.concat(logits, axis=0) if clones > 1 else logits[0]
 
 
 def cost(settings, output_stride, size=513):

@@ -80,8 +80,8 @@ def training_step(images, labels, settings, device="cpu"):
     """Builds network, loss and update for a device; returns the tensors of one `Step`."""
     updates = []
     global_step = tf.train.get_or_create_global_step()
-    logits = build_logits(images, settings=settings, is_training=True, batch_norm_updates=updates, plain=device != "cpu",
-                          half=devices.simulates_half(device, settings), step=global_step)
+    logits = build_logits(images, settings=settings, is_training=True, batch_norm_updates=updates, clones=settings.clones,
+                          plain=device != "cpu", half=devices.simulates_half(device, settings), step=global_step)
     loss = objective.cross_entropy(
         logits, labels, settings.ignore_label, stride=settings.loss_stride, upsample=settings.upsample_logits,
         class_weights=settings.class_weights, hardest=objective.hardest_share(global_step, settings),
