@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from deeplab_nb.launch import job, rank_table
 from deeplab_nb.training import ascend
 
 STAND_IN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "stand_in")
@@ -34,3 +35,11 @@ def library(monkeypatch):
 def stand_in(library):
     """npu_bridge is the stand-in."""
     library(STAND_IN)
+
+
+def environment(rank, ranks, folder):
+    """What the launcher gives a rank, by a real table of so many cards."""
+    (folder / "cards.conf").write_text("".join("address_{0}=192.168.100.{0}\n".format(i) for i in range(8)))
+    table = str(folder / "table.json")
+    rank_table.make(table, ranks, server="10.0.0.10", conf=str(folder / "cards.conf"))
+    return {name: value for name, value in job.environment(rank, ranks, table).items() if value}

@@ -16,11 +16,10 @@ from deeplab_nb import settings as settings_module
 from deeplab_nb.cli import main
 from deeplab_nb.data.records import write_records
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.launch import job, rank_table
 from deeplab_nb.network.variables import Constant, Declaration, create_variables
 from deeplab_nb.tf1 import tf
 from deeplab_nb.training import ascend, devices, journal, loop, objective
-from tests.ascend_library import STAND_IN, forget, library, stand_in  # noqa: F401
+from tests.ascend_library import STAND_IN, environment, forget, library, stand_in  # noqa: F401
 from tests.tiny_training import TINY
 from tests.tiny_voc import make_tiny_voc
 
@@ -157,14 +156,6 @@ def test_the_stand_in_has_the_adapters_signatures(stand_in, repo):
 def wrap(ranks=1, **values):
     settings = settings_module.read(values)
     return ascend.wrapped(objective.optimizer(tf.constant(0.5), settings), settings, ranks)
-
-
-def environment(rank, ranks, folder):
-    """What the launcher gives a rank, by a real table of so many cards."""
-    (folder / "hccn.conf").write_text("".join("address_{0}=192.168.100.{0}\n".format(i) for i in range(8)))
-    table = str(folder / "table.json")
-    rank_table.make(table, ranks, server="10.0.0.10", conf=str(folder / "hccn.conf"))
-    return {name: value for name, value in job.environment(rank, ranks, table).items() if value}
 
 
 @pytest.fixture

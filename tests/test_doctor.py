@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from deeplab_nb import doctor
 from deeplab_nb.cli import main
 from deeplab_nb.training import ascend
-from tests.ascend_library import library, stand_in  # noqa: F401
+from tests.ascend_library import environment, library, stand_in  # noqa: F401
 
 Server = namedtuple("Server", "dev root hccn variables cards")
 
@@ -28,8 +28,7 @@ def server(tmp_path):
     put(root / "driver" / "version.info", "Version=21.0.2\nascendhal_version=4.0.0\n")
     put(root / "opp" / "framework" / "built-in" / "tensorflow" / "npu_supported_ops.json", '{"Conv2D": {}, "BiasAdd": {}}')
     put(hccn, "".join("address_{0}=192.168.100.10{0}\nnetmask_{0}=255.255.255.0\n".format(card) for card in range(8)))
-    put(tmp_path / "table.json", "{}")
-    variables = ascend.environment(2, 8, str(tmp_path / "table.json"))
+    variables = environment(2, 8, tmp_path)
     for name, parts in doctor.FOLDERS.items():
         for part in parts:
             (root / part).mkdir(parents=True)
