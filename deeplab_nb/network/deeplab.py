@@ -10,7 +10,8 @@ from deeplab_nb.network.xception import xception
 from deeplab_nb.tf1 import tf
 
 
-def build_logits(images, *, settings, output_stride=None, is_training=False, batch_norm_updates=None):
+def build_logits(images, *, settings, output_stride=None, is_training=False, batch_norm_updates=None,
+                 make_layers=Layers):
     """Builds the network in the current graph.
 
     images: float32 [batch, height, width, 3], RGB in 0..255; height and width may be unknown.
@@ -18,13 +19,14 @@ def build_logits(images, *, settings, output_stride=None, is_training=False, bat
     output_stride: 8, 16 or 32; None takes `settings.output_stride`. The atrous rates follow.
     is_training: dropout, and batch statistics if `settings.fine_tune_batch_norm`.
     batch_norm_updates: a list that receives the operations to run with each training step.
+    make_layers: `Layers`, or `layers.DilatedLayers` for a graph that is to be converted.
     Returns logits, float32 [batch, ceil(height/s), ceil(width/s), num_classes], s being the output
     stride, or 4 with the decoder.
     """
     output_stride = output_stride or settings.output_stride
-    layers = Layers(create_variables(cost(settings, output_stride).variables), is_training=is_training,
-                    batch_norm_training=is_training and settings.fine_tune_batch_norm,
-                    batch_norm_decay=settings.batch_norm_decay)
+    layers = make_layers(create_variables(cost(settings, output_stride).variables), is_training=is_training,
+                         batch_norm_training=is_training and settings.fine_tune_batch_norm,
+                         batch_norm_decay=settings.batch_norm_decay)
     logits = network(layers, normalise(images), settings=settings, output_stride=output_stride)
     if batch_norm_updates is not None:
         batch_norm_updates.extend(layers.updates)

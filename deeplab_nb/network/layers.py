@@ -52,7 +52,7 @@ class Layers:
             if self.is_training and kernel == stride == 1:
                 y = multiply(x, weights)
             else:
-                y = tf.nn.convolution(x, weights, padding, strides=[stride] * 2, dilation_rate=[rate] * 2)
+                y = self._convolve(x, weights, padding, stride, rate)
         if batch_norm is None:
             shift = self.variables[scope + "/biases"]
         return self._finish(y, scope, batch_norm, shift, activation)
@@ -68,7 +68,7 @@ class Layers:
             if not self.batch_norm_training:
                 weights, shift = self._fold(weights, scope, batch_norm)
             x, padding = pad_symmetric(x, 3) if symmetric and stride > 1 else (x, "SAME")
-            y = tf.nn.depthwise_conv2d(x, weights, strides=[1, stride, stride, 1], padding=padding, rate=[rate, rate])
+            y = self._convolve_depthwise(x, weights, padding, stride, rate)
         return self._finish(y, scope, batch_norm, shift, activation)
 
     def relu(self, x):
@@ -96,6 +96,12 @@ class Layers:
         """Keeps this share of the values, in training only."""
         return tf.nn.dropout(x, rate=1 - keep) if self.is_training else x
 
+    def _convolve(self, x, weights, padding, stride, rate):
+        return tf.nn.convolution(x, weights, padding, strides=[stride] * 2, dilation_rate=[rate] * 2)
+
+    def _convolve_depthwise(self, x, weights, padding, stride, rate):
+        return tf.nn.depthwise_conv2d(x, weights, strides=[1, stride, stride, 1], padding=padding, rate=[rate, rate])
+
     def _finish(self, y, scope, batch_norm, shift, activation):
         """What comes after a convolution: a shift that stands for batch norm or is the bias, or batch norm itself."""
         y = self._normalise(y, scope, batch_norm) if shift is None else tf.nn.bias_add(y, shift)
@@ -119,6 +125,28 @@ class Layers:
     def _batch_norm_variables(self, scope):
         return [self.variables["{}/BatchNorm/{}".format(scope, name)]
                 for name in ("gamma", "beta", "moving_mean", "moving_variance")]
+
+
+class DilatedLayers(Layers):
+    """Layers for converters: the atrous rate stands on the operation itself, where ONNX reads it, and maps are padded before.
+
+    Not for running in TensorFlow, whose depthwise operation ignores `dilations` on a CPU.
+    """
+
+    def _convolve(self, x, weights, padding, stride, rate):
+        x, padding = self._padded(x, padding, int(weights.shape[0]), rate)
+        return tf.nn.conv2d(x, weights, [1, stride, stride, 1], padding, dilations=[1, rate, rate, 1])
+
+    def _convolve_depthwise(self, x, weights, padding, stride, rate):
+        x, padding = self._padded(x, padding, 3, rate)
+        return tf.nn.depthwise_conv2d_native(x, weights, [1, stride, stride, 1], padding, dilations=[1, rate, rate, 1])
+
+    def _padded(self, x, padding, kernel, rate):
+        """`(x, padding)`: with an atrous rate, SAME is so many zeros on all sides whatever the map's size."""
+        if rate == 1 or padding != "SAME":
+            return x, padding
+        zeros = [kernel // 2 * rate] * 2
+        return tf.pad(x, [[0, 0], zeros, zeros, [0, 0]]), "VALID"
 
 
 class Dilation:
