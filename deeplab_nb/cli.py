@@ -34,6 +34,9 @@ _set_option = click.option("--set", "assignments", multiple=True, metavar="NAME=
 _checkpoint_option = click.option("--checkpoint", required=True, metavar="PATH",
                                   help="Folder, prefix or any file of a checkpoint.")
 
+_engine_option = click.option("--engine", type=click.Choice(["auto", "tensorflow", "onnxruntime"]), default="auto", show_default=True,
+                              help="What computes the logits; auto takes onnxruntime on a CPU where that pays.")
+
 
 @click.group(cls=_Sentences)
 @click.version_option(package_name="deeplab_nb")
@@ -109,13 +112,14 @@ def train(recipe, assignments, out):
 @click.option("--data", required=True, metavar="VOC_ROOT", help="Folder with JPEGImages, SegmentationClass, ImageSets.")
 @click.option("--list", "list_name", default="val", show_default=True, help="List in ImageSets/Segmentation.")
 @click.option("--output-stride", type=click.Choice(["8", "16", "32"]), default="16", show_default=True)
+@_engine_option
 @click.option("--json", "json_path", metavar="FILE", help="Write the results there.")
-def evaluate(checkpoint, data, list_name, output_stride, json_path):
+def evaluate(checkpoint, data, list_name, output_stride, engine, json_path):
     """Score a checkpoint on a list of photographs: per-class table and mean IoU."""
     from deeplab_nb.data import voc
     from deeplab_nb.evaluation import evaluate as evaluation
     settings = _settings_of(checkpoint, data_root=os.path.abspath(data), eval_output_stride=output_stride)
-    result = evaluation.evaluate(settings, checkpoint, list_name=list_name)
+    result = evaluation.evaluate(settings, checkpoint, list_name=list_name, engine=engine)
     click.echo(result.scores.table(voc.class_names(settings.num_classes)))
     if json_path:
         write_json(json_path, result.results)
@@ -126,7 +130,8 @@ def evaluate(checkpoint, data, list_name, output_stride, json_path):
 @_checkpoint_option
 @click.option("--out", required=True, metavar="DIR", help="Gets NAME.png with class ids and NAME_overlay.png.")
 @click.option("--output-stride", type=click.Choice(["8", "16", "32"]), default="16", show_default=True)
-def predict(images, checkpoint, out, output_stride):
+@_engine_option
+def predict(images, checkpoint, out, output_stride, engine):
     """Label photographs of any size and draw the classes over them."""
     from deeplab_nb.data import voc
     from deeplab_nb.evaluation.predict import Predictor
@@ -134,13 +139,42 @@ def predict(images, checkpoint, out, output_stride):
     settings = _settings_of(checkpoint, eval_output_stride=output_stride)
     names = voc.class_names(settings.num_classes)
     os.makedirs(out, exist_ok=True)
-    with Predictor(settings, checkpoint) as predictor:
+    with Predictor(settings, checkpoint, engine=engine, images=len(images)) as predictor:
         for path in images:
             image, stem = voc.read_image(path), os.path.splitext(os.path.basename(path))[0]
             labels = predictor.labels(image)
             voc.write_mask(os.path.join(out, stem + ".png"), labels)
             plots.save(plots.show_prediction(image, labels, names, title=stem), os.path.join(out, stem + "_overlay.png"))
             click.echo("{}: {}".format(path, ", ".join(names[i] for i in sorted(set(labels.ravel())))))
+
+
+@main.command()
+@_checkpoint_option
+@click.option("--out", required=True, metavar="DIR", help="A new folder, or one with an earlier export, which is replaced.")
+@click.option("--format", "form", type=click.Choice(["frozen", "saved_model", "onnx", "all"]), default="all", show_default=True)
+@click.option("--size", default=513, show_default=True, help="Side of the fixed form, and of the frame that smaller images are laid into.")
+@click.option("--output-stride", type=click.Choice(["8", "16", "32"]), default="16", show_default=True)
+@click.option("--image", "images", multiple=True, metavar="FILE", help="Photograph to compare on; default: three of the drawn sample.")
+@click.option("--soc-version", default="Ascend310", show_default=True, help="Chip in the atc command that is written beside.")
+def export(checkpoint, out, form, size, output_stride, images, soc_version):
+    """Write a checkpoint as frozen graphs, SavedModel and ONNX, each compared with it; atc command included."""
+    from deeplab_nb.data import voc
+    from deeplab_nb.evaluation import export as exports
+    settings = _settings_of(checkpoint, eval_output_stride=output_stride)
+    photographs = [voc.read_image(path) for path in images or _sample_photographs(3)]
+    result = exports.export(settings, checkpoint, out, images=photographs, size=size, soc_version=soc_version,
+                            formats=exports.FORMATS if form == "all" else (form,))
+    for row in result["forms"]:
+        click.echo("{:38s} {:8.1f} MB   {:.6f} of {} pixels as the checkpoint labels them".format(
+            row["file"], row["bytes"] / 1e6, row["equal_pixels"], row["pixels"]))
+    click.echo(os.path.join(out, exports.MARKER))
+
+
+def _sample_photographs(count):
+    from deeplab_nb.data import voc
+    from deeplab_nb.runs.workbook import Run
+    root = Run(recipes.get("sample"), settings_module.Settings(), paths.RUNS).data_root
+    return [voc.image_path(root, image_id) for image_id in voc.read_list(root, "val")[:count]]
 
 
 @main.command()
@@ -227,6 +261,15 @@ def bench_input(pattern):
     settings = settings_module.read({"train_crop_size": 513, "train_batch_size": 7})
     found = found or Run(recipes.get("sample"), settings, paths.RUNS).records("train")
     for line in benchmarks.input_pipeline(found, settings):
+        click.echo(line)
+
+
+@bench.command("engine")
+@click.argument("names", nargs=-1)
+def bench_engine(names):
+    """TensorFlow and ONNX Runtime in turns on one image of 513x513; NAMES default to all networks."""
+    from deeplab_nb import bench as benchmarks
+    for line in benchmarks.engines(names):
         click.echo(line)
 
 

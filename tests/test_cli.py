@@ -36,9 +36,11 @@ def call(*arguments, code=0):
     (["bench", "input", "--records", "nowhere*"], "no file matches nowhere*: name record files"),
     (["bench", "input", "--records", os.path.join(paths.ROOT, "README.md")], "README.md is damaged"),
     (["bench", "network", "resnet"], "unknown network 'resnet': there are mobilenet_v2"),
+    (["bench", "engine", "resnet"], "unknown network 'resnet': there are mobilenet_v2"),
     (["audit", "nowhere"], "data folder nowhere does not exist"),
     (["evaluate", "--checkpoint", "nowhere", "--data", "nowhere"], "checkpoint nowhere does not exist"),
     (["predict", "x.jpg", "--checkpoint", "nowhere", "--out", "nowhere"], "checkpoint nowhere does not exist"),
+    (["export", "--checkpoint", "nowhere", "--out", "nowhere"], "checkpoint nowhere does not exist"),
 ])
 def test_bad_input_gets_one_sentence_and_exit_code_1(arguments, sentence):
     said = call(*arguments, code=1)
@@ -88,6 +90,28 @@ def test_a_network_is_trained_evaluated_and_used_from_the_shell(trained, tmp_pat
     call("predict", photograph, "--checkpoint", os.path.join(out, "model.ckpt-2.index"), "--out", str(tmp_path / "seen"))
     assert sorted(os.listdir(str(tmp_path / "seen"))) == ["val_000.png", "val_000_overlay.png"]
     assert voc.read_mask(str(tmp_path / "seen" / "val_000.png"))[0].shape == voc.read_image(photograph).shape[:2]
+
+
+def test_a_network_is_exported_from_the_shell(trained, tmp_path):
+    photograph, out = voc.image_path(trained[0], "val_000"), str(tmp_path / "exported")
+    said = call("export", "--checkpoint", trained[1], "--out", out, "--format", "frozen", "--size", "49", "--image", photograph,
+                "--soc-version", "Ascend910A")
+    assert "frozen_inference_graph_49x49.pb" in said and said.count("1.000000 of") == 2
+    assert sorted(os.listdir(out)) == ["README.md", "export.json", "frozen_inference_graph.pb", "frozen_inference_graph_49x49.pb"]
+    with open(os.path.join(out, "README.md")) as file:
+        assert "--soc_version=Ascend910A" in file.read()
+    assert "size 48 must be 16k+1" in call(
+        "export", "--checkpoint", trained[1], "--out", out, "--size", "48", "--image", photograph, code=1)
+
+
+def test_the_engine_is_chosen_from_the_shell(trained, tmp_path):
+    root, out = trained
+    command = ["predict", voc.image_path(root, "val_000"), "--checkpoint", out, "--out", str(tmp_path)]
+    assert "engine: TensorFlow; --engine onnxruntime converts the network once" in call(*command)
+    labels = voc.read_mask(str(tmp_path / "val_000.png"))[0]
+    assert "engine: ONNX Runtime, converted in" in call(*command, "--engine", "onnxruntime")
+    assert (voc.read_mask(str(tmp_path / "val_000.png"))[0] == labels).mean() > 0.999
+    assert "engine: ONNX Runtime, converted before" in call(*command)
 
 
 def break_list(root):

@@ -17,11 +17,12 @@ from deeplab_nb.settings import crop_for
 Evaluation = collections.namedtuple("Evaluation", "scores image_miou results")
 
 
-def evaluate(settings, checkpoint, *, list_name=None, predictions=None):
+def evaluate(settings, checkpoint, *, list_name=None, predictions=None, engine="tensorflow"):
     """Scores a checkpoint on a list of photographs and returns an `Evaluation`.
 
     checkpoint: folder, prefix or one of its files. list_name: None takes `settings.val_list`.
     predictions: a folder that gets each prediction as a palette PNG under the image's id.
+    engine: what computes the logits, one of `engine.ENGINES`.
     Raises WorkbookError naming a missing or damaged file, or a mask that does not fit its photograph.
     """
     root, list_name = voc.check_root(settings.data_root), list_name or settings.val_list
@@ -30,7 +31,7 @@ def evaluate(settings, checkpoint, *, list_name=None, predictions=None):
     confusions = {}
     if predictions:
         os.makedirs(predictions, exist_ok=True)
-    with Predictor(settings, checkpoint) as predictor:
+    with Predictor(settings, checkpoint, engine=engine, images=len(ids)) as predictor:
         clock = time.time()
         for image_id in progress(ids, label="evaluating"):
             image, truth = read_pair(root, image_id, settings)
@@ -42,7 +43,7 @@ def evaluate(settings, checkpoint, *, list_name=None, predictions=None):
         seconds = (time.time() - clock) / len(ids)
     scores = Scores(sum(confusions.values()))
     results = dict(scores.as_dict(voc.class_names(settings.num_classes)),
-                   **_conditions(settings, checkpoint, list_name, len(ids), frame, seconds))
+                   **_conditions(settings, checkpoint, list_name, len(ids), frame, predictor.engine, seconds))
     return Evaluation(scores, {i: Scores(c).mean_iou for i, c in confusions.items()}, results)
 
 
@@ -61,12 +62,12 @@ def read_pair(root, image_id, settings):
     return image, truth
 
 
-def _conditions(settings, checkpoint, list_name, count, frame, seconds):
+def _conditions(settings, checkpoint, list_name, count, frame, engine, seconds):
     """What a number must be read with."""
     official = voc.LIST_SIZES.get(list_name)
     return {
         "protocol": "deeplab: whole image padded to {0}x{0}".format(frame),
         "output_stride": settings.eval_output_stride, "scales": list(settings.eval_scales), "flip": settings.eval_flip,
         "list": list_name, "images": count, "whole_list": count == official if official else None,
-        "checkpoint": os.path.basename(find_checkpoint(checkpoint)), "seconds_an_image": round(seconds, 4),
+        "checkpoint": os.path.basename(find_checkpoint(checkpoint)), "engine": engine, "seconds_an_image": round(seconds, 4),
     }

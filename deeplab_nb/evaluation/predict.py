@@ -2,6 +2,7 @@
 import numpy as np
 
 from deeplab_nb.errors import WorkbookError
+from deeplab_nb.evaluation.engine import choose
 from deeplab_nb.network.checkpoints import restore
 from deeplab_nb.network.deeplab import build_logits, predict_labels
 from deeplab_nb.settings import MEAN_PIXEL, crop_for
@@ -12,23 +13,26 @@ class Predictor:
     """Restores a checkpoint once and labels image after image; use it in a `with` block.
 
     settings: the network section is used; checkpoint: folder, prefix or one of its files.
+    engine: what computes the logits, one of `engine.ENGINES`; self.engine says which it became.
+    images: how many are to come, which 'auto' asks before it converts.
     Raises WorkbookError for a checkpoint that is missing, damaged or of another network.
     """
 
-    def __init__(self, settings, checkpoint):
+    def __init__(self, settings, checkpoint, *, engine="tensorflow", images=1):
         check_evaluable(settings)
         self.num_classes = settings.num_classes
         graph = tf.Graph()
         with graph.as_default():
             self._image = tf.placeholder(tf.float32, [1, None, None, 3])
-            logits = build_logits(self._image, settings=settings, output_stride=settings.eval_output_stride)
-            self._labels = predict_labels(logits, tf.shape(self._image)[1:3])
+            self._logits = build_logits(self._image, settings=settings, output_stride=settings.eval_output_stride)
+            self._labels = predict_labels(self._logits, tf.shape(self._image)[1:3])
             self._session = tf.Session()
             try:
                 self.report = restore(self._session, checkpoint, tf.global_variables(), complete=True)
             except WorkbookError:
                 self.close()
                 raise
+        self.engine, self._compute = choose(engine, settings, checkpoint, self._logits_by_tensorflow, images=images)
 
     def labels(self, image, frame=None):
         """Class ids uint8 [height, width] of a photograph uint8 [height, width, 3].
@@ -37,7 +41,13 @@ class Predictor:
         None takes the smallest 16k+1 that holds it (513 for VOC's 500 x 375).
         """
         height, width = image.shape[:2]
-        return self._session.run(self._labels, {self._image: framed(image, frame)})[0, :height, :width].astype(np.uint8)
+        square = framed(image, frame)
+        # TensorFlow takes fed logits in place of computing them
+        fed = {self._image: square, self._logits: self._compute(square)}
+        return self._session.run(self._labels, fed)[0, :height, :width].astype(np.uint8)
+
+    def _logits_by_tensorflow(self, images):
+        return self._session.run(self._logits, {self._image: images})
 
     def close(self):
         self._session.close()
