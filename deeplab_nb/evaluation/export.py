@@ -170,8 +170,11 @@ def open_form(path):
 
 
 def _onnx_form(session):
+    import onnxruntime
+    options = onnxruntime.RunOptions()
+    options.only_execute_path_to_fetches = True  # else the probabilities are computed for nobody
     tensors = session.get_inputs() + session.get_outputs()
-    return Form(lambda image: session.run([LABELS], {INPUT: image[None]})[0][0],
+    return Form(lambda image: session.run([LABELS], {INPUT: image[None]}, options)[0][0],
                 {t.name: "{} {}".format(_NUMPY_NAMES[t.type], _dimensions(t.shape)) for t in tensors})
 
 
