@@ -1,6 +1,7 @@
 #!/bin/sh
 # Brings .venv in step with requirements.lock; does nothing and says nothing where it is already.
 #   bootstrap.sh          the environment
+#   bootstrap.sh --ascend the environment inside Ascend's container, on top of the TensorFlow there; it stays so
 #   bootstrap.sh --find   prints the Python 3.7 on this machine that it would use
 #   bootstrap.sh --lock   resolves requirements.in into requirements.lock, keeping pins that still fit
 # Exit codes: 1 a step failed, 2 unknown argument, 3 no Python 3.7.
@@ -33,16 +34,18 @@ candidates() (
 first_that() {
     while read -r candidate; do
         case $candidate in '' | "$PWD"/.venv/*) continue ;; esac
-        if "$candidate" -c "import sys, venv, ensurepip; sys.exit(not ($1))" </dev/null >/dev/null 2>&1; then
+        if "$candidate" -c "import sys, venv, ensurepip, importlib.util; sys.exit(not ($1))" </dev/null >/dev/null 2>&1; then
             printf '%s\n' "$candidate"
             break
         fi
     done
 }
 
-find_python() { candidates | first_that 'sys.version_info[:2] == (3, 7)'; }
+find_python() { candidates | first_that "sys.version_info[:2] == (3, 7)${ascend:+ and importlib.util.find_spec('tensorflow')}"; }
 
 no_python() {
+    [ -z "$ascend" ] || stop "no Python 3.7 with a TensorFlow of its own found: run this inside Ascend's container,
+  or name its Python        PYTHON37=/path/to/python3.7 sh bootstrap.sh --ascend" 3
     stop "no Python 3.7 found, which TensorFlow 1.15 needs. Three ways out:
   name one                PYTHON37=/path/to/python3.7 make test
   conda                   conda env create -f environment.yml && conda activate deeplab-nb
@@ -73,6 +76,26 @@ lock() {
         stop "requirements.lock could not be resolved: see the lines above; uv itself needs a python3 of 3.8 or later"
 }
 
+# --- Ascend
+
+# What the vendor's container brings with its TensorFlow, which .venv sees and does not replace: of the lock, numpy
+# and all that only TensorFlow asks for. The other packages are put into .venv, so that the container stays as it was.
+vendors='absl-py|astor|gast|google-pasta|grpcio|h5py|keras-applications|keras-preprocessing|markdown|numpy|opt-einsum|protobuf'
+vendors="$vendors|tensorboard|tensorflow|tensorflow-estimator|termcolor|werkzeug|wrapt"
+# ONNX Runtime and its converter are no use on a card, and the converter wants a newer protobuf than the container's.
+unwanted='flatbuffers|onnx|onnxruntime|tf2onnx'
+
+# not empty where .venv was built so, and then it is built so again
+ascend=$(awk '/^include-system-site-packages = true/ { print "yes" }' .venv/pyvenv.cfg 2>/dev/null || :)
+
+packages() {
+    if [ -n "$ascend" ]; then
+        awk -v others="^($vendors|$unwanted)==" '/^[a-z]/ { keep = $0 !~ others } keep' requirements.lock
+    else
+        cat requirements.lock
+    fi
+}
+
 # --- building .venv
 
 # The stamp holds the checkout's path as well, because a moved environment no longer runs.
@@ -89,27 +112,30 @@ install() { pip install --no-deps --no-build-isolation "$@"; }
 build() {
     started=$(date +%s)
     python=$(find_python)
-    [ -n "$python" ] || { download_python && python=$(find_python); }
+    [ -n "$python$ascend" ] || { download_python && python=$(find_python); }
     [ -n "$python" ] || no_python
     say "building .venv from requirements.lock with $python (one to three minutes, 0.9 GB)"
     rm -rf .venv
-    "$python" -m venv .venv || stop "$python could not make .venv: check that the disk has room"
+    "$python" -m venv ${ascend:+--system-site-packages} .venv || stop "$python could not make .venv: check that the disk has room"
     awk '/^[a-z]/ { tool = /^(pip|setuptools|wheel)==/ } tool' requirements.lock > .venv/tools.lock
-    for file in .venv/tools.lock requirements.lock; do
+    packages > .venv/packages.lock
+    for file in .venv/tools.lock .venv/packages.lock; do
         install --require-hashes -r "$file" || stop "the packages of $file could not be installed: see pip's lines above"
     done
     install -e . || stop "deeplab_nb could not be installed into .venv: see pip's lines above"
-    pip check || stop "the installed packages contradict each other: see pip's lines above"
+    [ -n "$ascend" ] || pip check || stop "the installed packages contradict each other: see pip's lines above"
     stamp > .venv/stamp.part && mv .venv/stamp.part .venv/stamp
     say "ready after $(($(date +%s) - started)) s"
 }
 
 case ${1:-} in
     '') in_step || build ;;
+    --ascend)
+        [ -n "$ascend" ] && in_step || { ascend=yes && build; } ;;
     --find)
         python=$(find_python)
         [ -n "$python" ] || no_python
         printf '%s\n' "$python" ;;
     --lock) lock ;;
-    *) stop "unknown argument $1: it can be --find or --lock" 2 ;;
+    *) stop "unknown argument $1: it can be --ascend, --find or --lock" 2 ;;
 esac

@@ -1,5 +1,6 @@
 """Benchmarks, each beside the machine's matrix product rate of the same minute: machines drift by a factor of two."""
 import os
+import resource
 import statistics
 import tempfile
 import time
@@ -29,8 +30,7 @@ def network(names=None, *, repeat=3):
 
     Raises WorkbookError for a name that is not in NETWORKS.
     """
-    check_names(names)
-    chosen = [row for row in NETWORKS if not names or row[0] in names]
+    chosen = chosen_networks(names)
     yield "{:20s} {:>10s} {:>12s} {:>13s} {:>14s} {:>12s}".format(
         "", "GFLOP/s", "build, s", "training, s", "evaluate, s", "CPU s")
     for name, values, crop, batch in progress(chosen, label="bench", unit="network"):
@@ -41,10 +41,28 @@ def network(names=None, *, repeat=3):
         yield "{:20s} {:10.0f} {:12.2f} {:13.2f} {:14.3f} {:12.3f}".format(name, matmul_rate(), build, training, wall, cpu)
 
 
-def check_names(names):
+def train(names=None, *, repeat=3):
+    """Lines of a table: seconds of a training step with frozen batch norm, fed with noise, and the memory it takes.
+
+    names: of NETWORKS, whose crops and batches these are. The memory is the most that the process has held so far,
+    with what the rows above left: give one name for a network's own.
+    Raises WorkbookError for a name that is not in NETWORKS.
+    """
+    chosen = chosen_networks(names)
+    yield "{:20s} {:>10s} {:>10s} {:>10s} {:>10s} {:>12s} {:>10s}".format(
+        "", "crop", "GFLOP/s", "step, s", "CPU s", "images/s", "peak, MiB")
+    for name, values, crop, batch in progress(chosen, label="bench", unit="network"):
+        wall, cpu = training(settings_module.read(dict(values, fine_tune_batch_norm=False)), crop, batch, repeat)
+        yield "{:20s} {:>10s} {:10.0f} {:10.3f} {:10.3f} {:12.2f} {:10.0f}".format(
+            name, "{}x{}".format(batch, crop), matmul_rate(), wall, cpu, batch / wall, peak_memory())
+
+
+def chosen_networks(names):
+    """The rows of NETWORKS with these names, or all. Raises WorkbookError for a name that is in none."""
     for name in names or ():
         if name not in [row[0] for row in NETWORKS]:
             raise WorkbookError("unknown network '{}': there are {}".format(name, ", ".join(row[0] for row in NETWORKS)))
+    return [row for row in NETWORKS if not names or row[0] in names]
 
 
 def input_pipeline(paths, settings, *, steps=10, repeat=3):
@@ -65,10 +83,9 @@ def engines(names=None, *, size=513, repeat=5):
 
     The weights are random. Raises WorkbookError for a name that is not in NETWORKS.
     """
-    check_names(names)
+    chosen = chosen_networks(names)
     yield "{:20s} {:>10s} {:>14s} {:>10s} {:>8s} {:>14s} {:>10s} {:>8s} {:>8s}".format(
         "", "GFLOP/s", "TensorFlow, s", "ONNX, s", "ratio", "TensorFlow CPU", "ONNX CPU", "ratio", "convert")
-    chosen = [row for row in NETWORKS if not names or row[0] in names]
     for name, values, _, _ in progress(chosen, label="bench", unit="network"):
         with tempfile.TemporaryDirectory() as folder:
             walls, cpus, convert = engine_times(settings_module.read(values), folder, size, repeat)
@@ -140,11 +157,26 @@ def training_graph(settings, crop, batch):
 def evaluation(settings, repeat):
     """`(wall seconds, CPU seconds)` of one image, the median of some runs after a warm-up."""
     graph, images, labels = evaluation_graph(settings)
-    noise = np.random.RandomState(0).randint(0, 256, images.shape.as_list()).astype(np.float32)
+    return graph_times(graph, labels, {images: noise(images, 256)}, 3 * repeat)
+
+
+def training(settings, crop, batch, repeat):
+    """`(wall seconds, CPU seconds)` of a training step, the median of some after a warm-up."""
+    graph, images, labels, step = training_graph(settings, crop, batch)
+    return graph_times(graph, step, {images: noise(images, 256), labels: noise(labels, settings.num_classes)}, repeat)
+
+
+def noise(placeholder, limit):
+    """Whole numbers from 0 to below the limit."""
+    return np.random.RandomState(0).randint(0, limit, placeholder.shape.as_list()).astype(placeholder.dtype.as_numpy_dtype)
+
+
+def graph_times(graph, fetches, feeds, repeat):
+    """`run_times` of a graph whose variables have their first values."""
     with tf.Session(graph=graph) as session:
         with graph.as_default():
             session.run(tf.global_variables_initializer())
-        return run_times(lambda: session.run(labels, {images: noise}), 3 * repeat)
+        return run_times(lambda: session.run(fetches, feeds), repeat)
 
 
 def run_times(function, repeat, *, warm_up=True):
@@ -156,6 +188,11 @@ def run_times(function, repeat, *, warm_up=True):
         walls.append(time.time() - wall)
         cpus.append(time.process_time() - cpu)
     return statistics.median(walls[uncounted:]), statistics.median(cpus[uncounted:])
+
+
+def peak_memory():
+    """MiB, the most that this process has held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def seconds(function):

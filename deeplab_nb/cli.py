@@ -8,11 +8,12 @@ import sys
 
 import click
 
-from deeplab_nb import paths, recipes
+from deeplab_nb import cli_evaluation, paths, recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.files import write_json
+from deeplab_nb.launch import commands
 from deeplab_nb.network import published
+from deeplab_nb.processes import terminable
 from deeplab_nb.runs import parameters
 
 
@@ -31,11 +32,6 @@ class _Sentences(click.Group):
 
 _set_option = click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE",
                            help="Change one setting; may be repeated.")
-_checkpoint_option = click.option("--checkpoint", required=True, metavar="PATH",
-                                  help="Folder, prefix or any file of a checkpoint.")
-
-_engine_option = click.option("--engine", type=click.Choice(["auto", "tensorflow", "onnxruntime"]), default="auto", show_default=True,
-                              help="What computes the logits; auto takes onnxruntime on a CPU where that pays.")
 
 
 @click.group(cls=_Sentences)
@@ -94,87 +90,62 @@ def runs():
 @main.command()
 @click.argument("recipe")
 @_set_option
+@click.option("--device", type=click.Choice(settings_module.FIELDS["device"].metadata["choices"]), help="The same as --set device=...")
+@click.option("--dry-run", is_flag=True, help="With --device npu: show what each card would be given; needs no card, writes nothing.")
 @click.option("--out", metavar="FOLDER", help="Where checkpoints and log go; default papermill_runs/RECIPE-train.")
-def train(recipe, assignments, out):
+def train(recipe, assignments, device, dry_run, out):
     """Train a recipe without notebooks; the same command again resumes."""
+    chosen = recipes.get(recipe)
+    assignments += ("device=" + device,) if device else ()
+    settings = settings_module.override(chosen.settings, paths.make_absolute(parameters.parse_assignments(assignments)))
+    if dry_run:
+        return _dry_run(settings)
     from deeplab_nb.runs.workbook import Run
     from deeplab_nb.training.loop import check_trainable
-    chosen = recipes.get(recipe)
-    settings = settings_module.override(chosen.settings, paths.make_absolute(parameters.parse_assignments(assignments)))
     check_trainable(settings)
     work = Run(chosen, settings, paths.RUNS)
     work.train_folder = os.path.abspath(out or os.path.join(paths.RUNS, chosen.name + "-train"))
-    click.echo(work.train())
+    with terminable():  # so that a rank that its launcher ends saves first
+        click.echo(work.train())
+
+
+def _dry_run(settings):
+    if settings.device != "npu":
+        raise WorkbookError("--dry-run shows what an Ascend card would be given: add --device npu")
+    from deeplab_nb.training import ascend
+    for line in ascend.dry_run(settings):
+        click.echo(line)
 
 
 @main.command()
-@_checkpoint_option
-@click.option("--data", required=True, metavar="VOC_ROOT", help="Folder with JPEGImages, SegmentationClass, ImageSets.")
-@click.option("--list", "list_name", default="val", show_default=True, help="List in ImageSets/Segmentation.")
-@click.option("--output-stride", type=click.Choice(["8", "16", "32"]), default="16", show_default=True)
-@_engine_option
-@click.option("--json", "json_path", metavar="FILE", help="Write the results there.")
-def evaluate(checkpoint, data, list_name, output_stride, engine, json_path):
-    """Score a checkpoint on a list of photographs: per-class table and mean IoU."""
-    from deeplab_nb.data import voc
-    from deeplab_nb.evaluation import evaluate as evaluation
-    settings = _settings_of(checkpoint, data_root=os.path.abspath(data), eval_output_stride=output_stride)
-    result = evaluation.evaluate(settings, checkpoint, list_name=list_name, engine=engine)
-    click.echo(result.scores.table(voc.class_names(settings.num_classes)))
-    if json_path:
-        write_json(json_path, result.results)
+@click.argument("recipe")
+@_set_option
+@click.option("--cards", type=int, help="Ranks in all; default: the recipe's.")
+@click.option("--rank-table", envvar="RANK_TABLE_FILE", metavar="FILE", help="Which card is which rank; default: RANK_TABLE_FILE.")
+@click.option("--server", type=int, help="Which of the table's servers this machine is, from 0.")
+@click.option("--out", metavar="FOLDER", help="Gets each rank's log, and checkpoints under train; default papermill_runs/RECIPE-launch.")
+@click.option("--silence", type=float, metavar="SECONDS", help="A rank silent for so long is taken for hung; default 2400.")
+@click.option("--dry-run", is_flag=True, help="Print each rank's environment and command only.")
+def launch(recipe, assignments, cards, rank_table, server, out, silence, dry_run):
+    """Train a recipe with one process a card; the same command again resumes."""
+    from deeplab_nb.launch import job, workers
+    chosen = recipes.get(recipe)
+    plan = job.plan(chosen, paths.make_absolute(parameters.parse_assignments(assignments)),
+                    out or os.path.join(paths.RUNS, chosen.name + "-launch"), cards=cards, rank_table=rank_table, server=server)
+    if dry_run:
+        return click.echo(job.text(plan))
+    from deeplab_nb.training.loop import check_trainable
+    check_trainable(plan.settings)
+    workers.launch(lambda rank: plan.command, plan.ranks, plan.folder, environment=plan.environments.get,
+                   devices=plan.devices, heartbeat_seconds=silence or workers.SILENCE)
 
 
-@main.command()
-@click.argument("images", nargs=-1, required=True)
-@_checkpoint_option
-@click.option("--out", required=True, metavar="DIR", help="Gets NAME.png with class ids and NAME_overlay.png.")
-@click.option("--output-stride", type=click.Choice(["8", "16", "32"]), default="16", show_default=True)
-@_engine_option
-def predict(images, checkpoint, out, output_stride, engine):
-    """Label photographs of any size and draw the classes over them."""
-    from deeplab_nb.data import voc
-    from deeplab_nb.evaluation.predict import Predictor
-    from deeplab_nb.show import plots
-    settings = _settings_of(checkpoint, eval_output_stride=output_stride)
-    names = voc.class_names(settings.num_classes)
-    os.makedirs(out, exist_ok=True)
-    with Predictor(settings, checkpoint, engine=engine, images=len(images)) as predictor:
-        for path in images:
-            image, stem = voc.read_image(path), os.path.splitext(os.path.basename(path))[0]
-            labels = predictor.labels(image)
-            voc.write_mask(os.path.join(out, stem + ".png"), labels)
-            plots.save(plots.show_prediction(image, labels, names, title=stem), os.path.join(out, stem + "_overlay.png"))
-            click.echo("{}: {}".format(path, ", ".join(names[i] for i in sorted(set(labels.ravel())))))
+main.add_command(commands.rank_table)
+main.add_command(commands.published)
 
 
-@main.command()
-@_checkpoint_option
-@click.option("--out", required=True, metavar="DIR", help="A new folder, or one with an earlier export, which is replaced.")
-@click.option("--format", "form", type=click.Choice(["frozen", "saved_model", "onnx", "all"]), default="all", show_default=True)
-@click.option("--size", default=513, show_default=True, help="Side of the fixed form, and of the frame that smaller images are laid into.")
-@click.option("--output-stride", type=click.Choice(["8", "16", "32"]), default="16", show_default=True)
-@click.option("--image", "images", multiple=True, metavar="FILE", help="Photograph to compare on; default: three of the drawn sample.")
-@click.option("--soc-version", default="Ascend310", show_default=True, help="Chip in the atc command that is written beside.")
-def export(checkpoint, out, form, size, output_stride, images, soc_version):
-    """Write a checkpoint as frozen graphs, SavedModel and ONNX, each compared with it; atc command included."""
-    from deeplab_nb.data import voc
-    from deeplab_nb.evaluation import export as exports
-    settings = _settings_of(checkpoint, eval_output_stride=output_stride)
-    photographs = [voc.read_image(path) for path in images or _sample_photographs(3)]
-    result = exports.export(settings, checkpoint, out, images=photographs, size=size, soc_version=soc_version,
-                            formats=exports.FORMATS if form == "all" else (form,))
-    for row in result["forms"]:
-        click.echo("{:38s} {:8.1f} MB   {:.6f} of {} pixels as the checkpoint labels them".format(
-            row["file"], row["bytes"] / 1e6, row["equal_pixels"], row["pixels"]))
-    click.echo(os.path.join(out, exports.MARKER))
-
-
-def _sample_photographs(count):
-    from deeplab_nb.data import voc
-    from deeplab_nb.runs.workbook import Run
-    root = Run(recipes.get("sample"), settings_module.Settings(), paths.RUNS).data_root
-    return [voc.image_path(root, image_id) for image_id in voc.read_list(root, "val")[:count]]
+for _command in (cli_evaluation.evaluate, cli_evaluation.score, cli_evaluation.predict, cli_evaluation.export):
+    main.add_command(_command)
 
 
 @main.command()
@@ -235,6 +206,17 @@ def _fetch_weights(name):
         click.echo("    {:9s} {}".format(label, text))
 
 
+@main.command()
+def doctor():
+    """Look at Python, TensorFlow, Ascend, GPU and room here; exit code 1 if something is wrong."""
+    from deeplab_nb import doctor as doctors
+    findings = doctors.examine()
+    for finding in findings:
+        click.echo("{:8s} {:16s} {}".format(*finding))
+    if any(finding.state == "wrong" for finding in findings):
+        sys.exit(1)
+
+
 @main.group()
 def bench():
     """Measure this machine; never part of the tests."""
@@ -246,6 +228,15 @@ def bench_network(names):
     """Time to build a network's graphs and to evaluate one image of 513x513; NAMES default to all."""
     from deeplab_nb import bench as benchmarks
     for line in benchmarks.network(names):
+        click.echo(line)
+
+
+@bench.command("train")
+@click.argument("names", nargs=-1)
+def bench_train(names):
+    """Seconds and memory of a training step with frozen batch norm, fed with noise; NAMES default to all."""
+    from deeplab_nb import bench as benchmarks
+    for line in benchmarks.train(names):
         click.echo(line)
 
 
@@ -271,12 +262,6 @@ def bench_engine(names):
     from deeplab_nb import bench as benchmarks
     for line in benchmarks.engines(names):
         click.echo(line)
-
-
-def _settings_of(checkpoint, **values):
-    """Settings with the network that the checkpoint itself describes."""
-    from deeplab_nb.network.checkpoints import describe, find_checkpoint
-    return settings_module.read(dict(describe(find_checkpoint(checkpoint)), **values))
 
 
 def _print_summary(folder, results):

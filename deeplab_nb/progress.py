@@ -12,11 +12,20 @@ HEADLESS = "DEEPLAB_NB_HEADLESS"  # the runner sets it for the notebooks that it
 def progress(items=None, *, label, total=None, unit="image"):
     """A tqdm over `items`, or one to `update` by hand."""
     executed = bool(os.environ.get(HEADLESS))
-    if executed or not (hasattr(builtins, "__IPYTHON__") or sys.stderr.isatty()):
+    if executed or not (_in_notebook() or sys.stderr.isatty()):
         # a notebook shows the error stream as a warning, so its lines go to the output
         return plain_tqdm(items, desc=label, total=total, unit=unit, file=_Lines(sys.stdout if executed else sys.stderr),
                           mininterval=15, miniters=1, ascii=True, ncols=80)
     return auto_tqdm(items, desc=label, total=total, unit=unit)
+
+
+def prints_logs():
+    """Whether the output goes to a file or pipe that someone will search, not to a reader of bars."""
+    return not (os.environ.get(HEADLESS) or _in_notebook() or sys.stdout.isatty())
+
+
+def _in_notebook():
+    return hasattr(builtins, "__IPYTHON__")
 
 
 class _Lines:

@@ -9,7 +9,7 @@ import pytest
 
 from deeplab_nb import paths
 from deeplab_nb.data import voc
-from tests.tiny_voc import make_tiny_voc, write_list
+from tests.tiny_voc import make_tiny_voc, write_list, write_pair
 
 COMMAND = os.path.join(os.path.dirname(sys.executable), "deeplab-nb")
 
@@ -37,8 +37,13 @@ def call(*arguments, code=0):
     (["bench", "input", "--records", os.path.join(paths.ROOT, "README.md")], "README.md is damaged"),
     (["bench", "network", "resnet"], "unknown network 'resnet': there are mobilenet_v2"),
     (["bench", "engine", "resnet"], "unknown network 'resnet': there are mobilenet_v2"),
+    (["bench", "train", "resnet"], "unknown network 'resnet': there are mobilenet_v2"),
     (["audit", "nowhere"], "data folder nowhere does not exist"),
     (["evaluate", "--checkpoint", "nowhere", "--data", "nowhere"], "checkpoint nowhere does not exist"),
+    (["evaluate", "--checkpoint", "x", "--data", "x", "--shard", "5/4", "--out", "x"], "shard '5/4' must be its number and their count"),
+    (["evaluate", "--checkpoint", "x", "--data", "x", "--shard", "1/4"], "--shard and --out go together"),
+    (["score", "nowhere"], "score needs the masks: add --data VOC_ROOT, or --merge"),
+    (["score", "nowhere", "--merge"], "folder nowhere holds no shard-1-of-N.npz"),
     (["predict", "x.jpg", "--checkpoint", "nowhere", "--out", "nowhere"], "checkpoint nowhere does not exist"),
     (["export", "--checkpoint", "nowhere", "--out", "nowhere"], "checkpoint nowhere does not exist"),
 ])
@@ -112,6 +117,31 @@ def test_the_engine_is_chosen_from_the_shell(trained, tmp_path):
     assert "engine: ONNX Runtime, converted in" in call(*command, "--engine", "onnxruntime")
     assert (voc.read_mask(str(tmp_path / "val_000.png"))[0] == labels).mean() > 0.999
     assert "engine: ONNX Runtime, converted before" in call(*command)
+def read_json(path):
+    with open(path) as file:
+        return json.load(file)
+
+
+def test_two_processes_and_saved_predictions_give_the_number_of_one(trained, tmp_path):
+    root, out = trained
+    path = lambda name: str(tmp_path / name)  # noqa: E731
+    how = ["evaluate", "--checkpoint", out, "--data", root, "--scales", "0.5,1.0", "--flip", "--protocol", "tight"]
+    call(*how, "--json", path("one.json"), "--predictions", path("predictions"))
+    for part in ("1/2", "2/2"):
+        call(*how, "--shard", part, "--out", path("shards"))
+    call("score", path("shards"), "--merge", "--json", path("merged.json"))
+    call("score", path("predictions"), "--data", root, "--json", path("saved.json"))
+    one, merged, saved = (read_json(path(name)) for name in ("one.json", "merged.json", "saved.json"))
+    assert {**merged, "seconds_an_image": 0} == {**one, "seconds_an_image": 0}
+    assert saved["miou"] == one["miou"] and saved["classes"] == one["classes"]
+    assert one["scales"] == [0.5, 1.0] and one["flip"] and one["protocol"].startswith("tight") and one["list"] == "val"
+
+
+def test_a_photograph_larger_than_a_tile_is_labelled(trained, tmp_path):
+    root, out = trained
+    write_pair(root, "large", size=(300, 200))
+    call("predict", voc.image_path(root, "large"), "--checkpoint", out, "--out", str(tmp_path), "--tile", "129")
+    assert voc.read_mask(str(tmp_path / "large.png"))[0].shape == (300, 200)
 
 
 def break_list(root):

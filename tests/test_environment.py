@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import yaml
+from importlib_metadata import distribution
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -193,7 +194,7 @@ def test_without_any_python_three_ways_out_are_named(elsewhere, bare, arguments)
 
 def test_an_unknown_argument_is_refused(elsewhere, bare):
     result = bootstrap(elsewhere, "--fnid", **bare)
-    assert result.returncode == 2 and "--find or --lock" in result.stderr
+    assert result.returncode == 2 and "--ascend, --find or --lock" in result.stderr
 
 
 # --- bootstrap.sh: a real environment, of an empty lock and a package that needs nothing
@@ -238,3 +239,97 @@ def test_a_package_that_cannot_be_had_leaves_no_stamp(elsewhere, bare):
     assert result.returncode == 1
     assert "tools.lock could not be installed" in result.stderr
     assert not (elsewhere / ".venv" / "stamp").exists()
+
+
+# --- bootstrap.sh --ascend: TensorFlow, numpy and what belongs to them are the container's
+
+VENDORS = {"tensorflow": "1.15.0", "numpy": "1.17.2", "protobuf": "3.11.3"}
+
+
+def left_out(repo):
+    with open(os.path.join(repo, "bootstrap.sh")) as file:
+        return set(re.search(r"vendors='(.*)'\nvendors=\"\$vendors\|(.*)\"", file.read()).expand(r"\1|\2").split("|"))
+
+
+def asks_for(name, extras=()):
+    """The requirements of an installed package that hold here."""
+    asked = [Requirement(text) for text in distribution(name).requires or ()]
+    return [r for r in asked if r.marker is None or any(r.marker.evaluate({"extra": extra}) for extra in ("",) + tuple(extras))]
+
+
+def closure(names):
+    """These packages and all that they ask for."""
+    found, waiting = set(), [(canonicalize_name(name), ()) for name in names]
+    while waiting:
+        package = waiting.pop()
+        if package not in found:
+            found.add(package)
+            waiting += [(canonicalize_name(r.name), tuple(sorted(r.extras))) for r in asks_for(*package)]
+    return {name for name, _ in found}
+
+
+def test_on_ascend_all_is_installed_but_what_tensorflow_alone_asks_for(repo, wanted, pins):
+    ours = closure(r.name for r in wanted if r.name not in VENDORS)
+    assert left_out(repo) == {name for name in pins if name not in ours} | set(VENDORS)
+
+
+def test_what_is_installed_on_ascend_goes_with_the_containers_packages(repo, pins):
+    theirs = left_out(repo)
+    asked = [r for name in set(pins) - theirs for r in asks_for(name) if canonicalize_name(r.name) in theirs]
+    assert {r.name for r in asked} == {"numpy"}
+    assert [str(r) for r in asked if not (r.specifier.contains("1.17.2") and r.specifier.contains("1.18.5"))] == []
+
+
+def test_installing_the_project_brings_no_tensorflow(repo):
+    with open(os.path.join(repo, "pyproject.toml")) as file:
+        assert not re.search("^(dependencies|dynamic)", file.read(), re.MULTILINE)
+
+
+@pytest.fixture
+def container(bare, tmp_path):
+    """Environment variables of Ascend's container: its Python sees the vendor's packages, which are empty here."""
+    for name, version in VENDORS.items():
+        package, about = tmp_path / "vendor" / name, tmp_path / "vendor" / "{}-{}.dist-info".format(name, version)
+        package.mkdir(parents=True)
+        (package / "__init__.py").write_text("")
+        about.mkdir()
+        (about / "METADATA").write_text("Metadata-Version: 2.1\nName: {}\nVersion: {}\n".format(name, version))
+    return dict(offline(bare), PYTHONPATH=str(tmp_path / "vendor"))
+
+
+def listed(folder, variables):
+    """{package: version} that .venv sees."""
+    output = subprocess.check_output([str(folder / ".venv" / "bin" / "python"), "-m", "pip", "list", "--format=json"], env=variables,
+                                     stderr=subprocess.DEVNULL)
+    return {item["name"].lower(): item["version"] for item in json.loads(output.decode())}
+
+
+def test_on_ascend_the_containers_packages_stay(elsewhere, bare, container):
+    """From a lock whose packages of TensorFlow cannot be had, so that asking for one would fail."""
+    lock = "".join("{}=={} \\\n    --hash=sha256:{}\n".format(name, version, 64 * "0")
+                   for name, version in (("tensorflow", "1.15.5"), ("numpy", "1.18.5"), ("protobuf", "3.20.3")))
+    (elsewhere / "requirements.lock").write_text(lock)
+    (elsewhere / "setup.py").write_text("from setuptools import setup\nsetup(name='deeplab_nb', packages=[])\n")
+    result = bootstrap(elsewhere, "--ascend", **container)
+    assert result.returncode == 0 and "ready after" in result.stderr, result.stderr
+    seen = listed(elsewhere, container)
+    assert {name: seen[name] for name in VENDORS} == VENDORS and "deeplab-nb" in seen
+
+    # from here on without a Python to build with: what is in step is left alone, the rest would be built
+    for arguments in (["--ascend"], []):
+        result = bootstrap(elsewhere, *arguments, **bare)
+        assert (result.returncode, result.stdout + result.stderr) == (0, "")
+    (elsewhere / "requirements.lock").write_text(lock + "# changed\n")
+    assert "with a TensorFlow of its own" in bootstrap(elsewhere, **bare).stderr  # of the same kind
+    (elsewhere / "requirements.lock").write_text(lock)
+    (elsewhere / ".venv" / "pyvenv.cfg").write_text("include-system-site-packages = false\n")
+    assert bootstrap(elsewhere, "--ascend", **bare).returncode == 3  # in place of an ordinary one
+
+
+def test_a_python_without_tensorflow_is_no_container(elsewhere, bare, tmp_path):
+    script(tmp_path / "plain" / "python3.7", 'exec "{}" -S "$@"'.format(sys.executable))  # -S: without installed packages
+    variables = dict(bare, PYTHON37=str(tmp_path / "plain" / "python3.7"))
+    assert found(elsewhere, variables) == variables["PYTHON37"]
+    result = bootstrap(elsewhere, "--ascend", **variables)
+    assert result.returncode == 3 and "no Python 3.7 with a TensorFlow of its own" in result.stderr
+    assert sorted(os.listdir(str(elsewhere))) == ["bootstrap.sh", "requirements.lock"]

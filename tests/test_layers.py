@@ -4,10 +4,11 @@ import pytest
 
 from deeplab_nb import settings as settings_module
 from deeplab_nb.network import deeplab
-from deeplab_nb.network.batch_norm import normalise_batch
-from deeplab_nb.network.layers import BatchNorm, Dilation, Layers, truncated_normal, xavier
+from deeplab_nb.network.batch_norm import add_shift, normalise_batch
+from deeplab_nb.network.layers import BatchNorm, Dilation, Layers, dilated, dilated_depthwise, truncated_normal, xavier
 from deeplab_nb.network.variables import Constant
 from deeplab_nb.tf1 import tf
+from tests import golden
 from tests.network_parts import build
 
 PLAIN = BatchNorm(decay=0.9, epsilon=0.0)  # with fresh statistics it changes nothing
@@ -124,6 +125,83 @@ def test_batch_norm_is_no_less_exact_than_tensorflows_own():
     assert abs(mine / exact - 1).max() <= max(abs(theirs / exact - 1).max(), 1e-6)
 
 
+PARTS = {
+    "matrix product": lambda layers, x: layers.convolution(x, "c", 5, initializer=xavier, batch_norm=PLAIN),
+    "with bias": lambda layers, x: layers.convolution(x, "c", 5, initializer=xavier),
+    "full": lambda layers, x: layers.convolution(x, "c", 5, kernel=3, initializer=xavier, batch_norm=PLAIN),
+    "atrous": lambda layers, x: layers.convolution(x, "c", 5, kernel=3, rate=2, initializer=xavier, batch_norm=PLAIN),
+    "depthwise": lambda layers, x: layers.depthwise(x, "c", initializer=truncated_normal(0.3), batch_norm=PLAIN),
+    "atrous depthwise": lambda layers, x: layers.depthwise(x, "c", rate=2, initializer=truncated_normal(0.3), batch_norm=PLAIN),
+}
+
+
+def half_numbers(seed, *shape):
+    return np.random.RandomState(seed).standard_normal(shape).astype(np.float16).astype(np.float32)
+
+
+def is_half(values):
+    return np.array_equal(values, values.astype(np.float16).astype(np.float32))
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_half_rounds_input_kernel_and_output_and_their_gradients(part):
+    """Frozen statistics that change nothing, so that what is rounded comes out as it is."""
+    found = {}
+    for half in (True, False):
+        with tf.Graph().as_default(), tf.Session() as session:
+            x = tf.placeholder(tf.float32, [2, 8, 8, 4])
+            y = build(PARTS[part], x, is_training=True, half=half)
+            kernel = tf.trainable_variables()[0]
+            dx, dw = tf.gradients(y, [x, kernel], tf.constant(1.0001 * half_numbers(2, *y.shape.as_list())))
+            values, rounded = half_numbers(0, 2, 8, 8, 4), half_numbers(1, *kernel.shape.as_list())
+            y1, dx1, dw1 = session.run([y, dx, dw], {x: values, kernel: rounded, **fresh()})
+            y2 = session.run(y, {x: values * (1 + 2 ** -13), kernel: rounded, **fresh()})
+            y3 = session.run(y, {x: values, kernel: rounded * (1 + 2 ** -13), **fresh()})
+        found[half] = [np.array_equal(y1, y2), np.array_equal(y1, y3), is_half(y1), is_half(dx1), is_half(dw1)]
+    assert found == {True: [True] * 5, False: [False] * 5}
+
+
+def fresh():
+    """Values of all variables but the kernel, as batch norm starts."""
+    return {v: np.full(v.shape.as_list(), float(v.op.name.endswith(("gamma", "moving_variance"))), np.float32)
+            for v in tf.global_variables() if not v.op.name.endswith("weights")}
+
+
+def test_half_leaves_batch_statistics_in_float32():
+    with tf.Graph().as_default(), tf.Session() as session:
+        x = tf.constant(half_numbers(0, 2, 8, 8, 4))
+        y = build(PARTS["matrix product"], x, is_training=True, batch_norm_training=True, half=True)
+        session.run(tf.global_variables_initializer())
+        y = session.run(y)
+    assert not is_half(y) and abs(y.mean((0, 1, 2))).max() < 1e-6
+
+
+def test_logits_in_half_are_near_those_in_float32_and_only_there_is_anything_cast():
+    logits = {}
+    for half in (True, False):
+        with tf.Graph().as_default() as graph, tf.Session() as session:
+            images = tf.constant(golden.image(1, 33, 33))
+            y = deeplab.build_logits(images, settings=settings_module.read({"depth_multiplier": 0.25}), half=half)
+            assert any(t.dtype == tf.float16 for op in graph.get_operations() for t in op.outputs) == half
+            golden.load_weights(session, tf.global_variables(), 2 ** 0.5)  # random ones with fresh statistics let the maps fade to 0
+            logits[half] = session.run(y)
+    error = np.linalg.norm(logits[True] - logits[False]) / np.linalg.norm(logits[False])
+    assert 1e-5 < error < 5e-3
+
+
+def test_dropout_keeps_its_share_and_the_mean_and_the_same_again_at_the_same_step():
+    with tf.Graph().as_default(), tf.Session() as session:
+        step, x = tf.placeholder(tf.int64, []), tf.ones([2, 50, 50, 40])
+        layers = Layers({}, is_training=True, seed=3, step=step)
+        here, there = (layers.dropout(x, scope, 0.9) for scope in ("here", "there"))
+        other_seed = Layers({}, is_training=True, seed=4, step=step).dropout(x, "here", 0.9)
+        y, again, later = (session.run(here, {step: s}) for s in (7, 7, 8))
+        assert np.array_equal(y, again) and set(np.unique(y)) == {0, np.float32(1 / 0.9)}
+        assert np.mean(y > 0) == pytest.approx(0.9, abs=0.003) and y.mean() == pytest.approx(1, abs=0.003)  # 4 standard deviations
+        for independent in (later,) + tuple(session.run([there, other_seed], {step: 7})):
+            assert np.mean((y > 0) & (independent > 0)) == pytest.approx(0.81, abs=0.004)
+
+
 def initial_values(values):
     """{name: first value} of a network with these settings."""
     with tf.Graph().as_default(), tf.Session() as session:
@@ -160,3 +238,44 @@ def test_initialisers_say_what_they_draw():
     assert truncated_normal(0.09)([3, 3, 1, 1]).stddev == 0.09
     assert xavier([1, 1, 2048, 256]).limit == pytest.approx(0.05103, abs=1e-5)
     assert xavier([1, 1, 256, 48]).limit == pytest.approx(0.14049, abs=1e-5)
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("rate", [2, 6, 9, 12])
+def test_training_dilates_as_tensorflow_does(rate, full):
+    """Values and gradients, on maps that are no multiple of the rate and on one that it leaps over; also of unknown size."""
+    random = np.random.RandomState(rate)
+    x, dy = (random.standard_normal((2, 12, 9, 3)).astype(np.float32) for _ in range(2))
+    kernel = random.standard_normal((3, 3, 3, 3 if full else 1)).astype(np.float32)
+
+    def results(convolve, image, weights):
+        y = convolve(image, weights)
+        return [y] + tf.gradients(y, [image, weights], tf.constant(dy))
+
+    def ours(image, weights):
+        if not full:
+            return dilated_depthwise(image, weights, rate)
+        return dilated(image, rate, lambda x: tf.nn.conv2d(x, weights, padding="SAME"))
+
+    def theirs(image, weights):
+        if full:
+            return tf.nn.convolution(image, weights, "SAME", dilation_rate=[rate, rate])
+        return tf.nn.depthwise_conv2d(image, weights, [1, 1, 1, 1], "SAME", rate=[rate, rate])
+
+    with tf.Graph().as_default(), tf.Session() as session:
+        image, weights, unknown = tf.constant(x), tf.constant(kernel), tf.placeholder(tf.float32, [None, None, None, 3])
+        expected, known, late = session.run(
+            [results(theirs, image, weights), results(ours, image, weights), results(ours, unknown, weights)], {unknown: x})
+    for ours_too in (known, late):
+        for mine, wanted in zip(ours_too, expected):
+            np.testing.assert_allclose(mine, wanted, atol=1e-5)
+
+
+def test_a_shift_and_its_gradients_are_tensorflows():
+    random = np.random.RandomState(5)
+    values, dy = (random.standard_normal((2, 5, 4, 3)).astype(np.float32) for _ in range(2))
+    with tf.Graph().as_default(), tf.Session() as session:
+        x, shift = tf.constant(values), tf.constant([1.0, -2.0, 0.5])
+        results = session.run([[y] + tf.gradients(y, [x, shift], tf.constant(dy)) for y in (add_shift(x, shift), tf.nn.bias_add(x, shift))])
+    for mine, wanted in zip(*results):
+        np.testing.assert_allclose(mine, wanted, rtol=1e-5, atol=1e-6)

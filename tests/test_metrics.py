@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from deeplab_nb.evaluation.metrics import Scores, confusion_matrix
+from deeplab_nb.evaluation.metrics import Scores, border_bands, confusion_matrix, mean_of_batches
 
 TRUTH = np.array([[0, 0, 1, 1, 255, 2]])
 PREDICTION = np.array([[0, 1, 1, 1, 3, 0]])
@@ -58,3 +58,34 @@ def test_matrices_of_parts_add_up_to_that_of_the_whole():
     truth, prediction = random.randint(0, 4, (6, 50)), random.randint(0, 4, (6, 50))
     count = lambda t, p: confusion_matrix(t, p, num_classes=4, ignore_label=255)  # noqa: E731
     assert np.array_equal(count(truth, prediction), sum(count(t, p) for t, p in zip(truth, prediction)))
+
+
+def test_frequency_weighted_iou_weighs_by_the_masks_pixels():
+    assert Scores(matrix()).frequency_weighted_iou == pytest.approx((2 * 1 / 3 + 2 * 2 / 3 + 0) / 5)
+
+
+def test_bands_grow_from_void_and_from_where_classes_meet():
+    truth = np.zeros((60, 60), int)
+    truth[:, 20] = 255
+    truth[:, 45:] = 1
+    bands = border_bands(truth, 255)
+    assert list(bands) == [1, 2, 5, 10, 20]
+    assert np.flatnonzero(bands[1][30]).tolist() == [19, 20, 21, 44, 45]
+    assert np.flatnonzero(bands[2][30]).tolist() == [18, 19, 20, 21, 22, 43, 44, 45, 46]
+
+
+def test_a_mask_of_one_class_has_no_border():
+    assert not any(band.any() for band in border_bands(np.zeros((9, 9), int), 255).values())
+
+
+def test_the_trimap_is_the_mean_iou_of_each_band():
+    scores = Scores(matrix(), {2: matrix(), 1: np.diag([5, 5, 0, 0])})
+    assert list(scores.trimap) == [1, 2] and scores.trimap[1] == 1 and scores.trimap[2] == scores.mean_iou
+    assert scores.as_dict(["a", "b", "c", "d"])["trimap"]["2"] == scores.mean_iou
+    assert "100.00  mean over the pixels within 1 of an object border" in scores.table(["a", "b", "c", "d"])
+
+
+def test_mindspores_mean_counts_what_is_only_predicted_as_0():
+    only = confusion_matrix(np.array([0, 0]), np.array([0, 1]), num_classes=3, ignore_label=255)
+    assert mean_of_batches([only, np.diag([4, 4, 0])]) == pytest.approx((0.25 + 1) / 2)
+    assert mean_of_batches([only, np.zeros((3, 3), int)]) == pytest.approx(0.25)

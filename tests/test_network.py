@@ -103,14 +103,16 @@ def test_the_mindspore_entrys_network_has_its_24873429_parameters():
     assert settings.backbone == "resnet_v1_50_beta" and not settings.aspp and not settings.decoder
 
 
-def test_dropout_works_in_training_only():
+def test_dropout_works_in_training_only_and_the_same_at_the_same_step():
     with tf.Graph().as_default(), tf.Session() as session:
-        images = tf.constant(golden.image(1, 65, 65))
+        images, step = tf.constant(golden.image(1, 65, 65)), tf.placeholder(tf.int64, [])
         settings = settings_module.read(dict(SMALL, fine_tune_batch_norm=False))
-        still, moving = (deeplab.build_logits(images, settings=settings, is_training=training) for training in (False, True))
+        still, moving = (deeplab.build_logits(images, settings=settings, is_training=training, step=step) for training in (False, True))
         golden.load_weights(session, tf.global_variables(), 2 ** 0.5)
-        assert np.array_equal(session.run(still), session.run(still))
-        assert not np.allclose(session.run(moving), session.run(moving))
+        still, same, first, again, next_one = (session.run(logits, {step: s}) for logits, s in (
+            (still, 3), (still, 4), (moving, 3), (moving, 3), (moving, 4)))
+        assert np.array_equal(still, same) and np.array_equal(first, again)
+        assert not np.allclose(first, next_one) and not np.allclose(first, still)
 
 
 @pytest.mark.parametrize("width, channels", [

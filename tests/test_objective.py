@@ -70,6 +70,34 @@ def test_void_pixels_have_no_gradient():
     assert not gradient[0, 0, 0].any() and gradient[0, 1, 1].any()
 
 
+@pytest.mark.parametrize("size", [(65, 33), (1, 1), (5, 4)])
+def test_logits_are_resized_as_tensorflow_does(size):
+    """Values and gradient."""
+    random = np.random.RandomState(2)
+    weights = random.standard_normal((2,) + size + (21,)).astype(np.float32)
+    with tf.Graph().as_default():
+        x = tf.constant(random.standard_normal((2, 5, 4, 21)).astype(np.float32))
+        ours, theirs = objective.resize_by_products(x, size), tf.image.resize_bilinear(x, size, align_corners=True)
+        results = run([[y, tf.gradients(y, x, weights)[0]] for y in (ours, theirs)])
+    for mine, wanted in zip(*results):
+        np.testing.assert_allclose(mine, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1, 1000])
+def test_softmax_losses_are_tensorflows(scale):
+    """Values and gradient, also where the exponential of a score would overflow."""
+    random = np.random.RandomState(3)
+    weights = random.standard_normal((2, 3, 4)).astype(np.float32)
+    with tf.Graph().as_default():
+        logits = tf.constant(scale * random.standard_normal((2, 3, 4, 21)).astype(np.float32))
+        labels = tf.constant(random.randint(0, 21, (2, 3, 4)), tf.int32)
+        ours = objective.softmax_losses(logits, labels)
+        theirs = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+        results = run([[y, tf.gradients(y, logits, weights)[0]] for y in (ours, theirs)])
+    for mine, wanted in zip(*results):
+        np.testing.assert_allclose(mine, wanted, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", RULES["tables"])
 def test_every_schedule_is_the_originals_at_every_step(name):
     table = RULES["tables"][name]
@@ -112,9 +140,10 @@ def test_multipliers_reach_the_weights():
     settings = settings_module.read({"last_layer_gradient_multiplier": 10, "bias_gradient_multiplier": 2})
     with tf.Graph().as_default(), tf.Session() as session:
         variables = [tf.Variable(0.0, name=name) for name in ("Conv/weights", "aspp0/weights", "logits/semantic/biases")]
-        update = objective.update(tf.add_n([v.read_value() for v in variables]), tf.train.get_or_create_global_step(), 0.5, settings)
+        update = objective.update(tf.add_n([v.read_value() for v in variables]), tf.train.get_or_create_global_step(),
+                                  objective.optimizer(0.5, settings), settings)
         session.run(tf.global_variables_initializer())
-        session.run(update)
+        assert session.run(update)[1] == pytest.approx(3 ** 0.5), "the norm is of the gradients themselves"
         assert session.run(variables) == [-0.5, -5.0, -10.0]
 
 
@@ -124,7 +153,8 @@ def test_adam_starts_as_by_hand():
     root, epsilon = (1 - 0.98) ** 0.5, 1e-5
     with tf.Graph().as_default(), tf.Session() as session:
         weight = tf.Variable(0.0, name="weights")
-        update = objective.update(weight.read_value(), tf.train.get_or_create_global_step(), 0.1, settings)
+        update = objective.update(weight.read_value(), tf.train.get_or_create_global_step(),
+                                  objective.optimizer(0.1, settings), settings)
         session.run(tf.global_variables_initializer())
         session.run(update)
         assert session.run(weight) == pytest.approx(-0.1 * root / (root + epsilon), rel=1e-4)

@@ -35,6 +35,20 @@ def test_the_error_map_tells_right_wrong_and_void():
     assert tuple(errors[6, 6]) == plots.ERROR_COLOURS["right"]
 
 
+def test_the_change_map_judges_by_the_mask():
+    after = TRUTH.copy()
+    after[6, 5], after[7, 9] = 3, 4
+    picture = plots.change_map(LABELS, after, TRUTH, 255)
+    colour = lambda y, x: next(name for name, c in plots.CHANGE_COLOURS.items() if tuple(picture[y, x]) == c)  # noqa: E731
+    assert [colour(6, 6), colour(6, 9), colour(6, 5), colour(7, 9), colour(0, 0)] == list(plots.CHANGE_COLOURS)
+    assert len(plots.show_change(IMAGE, LABELS, after, TRUTH).axes) == 4
+
+
+def test_the_trimap_curve_shows_percent():
+    line, = plots.trimap_curve({"stride 16": {1: 0.5, 5: 0.75}}).axes[0].get_lines()
+    assert line.get_xdata().tolist() == [1, 5] and line.get_ydata().tolist() == [50, 75]
+
+
 def test_the_legend_names_the_classes_seen_and_no_other():
     figure = plots.show_prediction(IMAGE, LABELS, voc.CLASSES, truth=TRUTH, title="here")
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
@@ -53,6 +67,8 @@ def test_curves_and_bars_show_the_figures_they_are_given():
            {"step": 2, "loss": 2.0, "cross_entropy": 1.9, "learning_rate": 0.05}]
     lines = plots.loss_curve(log).axes[0].get_lines()
     assert lines[0].get_ydata().tolist() == [3.0, 2.0] and lines[1].get_ydata().tolist() == [2.9, 1.9]
+    lines = plots.loss_curve(log + [{"step": 10, "validation_miou": 0.4}]).axes[0].get_lines()
+    assert len(lines) == 3 and lines[2].get_ydata().tolist() == [0.4]
     bars = plots.class_bars(Scores(np.array([[3, 1], [0, 4]])), ["background", "sheep"]).axes[0].patches
     assert sorted(round(bar.get_width()) for bar in bars) == [75, 80]
 

@@ -7,7 +7,7 @@ import os
 
 import numpy as np
 
-from deeplab_nb.data.records import first_record
+from deeplab_nb.data.records import count_records, first_record
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.settings import MEAN_PIXEL
 from deeplab_nb.tf1 import tf
@@ -38,19 +38,33 @@ def training_batches(paths, settings, *, first_step=0, rank=0, ranks=1):
     """
     check_records(paths)
     done = first_step * settings.train_batch_size * ranks
-    counter = tf.data.experimental.Counter
-    order = tf.data.Dataset.zip((tf.data.TFRecordDataset(list(paths)), counter())).apply(
-        tf.data.experimental.shuffle_and_repeat(SHUFFLE_BUFFER, seed=settings.seed)).skip(done)
-    numbered = tf.data.Dataset.zip((order, counter(done))).shard(ranks, rank)
+    numbered = tf.data.Dataset.zip((shuffled(paths, settings.seed, done), tf.data.experimental.Counter(done))).shard(ranks, rank)
 
     def prepare(record_and_place, number):
         record, place = record_and_place
         return augment(*decode(record), settings=settings, number=number) + (place,)
 
-    dataset = numbered.map(prepare, num_parallel_calls=2)
+    # AutoGraph would rewrite every function below line by line, in seconds; none has Python control flow over tensors
+    dataset = numbered.map(tf.autograph.experimental.do_not_convert(prepare), num_parallel_calls=2)
     dataset = dataset.batch(settings.train_batch_size, drop_remainder=True).prefetch(2)
     iterator = tf.data.make_initializable_iterator(dataset)
     return (iterator,) + tuple(iterator.get_next())
+
+
+def shuffled(paths, seed, done):
+    """Endless `(record, place)`, shuffled anew in each epoch, from the run's image number `done` on.
+
+    The order of an epoch follows from the seed and the epoch's number alone, so that a resumed run skips
+    within one epoch and need not read all those before it.
+    """
+    count = count_records(paths)
+    counter = tf.data.experimental.Counter
+    records = tf.data.Dataset.zip((tf.data.TFRecordDataset(list(paths)), counter()))
+    # the seeds of two runs stay apart for as many epochs as any run has
+    epochs = counter(1000000 * seed + done // count).flat_map(
+        tf.autograph.experimental.do_not_convert(
+            lambda epoch: records.shuffle(SHUFFLE_BUFFER, seed=epoch, reshuffle_each_iteration=False)))
+    return epochs.skip(done % count)
 
 
 def check_records(paths):

@@ -35,27 +35,29 @@ TOLERANCE = 1e-4
 
 
 def choose(engine, settings, checkpoint, reference, *, images):
-    """`(name, logits)`: the engine taken, and a function float32 [1, h, w, 3] in 0..255 -> logits float32 [1, h/s, w/s, classes].
+    """`(name, logits)`: the engine taken, and a function float32 [batch, h, w, 3] in 0..255 -> logits float32 [batch, h/s, w/s, classes].
+
+    With TensorFlow the function is None: the logits are computed in the graph that they are part of.
 
     engine: one of ENGINES; 'auto' takes ONNX Runtime on a CPU, if it is converted already or there are
     many images. Where ONNX Runtime fails, TensorFlow is taken; a line says what is taken and why.
-    reference: the same function by TensorFlow; a new conversion is compared with it.
+    reference: such a function by TensorFlow; a new conversion is compared with it.
     """
     if engine not in ENGINES:
         raise WorkbookError("engine '{}' is unknown: there are {}".format(engine, ", ".join(ENGINES)))
     if engine == "tensorflow" or engine == "auto" and has_accelerator():
-        return "tensorflow", reference
+        return "tensorflow", None
     try:
         prefix = find_checkpoint(checkpoint)
         name = conversion_name(settings, prefix)
         model = _kept(prefix, name)
         if model is None and engine == "auto" and images < PAYS_FROM:
             print("engine: TensorFlow; --engine onnxruntime converts the network once, which pays from {} images".format(PAYS_FROM))
-            return "tensorflow", reference
+            return "tensorflow", None
         session, how = (open_onnx(model), "converted before") if model else _convert(settings, prefix, name, reference)
     except WorkbookError as error:
         print("engine: TensorFlow, because {}".format(error))
-        return "tensorflow", reference
+        return "tensorflow", None
     print("engine: ONNX Runtime, {}".format(how))
     return "onnxruntime", lambda frames: _run(session, frames)
 

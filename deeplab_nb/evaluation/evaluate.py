@@ -1,5 +1,6 @@
-"""The DeepLab protocol: each whole image, padded to one frame, scored at its own size (1802.02611, section 4)."""
+"""A checkpoint, or saved predictions, scored on a list of photographs under a named protocol (see protocols.py)."""
 import collections
+import contextlib
 import os
 import time
 
@@ -7,67 +8,157 @@ import numpy as np
 
 from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.evaluation.metrics import Scores, confusion_matrix
-from deeplab_nb.evaluation.predict import Predictor
+from deeplab_nb.evaluation import metrics, protocols
+from deeplab_nb.evaluation.predict import ANY_SHAPE, Predictor
 from deeplab_nb.network.checkpoints import find_checkpoint
 from deeplab_nb.progress import progress
-from deeplab_nb.settings import crop_for
 
 # scores: metrics.Scores of the whole list; image_miou: {image id: mean IoU of this image alone}; results: JSON-able
 Evaluation = collections.namedtuple("Evaluation", "scores image_miou results")
 
+# what a pass over a list leaves. confusions: {image id: matrix} in the list's order; bands: {width: matrix}, empty
+# unless asked for; conditions: what the number must be read with; seconds: an image
+Counts = collections.namedtuple("Counts", "confusions bands conditions seconds")
 
-def evaluate(settings, checkpoint, *, list_name=None, predictions=None, engine="tensorflow"):
-    """Scores a checkpoint on a list of photographs and returns an `Evaluation`.
+
+def evaluate(settings, checkpoint, **options):
+    """Scores a checkpoint on a list of photographs and returns an `Evaluation`; options and errors as for `count`."""
+    return summarise(count(settings, checkpoint, **options))
+
+
+def count(settings, checkpoint, *, list_name=None, ids=None, predictions=None, trimap=False, predictor=None,
+          engine="tensorflow"):
+    """The `Counts` of a checkpoint's predictions.
 
     checkpoint: folder, prefix or one of its files. list_name: None takes `settings.val_list`.
+    ids: these images of the list; None takes all.
     predictions: a folder that gets each prediction as a palette PNG under the image's id.
-    engine: what computes the logits, one of `engine.ENGINES`.
+    trimap: count in bands along the object borders too, see `metrics.border_bands`.
+    predictor: one that was made with the same settings; it gets the checkpoint's weights and stays open.
+    engine: what computes the logits, one of `engine.ENGINES`; a `predictor` keeps to its own.
     Raises WorkbookError naming a missing or damaged file, or a mask that does not fit its photograph.
     """
     root, list_name = voc.check_root(settings.data_root), list_name or settings.val_list
-    ids = voc.read_list(root, list_name)
-    frame = crop_for(max(max(voc.image_size(voc.image_path(root, i))) for i in ids))
-    confusions = {}
+    listed = voc.read_list(root, list_name)
+    protocol = protocols.protocol_of(settings, max(max(voc.image_size(voc.image_path(root, i))) for i in listed))
     if predictions:
         os.makedirs(predictions, exist_ok=True)
-    with Predictor(settings, checkpoint, engine=engine, images=len(ids)) as predictor:
-        clock = time.time()
-        for image_id in progress(ids, label="evaluating"):
-            image, truth = read_pair(root, image_id, settings)
-            labels = predictor.labels(image, frame)
-            confusions[image_id] = confusion_matrix(
-                truth, labels, num_classes=settings.num_classes, ignore_label=settings.ignore_label)
+    with _opened(predictor, settings, checkpoint, protocol, engine, len(listed)) as network:
+        tally = _Tally(settings, trimap)
+        for image_id in progress(listed if ids is None else ids, label="evaluating"):
+            image, truth = (protocols.fit(part, protocol.crop) for part in read_pair(root, image_id, settings))
+            labels = network.labels(image, protocol.frame(truth.shape))
+            tally.add(image_id, truth, labels)
             if predictions:
                 voc.write_mask(os.path.join(predictions, image_id + ".png"), labels)
-        seconds = (time.time() - clock) / len(ids)
-    scores = Scores(sum(confusions.values()))
-    results = dict(scores.as_dict(voc.class_names(settings.num_classes)),
-                   **_conditions(settings, checkpoint, list_name, len(ids), frame, predictor.engine, seconds))
-    return Evaluation(scores, {i: Scores(c).mean_iou for i, c in confusions.items()}, results)
+    conditions = _conditions(settings, checkpoint, list_name, protocol, network.engine)
+    return Counts(tally.confusions, tally.bands, conditions, tally.seconds)
+
+
+def score(settings, predictions, *, list_name=None, trimap=False):
+    """The `Evaluation` of a folder of predictions, each a mask of class ids named by its image; no photograph is needed.
+
+    settings: data_root and classes are used, and eval_protocol for what the predictions show: the whole
+    image or MindSpore's centre crop. Raises WorkbookError naming a prediction that is missing, damaged or
+    does not fit its mask.
+    """
+    root, list_name = voc.check_root(settings.data_root), list_name or settings.val_list
+    ids, crop = voc.read_list(root, list_name), protocols.protocol_of(settings, 1).crop
+    tally = _Tally(settings, trimap)
+    for image_id in progress(ids, label="scoring"):
+        truth = protocols.fit(_read_classes("mask", voc.mask_path(root, image_id), settings, settings.ignore_label), crop)
+        path = os.path.join(predictions, image_id + ".png")
+        labels = _read_classes("prediction", path, settings, ignore_label=None)
+        _check_size("prediction " + path, labels, "its mask", truth)
+        tally.add(image_id, truth, labels)
+    says = "mindspore: saved predictions of the centre crop" if crop else "saved predictions of whole images"
+    return summarise(Counts(tally.confusions, tally.bands, {"protocol": says, "list": list_name}, tally.seconds))
+
+
+def summarise(counts):
+    """The `Evaluation` that counts give; the one place where counts become numbers."""
+    scores = metrics.Scores(sum(counts.confusions.values()), counts.bands)
+    images, official = len(counts.confusions), voc.LIST_SIZES.get(counts.conditions["list"])
+    results = dict(scores.as_dict(voc.class_names(len(scores.iou))), **counts.conditions, images=images,
+                   whole_list=images == official if official else None, seconds_an_image=round(counts.seconds, 4))
+    if counts.conditions["protocol"].startswith("mindspore"):
+        results.update(standard_miou=results["miou"], **_batch_mean(list(counts.confusions.values())))
+    return Evaluation(scores, {i: metrics.Scores(c).mean_iou for i, c in counts.confusions.items()}, results)
+
+
+def _batch_mean(confusions):
+    """MindSpore's own number from the images' matrices, in their order."""
+    batches = [sum(confusions[i:i + protocols.BATCH]) for i in range(0, len(confusions), protocols.BATCH)]
+    return {"miou": metrics.mean_of_batches(batches),
+            "mean_over": "{} batches of {}, each over the classes that its masks or predictions show".format(
+                len(batches), protocols.BATCH)}
 
 
 def read_pair(root, image_id, settings):
     """A photograph uint8 [h, w, 3] and its mask uint8 [h, w], checked against each other."""
-    image = voc.read_image(voc.image_path(root, image_id))
-    path = voc.mask_path(root, image_id)
-    truth, _ = voc.read_mask(path)
-    if truth.shape != image.shape[:2]:
-        raise WorkbookError("mask {} is {}x{}, its photograph {}x{}: save it at the photograph's size".format(
-            path, truth.shape[1], truth.shape[0], image.shape[1], image.shape[0]))
-    bad = np.unique(truth[(truth >= settings.num_classes) & (truth != settings.ignore_label)])
-    if bad.size:
-        raise WorkbookError("mask {} holds class {}, the settings have 0..{} and {}: correct the mask or num_classes".format(
-            path, bad[0], settings.num_classes - 1, settings.ignore_label))
+    image, path = voc.read_image(voc.image_path(root, image_id)), voc.mask_path(root, image_id)
+    truth = _read_classes("mask", path, settings, settings.ignore_label)
+    _check_size("mask " + path, truth, "its photograph", image)
     return image, truth
 
 
-def _conditions(settings, checkpoint, list_name, count, frame, engine, seconds):
+def _read_classes(what, path, settings, ignore_label):
+    """Class ids uint8 [h, w] of a file, all of them within the settings' classes or `ignore_label`."""
+    ids, _ = voc.read_mask(path)
+    bad = np.unique(ids[(ids >= settings.num_classes) & (ids != ignore_label)])
+    if bad.size:
+        raise WorkbookError("{} {} holds class {}, the settings have 0..{}{}: correct the file or num_classes".format(
+            what, path, bad[0], settings.num_classes - 1, "" if ignore_label is None else " and {}".format(ignore_label)))
+    return ids
+
+
+def _check_size(name, ids, other, array):
+    if ids.shape != array.shape[:2]:
+        raise WorkbookError("{} is {}x{}, {} {}x{}: save it at that size".format(
+            name, ids.shape[1], ids.shape[0], other, array.shape[1], array.shape[0]))
+
+
+class _Tally:
+    """Confusion matrices image after image, and those of the border bands added up."""
+
+    def __init__(self, settings, trimap):
+        self.confusions, self.bands, self._trimap = {}, {}, trimap
+        self._classes = {"num_classes": settings.num_classes, "ignore_label": settings.ignore_label}
+        self._times = [time.time()]
+
+    def add(self, image_id, truth, labels):
+        self.confusions[image_id] = metrics.confusion_matrix(truth, labels, **self._classes)
+        if self._trimap:
+            for width, band in metrics.border_bands(truth, self._classes["ignore_label"]).items():
+                matrix = metrics.confusion_matrix(truth[band], labels[band], **self._classes)
+                self.bands[width] = self.bands.get(width, 0) + matrix
+        self._times.append(time.time())
+
+    @property
+    def seconds(self):
+        """Of one image, reading included; the first is left out where there are more, since the graph is built with it."""
+        spans = np.diff(self._times)
+        return float(np.mean(spans[1:] if len(spans) > 1 else spans))
+
+
+def _opened(predictor, settings, checkpoint, protocol, engine, images):
+    """A context that holds the predictor: the caller's, filled anew and left open, or one of our own.
+
+    images: of the whole list, so that all shards of an evaluation choose the same engine.
+    """
+    if predictor:
+        predictor.load(checkpoint)
+        return contextlib.nullcontext(predictor)
+    # an Ascend card compiles for fixed shapes; a CPU is as quick without and builds one graph for all scales
+    fixed = settings.device == "npu" and protocol.one_frame
+    shape = (1,) + protocol.one_frame if fixed else ANY_SHAPE
+    return Predictor(settings, checkpoint, shape=shape, engine=engine, images=images)
+
+
+def _conditions(settings, checkpoint, list_name, protocol, engine):
     """What a number must be read with."""
-    official = voc.LIST_SIZES.get(list_name)
     return {
-        "protocol": "deeplab: whole image padded to {0}x{0}".format(frame),
+        "protocol": "{}: {}".format(settings.eval_protocol, protocol.says),
         "output_stride": settings.eval_output_stride, "scales": list(settings.eval_scales), "flip": settings.eval_flip,
-        "list": list_name, "images": count, "whole_list": count == official if official else None,
-        "checkpoint": os.path.basename(find_checkpoint(checkpoint)), "engine": engine, "seconds_an_image": round(seconds, 4),
+        "list": list_name, "checkpoint": os.path.basename(find_checkpoint(checkpoint)), "engine": engine,
     }

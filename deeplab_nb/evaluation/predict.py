@@ -1,53 +1,127 @@
 """A network with its weights, ready to label photographs of any size."""
+import collections
+
 import numpy as np
 
 from deeplab_nb.errors import WorkbookError
+from deeplab_nb.evaluation import multi_scale
 from deeplab_nb.evaluation.engine import choose
-from deeplab_nb.network.checkpoints import restore
-from deeplab_nb.network.deeplab import build_logits, predict_labels
+from deeplab_nb.network.checkpoints import find_checkpoint, restore
+from deeplab_nb.network.deeplab import build_logits, cost, predict_labels
+from deeplab_nb.network.variables import create_variables
 from deeplab_nb.settings import MEAN_PIXEL, crop_for
 from deeplab_nb.tf1 import tf
 
+ANY_SHAPE = (None, None, None)
+
+# a graph from what is fed to what is found; seen: what reaches the network in it, which gives the logits
+_Pass = collections.namedtuple("_Pass", "fed seen logits found")
+
 
 class Predictor:
-    """Restores a checkpoint once and labels image after image; use it in a `with` block.
+    """Builds a network once and labels image after image; use it in a `with` block.
 
-    settings: the network section is used; checkpoint: folder, prefix or one of its files.
-    engine: what computes the logits, one of `engine.ENGINES`; self.engine says which it became.
-    images: how many are to come, which 'auto' asks before it converts.
+    settings: the network section and eval_* are used; checkpoint: folder, prefix or one of its files.
+    shape: (batch, height, width) of every frame that will be fed, which gives a graph of fixed shapes
+    for each scale; with ANY_SHAPE one graph takes all.
+    engine: what computes the logits, one of `engine.ENGINES`; fixed shapes are for a card, which TensorFlow computes on.
+    images: how many are to come, which 'auto' asks before it converts. self.engine says which engine it became.
     Raises WorkbookError for a checkpoint that is missing, damaged or of another network.
     """
 
-    def __init__(self, settings, checkpoint, *, engine="tensorflow", images=1):
-        check_evaluable(settings)
-        self.num_classes = settings.num_classes
+    def __init__(self, settings, checkpoint, *, shape=ANY_SHAPE, engine="tensorflow", images=1):
+        self.settings, self._shape, self._passes = settings, shape, {}
+        self._wanted, self._images = "tensorflow" if self._fixed else engine, images
         graph = tf.Graph()
         with graph.as_default():
-            self._image = tf.placeholder(tf.float32, [1, None, None, 3])
-            self._logits = build_logits(self._image, settings=settings, output_stride=settings.eval_output_stride)
-            self._labels = predict_labels(self._logits, tf.shape(self._image)[1:3])
+            create_variables(cost(settings, settings.eval_output_stride).variables)
             self._session = tf.Session()
-            try:
-                self.report = restore(self._session, checkpoint, tf.global_variables(), complete=True)
-            except WorkbookError:
-                self.close()
-                raise
-        self.engine, self._compute = choose(engine, settings, checkpoint, self._logits_by_tensorflow, images=images)
+        try:
+            self.load(checkpoint)
+        except WorkbookError:
+            self.close()
+            raise
 
-    def labels(self, image, frame=None):
-        """Class ids uint8 [height, width] of a photograph uint8 [height, width, 3].
+    def load(self, checkpoint):
+        """Puts another checkpoint's weights into the network as it stands, chooses its engine; returns the RestoreReport."""
+        checkpoint = find_checkpoint(checkpoint)  # the same one for the engine, even if a newer is saved meanwhile
+        with self._session.graph.as_default():
+            self.report = restore(self._session, checkpoint, tf.global_variables(), complete=True)
+        self.engine, self._compute = choose(self._wanted, self.settings, checkpoint, self._logits_by_tensorflow, images=self._images)
+        return self.report
 
-        frame: side in pixels of the grey square that the photograph is laid into, at its top left.
-        None takes the smallest 16k+1 that holds it (513 for VOC's 500 x 375).
+    def labels(self, images, frame=None):
+        """Class ids uint8 [height, width] of a photograph uint8 [height, width, 3]; of a batch of one size, [batch, ...].
+
+        frame: side, or (height, width), in pixels, of the grey frame that the photograph is laid into, at its
+        top left. None takes the smallest square of 16k+1 that holds it (513 for VOC's 500 x 375).
         """
-        height, width = image.shape[:2]
-        square = framed(image, frame)
-        # TensorFlow takes fed logits in place of computing them
-        fed = {self._image: square, self._logits: self._compute(square)}
-        return self._session.run(self._labels, fed)[0, :height, :width].astype(np.uint8)
+        if self.settings.eval_scales == (1.0,) and not self.settings.eval_flip:  # the largest logit needs no softmax
+            found = _inside(self._run(self._label_pass(), [self._framed(images, frame)]), images)
+        else:
+            found = self._sum(images, frame).argmax(axis=3)
+        return _alike(found.astype(np.uint8), images)
+
+    def probabilities(self, images, frame=None):
+        """As `labels`, float32 [height, width, num_classes]: softmax, the mean over scales and mirror images."""
+        total = self._sum(images, frame)
+        return _alike(np.divide(total, len(self.settings.eval_scales), out=total), images)
+
+    def _sum(self, images, frame):
+        """Probabilities added up over the scales, one scale after the other: [batch, height, width, num_classes]."""
+        total, square = None, self._framed(images, frame)
+        for scale in self.settings.eval_scales:
+            sizes = multi_scale.sizes(square.shape[1:3], scale, self.settings)
+            maps = _inside(self._run(self._scale_pass(sizes), (square,) + sizes), images)
+            total = maps if total is None else np.add(total, maps, out=total)
+        return total
+
+    def _run(self, made, values):
+        """What a pass finds for the values that are fed."""
+        feeds = dict(zip(made.fed, values))
+        if self._compute:  # TensorFlow takes fed logits in place of computing them
+            feeds[made.logits] = self._compute(self._session.run(made.seen, feeds))
+        return self._session.run(made.found, feeds)
+
+    def _label_pass(self):
+        """The pass to labels at scale 1."""
+        def build(network):
+            images = tf.placeholder(tf.float32, self._shape + (3,))
+            return (images,), predict_labels(network(images), self._shape[1:] if self._fixed else tf.shape(images)[1:3])
+        return self._pass("labels", build)
+
+    def _scale_pass(self, sizes):
+        """The pass to probabilities: with fixed shapes a graph for each scale, otherwise one that is fed the sizes too."""
+        def build(network):
+            images = tf.placeholder(tf.float32, self._shape + (3,))
+            fed = () if self._fixed else (tf.placeholder(tf.int32, [2]), tf.placeholder(tf.int32, [2]))
+            return (images,) + fed, multi_scale.probabilities(network, images, *(fed or sizes), flip=self.settings.eval_flip)
+        return self._pass(sizes if self._fixed else "any size", build)
+
+    def _pass(self, key, build):
+        """The `_Pass` under this key, built once. build: takes a function from images to logits, returns (fed, found)."""
+        if key not in self._passes:
+            seam = []
+
+            def network(images):
+                logits = build_logits(images, settings=self.settings, output_stride=self.settings.eval_output_stride)
+                seam.extend([images, logits])
+                return logits
+            with self._session.graph.as_default():
+                fed, found = build(network)
+            self._passes[key] = _Pass(fed, *seam, found)
+        return self._passes[key]
 
     def _logits_by_tensorflow(self, images):
-        return self._session.run(self._logits, {self._image: images})
+        made = self._label_pass()
+        return self._session.run(made.logits, {made.fed[0]: images})
+
+    def _framed(self, images, frame):
+        return framed(images, frame or (self._shape[1:] if self._fixed else None))
+
+    @property
+    def _fixed(self):
+        return None not in self._shape
 
     def close(self):
         self._session.close()
@@ -59,25 +133,30 @@ class Predictor:
         self.close()
 
 
-def framed(image, frame=None):
-    """float32 [1, frame, frame, 3]: the photograph uint8 [height, width, 3] at the top left of a grey square.
+def framed(images, frame=None):
+    """float32 [batch, *frame, 3]: photographs uint8 [height, width, 3] or [batch, ...] at the top left of a grey frame.
 
-    frame: None takes the smallest 16k+1 that holds it. Raises WorkbookError for one that is too small.
+    frame: side, or (height, width); None takes the smallest square of 16k+1 that holds it. Raises
+    WorkbookError for one that is too small.
     """
-    height, width = image.shape[:2]
+    height, width = images.shape[-3:-1]
     smallest = crop_for(max(height, width))
-    frame = frame or smallest
-    if frame < max(height, width):
+    rows, columns = (frame or smallest,) * 2 if not isinstance(frame, tuple) else frame
+    if rows < height or columns < width:
         raise WorkbookError("a photograph of {}x{} does not fit a frame of {}: use a frame of at least {}".format(
-            width, height, frame, smallest))
-    square = np.full((1, frame, frame, 3), MEAN_PIXEL, np.float32)
-    square[0, :height, :width] = image
-    return square
+            width, height, rows if rows == columns else "{}x{}".format(columns, rows), smallest))
+    batch = images.reshape((-1,) + images.shape[-3:])
+    grey = np.full((len(batch), rows, columns, 3), MEAN_PIXEL, np.float32)
+    grey[:, :height, :width] = batch
+    return grey
 
 
-def check_evaluable(settings):
-    """Raises WorkbookError for an evaluation that is described in the recipes but not built yet."""
-    for name, wanted in (("eval_scales", (1.0,)), ("eval_flip", False), ("eval_protocol", "deeplab")):
-        if getattr(settings, name) != wanted:
-            raise WorkbookError("{}={} is described but not built in this version: set {}={}".format(
-                name, getattr(settings, name), name, "1.0" if name == "eval_scales" else str(wanted).lower()))
+def _inside(maps, images):
+    """The part of [batch, height, width, ...] maps that shows the photographs and not their frame."""
+    height, width = images.shape[-3:-1]
+    return maps[:, :height, :width]
+
+
+def _alike(maps, images):
+    """Without the batch where the photograph came without one."""
+    return maps if images.ndim == 4 else maps[0]

@@ -159,17 +159,21 @@ def restore(session, path, variables, *, complete=False, layers="all"):
 
 
 def _load(session, prefix, variables):
-    """Gives each of {name: variable} its value from the checkpoint."""
+    """Gives each of {name: variable} its value from the checkpoint.
+
+    The initialisers run with the file's values in place of their own: one run, no operations added, so that
+    a network which is filled again and again does not grow.
+    """
     if mindspore.is_checkpoint(prefix):
         values = mindspore.read_variables(prefix)
-        # the initialisers run with the file's values in place of their own: one run, no operations added
-        session.run([v.initializer for v in variables.values()],
-                    {v.initializer.inputs[1]: values[name] for name, v in variables.items()})
-        return
-    try:
-        tf.train.Saver(variables).restore(session, prefix)
-    except (tf.errors.OpError, ValueError) as error:
-        raise _unreadable(prefix, error)
+    else:
+        try:
+            reader = tf.train.load_checkpoint(prefix)
+            values = {name: reader.get_tensor(name) for name in variables}
+        except (tf.errors.OpError, ValueError, RuntimeError) as error:
+            raise _unreadable(prefix, error)
+    session.run([v.initializer for v in variables.values()],
+                {v.initializer.inputs[1]: values[name] for name, v in variables.items()})
 
 
 def _refuse_foreign(prefix, restored, wrong):

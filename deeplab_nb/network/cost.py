@@ -61,7 +61,7 @@ class Counter:
     def resize_like(self, x, other):
         return self._note(x, Map(other.shape[:3] + (x.shape[-1],)))
 
-    def dropout(self, x, keep):
+    def dropout(self, x, scope, keep):
         return x
 
     def _declare(self, name, shape, initial, trainable=True):

@@ -11,7 +11,7 @@ from deeplab_nb.tf1 import tf
 
 
 def build_logits(images, *, settings, output_stride=None, is_training=False, batch_norm_updates=None,
-                 make_layers=Layers):
+                 make_layers=Layers, plain=False, half=False, step=0):
     """Builds the network in the current graph.
 
     images: float32 [batch, height, width, 3], RGB in 0..255; height and width may be unknown.
@@ -20,13 +20,16 @@ def build_logits(images, *, settings, output_stride=None, is_training=False, bat
     is_training: dropout, and batch statistics if `settings.fine_tune_batch_norm`.
     batch_norm_updates: a list that receives the operations to run with each training step.
     make_layers: `Layers`, or `layers.DilatedLayers` for a graph that is to be converted.
+    plain: train with TensorFlow's own operations alone, as suits a GPU or NPU.
+    half: simulate float16's rounding, see `half`.
+    step: of the training, a number or a scalar tensor; dropout differs from step to step, and is the same again at the same one.
     Returns logits, float32 [batch, ceil(height/s), ceil(width/s), num_classes], s being the output
     stride, or 4 with the decoder.
     """
     output_stride = output_stride or settings.output_stride
     layers = make_layers(create_variables(cost(settings, output_stride).variables), is_training=is_training,
                          batch_norm_training=is_training and settings.fine_tune_batch_norm,
-                         batch_norm_decay=settings.batch_norm_decay)
+                         batch_norm_decay=settings.batch_norm_decay, plain=plain, half=half, seed=settings.seed, step=step)
     logits = network(layers, normalise(images), settings=settings, output_stride=output_stride)
     if batch_norm_updates is not None:
         batch_norm_updates.extend(layers.updates)

@@ -18,7 +18,7 @@ def aspp(layers, features, *, atrous_rates, separable=True):
     for number, rate in enumerate(atrous_rates, start=1):
         branches.append(convolution_3x3(layers, features, "aspp{}".format(number), rate=rate, separable=separable))
     projected = convolution(layers, layers.concat(branches), "concat_projection", DEPTH)
-    return layers.dropout(projected, KEEP_PROBABILITY)
+    return layers.dropout(projected, "concat_projection_dropout", KEEP_PROBABILITY)
 
 
 def image_pooling(layers, features):

@@ -8,8 +8,10 @@ A layer's variables live below its scope, under the published names: `weights` o
 What a layer does (stride, atrous rate, normalisation, activation) is an argument at the call.
 """
 import collections
+import zlib
 
-from deeplab_nb.network.batch_norm import fold, normalise_batch
+from deeplab_nb.network.batch_norm import add_shift, fold, normalise_batch
+from deeplab_nb.network.half import round_to_half
 from deeplab_nb.network.variables import TruncatedNormal, Uniform
 from deeplab_nb.tf1 import tf
 
@@ -27,14 +29,22 @@ class Layers:
     is_training: dropout works.
     batch_norm_training: normalise with the batch's statistics and record how the moving ones change.
     batch_norm_decay: takes the place of every layer's own decay; None keeps those.
+    plain: train with TensorFlow's own operations alone. A GPU's or NPU's compiler knows these; the forms that replace
+      some of them here are of the same value and take fewer CPU seconds.
+    half: round as float16 does at both ends of each convolution, see `half`.
+    seed, step: what dropout keeps follows from them; a number or a scalar tensor.
     updates: after building, the operations that move the statistics; run them with each training step.
     """
 
-    def __init__(self, variables, *, is_training=False, batch_norm_training=False, batch_norm_decay=None):
+    def __init__(self, variables, *, is_training=False, batch_norm_training=False, batch_norm_decay=None,
+                 plain=False, half=False, seed=0, step=0):
         self.variables = variables
         self.is_training = is_training
+        self.lean = is_training and not plain  # whether operations of TensorFlow that are slow on a CPU are replaced
         self.batch_norm_training = batch_norm_training
         self.batch_norm_decay = batch_norm_decay
+        self.rounded = round_to_half if half else lambda x: x
+        self.seed, self.step = seed, step
         self.updates = []
 
     def convolution(self, x, scope, filters, *, kernel=1, stride=1, rate=1, initializer,
@@ -46,13 +56,17 @@ class Layers:
         """
         weights, shift = self.variables[scope + "/weights"], None
         with tf.name_scope(scope + "/"):
-            if batch_norm and self.is_training and not self.batch_norm_training:
+            if batch_norm and self.lean and not self.batch_norm_training:
                 weights, shift = self._fold(weights, scope, batch_norm)
+            x, weights = self.rounded(x), self.rounded(weights)
             x, padding = pad_symmetric(x, kernel) if symmetric and stride > 1 else (x, "SAME")
-            if self.is_training and kernel == stride == 1:
+            if self.lean and kernel == stride == 1:
                 y = multiply(x, weights)
+            elif self.lean and rate > 1:
+                y = dilated(x, rate, lambda x: tf.nn.conv2d(x, weights, padding="SAME"))
             else:
                 y = self._convolve(x, weights, padding, stride, rate)
+            y = self.rounded(y)
         if batch_norm is None:
             shift = self.variables[scope + "/biases"]
         return self._finish(y, scope, batch_norm, shift, activation)
@@ -65,10 +79,15 @@ class Layers:
         """
         weights, shift = self.variables[scope + "/depthwise_weights"], None
         with tf.name_scope(scope + "/"):
-            if not self.batch_norm_training:
+            if not self.batch_norm_training and (self.lean or not self.is_training):
                 weights, shift = self._fold(weights, scope, batch_norm)
+            x, weights = self.rounded(x), self.rounded(weights)
             x, padding = pad_symmetric(x, 3) if symmetric and stride > 1 else (x, "SAME")
-            y = self._convolve_depthwise(x, weights, padding, stride, rate)
+            if self.lean and rate > 1:
+                y = dilated_depthwise(x, weights, rate)
+            else:
+                y = self._convolve_depthwise(x, weights, padding, stride, rate)
+            y = self.rounded(y)
         return self._finish(y, scope, batch_norm, shift, activation)
 
     def relu(self, x):
@@ -92,9 +111,17 @@ class Layers:
         """Bilinear resize to the other's height and width."""
         return resize(x, tf.shape(other)[1:3])
 
-    def dropout(self, x, keep):
-        """Keeps this share of the values, in training only."""
-        return tf.nn.dropout(x, rate=1 - keep) if self.is_training else x
+    def dropout(self, x, scope, keep):
+        """Keeps this share of the values, in training only.
+
+        What is kept follows from seed, scope and step alone, so that a resumed run goes on as if never interrupted.
+        """
+        if not self.is_training:
+            return x
+        with tf.name_scope(scope + "/"):
+            seed = tf.stack([tf.constant(self.seed + zlib.crc32(scope.encode()), tf.int64), tf.cast(self.step, tf.int64)])
+            kept = tf.random.stateless_uniform(tf.shape(x), seed) < keep
+            return x * (tf.cast(kept, x.dtype) / keep)
 
     def _convolve(self, x, weights, padding, stride, rate):
         return tf.nn.convolution(x, weights, padding, strides=[stride] * 2, dilation_rate=[rate] * 2)
@@ -104,7 +131,10 @@ class Layers:
 
     def _finish(self, y, scope, batch_norm, shift, activation):
         """What comes after a convolution: a shift that stands for batch norm or is the bias, or batch norm itself."""
-        y = self._normalise(y, scope, batch_norm) if shift is None else tf.nn.bias_add(y, shift)
+        if shift is None:
+            y = self._normalise(y, scope, batch_norm)
+        else:
+            y = add_shift(y, shift) if self.lean else tf.nn.bias_add(y, shift)
         return activation(y) if activation else y
 
     def _normalise(self, x, scope, batch_norm):
@@ -112,7 +142,8 @@ class Layers:
         with tf.name_scope(scope + "/BatchNorm/"):
             if not self.batch_norm_training:
                 return tf.nn.fused_batch_norm(x, gamma, beta, mean, variance, batch_norm.epsilon, is_training=False)[0]
-            y, batch_mean, batch_variance = normalise_batch(x, gamma, beta, epsilon=batch_norm.epsilon)
+            normalise = normalise_batch if self.lean else tf.nn.fused_batch_norm
+            y, batch_mean, batch_variance = normalise(x, gamma, beta, epsilon=batch_norm.epsilon)
             keep = batch_norm.decay if self.batch_norm_decay is None else self.batch_norm_decay
             self.updates += [tf.assign_sub(mean, (mean - batch_mean) * (1 - keep)),
                              tf.assign_sub(variance, (variance - batch_variance) * (1 - keep))]
@@ -178,6 +209,31 @@ def multiply(x, weights):
     if x.shape.is_fully_defined():
         return tf.reshape(product, x.shape[:3].concatenate(outputs))
     return tf.reshape(product, tf.concat([tf.shape(x)[:3], [outputs]], axis=0))
+
+
+def dilated_depthwise(x, weights, rate):
+    """A 3x3 depthwise convolution at an atrous rate, for training, see `dilated`.
+
+    At a rate as large as the map only the kernel's centre meets it: at rate 18 of a 17x17 map, with gradients,
+    the product takes an eleventh of the CPU seconds that `dilated` does.
+    """
+    if None not in x.shape.as_list() and rate >= max(x.shape.as_list()[1:3]):
+        return x * weights[1, 1, :, 0]
+    return dilated(x, rate, lambda x: tf.nn.depthwise_conv2d(x, weights, strides=[1, 1, 1, 1], padding="SAME"))
+
+
+def dilated(x, rate, convolve):
+    """What `convolve`, a convolution of stride 1 and SAME padding, gives at an atrous rate.
+
+    Pixels that lie a rate apart make an image of their own, as in TensorFlow's `dilation_rate`. That pads beforehand
+    with a rate of zeros on each side and convolves them too: 8 times as many values at rate 12 of a 17x17 map, and
+    more than twice the CPU seconds. In evaluation TensorFlow's way stays, since converters to other formats know it.
+    """
+    sides = x.shape.as_list()[1:3]
+    if None in sides:
+        sides = tf.unstack(tf.shape(x)[1:3])
+    fill = [[0, -side % rate] for side in sides]
+    return tf.batch_to_space_nd(convolve(tf.space_to_batch_nd(x, [rate, rate], fill)), [rate, rate], fill)
 
 
 def pad_symmetric(x, kernel):

@@ -8,13 +8,17 @@ import collections
 Published = collections.namedtuple("Published", "name number source backbone width list images output_stride scales flip protocol")
 
 _ZOO = "TensorFlow DeepLab model zoo"
+_SIX = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 _WHOLE = dict(list="val", images=1449, scales=(1.0,), flip=False, protocol="deeplab")
+_ALL_SCALES = dict(_WHOLE, scales=_SIX, flip=True, output_stride=8)
 PUBLISHED = (
     Published("MobileNetV2 0.5, trainaug + COCO", 70.19, _ZOO, "mobilenet_v2", 0.5, output_stride=16, **_WHOLE),
     Published("MobileNetV2, trainaug + COCO", 75.32, _ZOO, "mobilenet_v2", 1.0, output_stride=16, **_WHOLE),
     Published("DeepLabv3+ Xception-65, trainaug + COCO", 82.20, _ZOO, "xception_65", 1.0, output_stride=16, **_WHOLE),
+    Published("MobileNetV2, trainaug + COCO, all scales", 77.33, _ZOO, "mobilenet_v2", 1.0, **_ALL_SCALES),
+    Published("DeepLabv3+ Xception-65, all scales", 83.58, _ZOO, "xception_65", 1.0, **_ALL_SCALES),
     Published("DeepLabv3 of the MindSpore zoo (2020)", 65.05, "its README", "resnet_v1_50_beta", 1.0, "val", 1449, 16,
-              (0.5, 0.75, 1.0, 1.25, 1.5, 1.75), False, "mindspore"),
+              _SIX, False, "mindspore"),
 )
 CONDITIONS = ("backbone", "width", "list", "images", "output_stride", "scales", "flip", "protocol")
 

@@ -5,8 +5,6 @@ import logging
 import os
 import re
 import shlex
-import signal
-import subprocess
 import sys
 import threading
 import time
@@ -19,6 +17,7 @@ import papermill
 from papermill.exceptions import PapermillExecutionError
 
 from deeplab_nb.errors import WorkbookError
+from deeplab_nb.processes import terminable, Watcher
 from deeplab_nb.progress import HEADLESS
 from deeplab_nb.runs import state
 from deeplab_nb.runs.parameters import check_notebook
@@ -81,7 +80,7 @@ def run_notebooks(run, notebooks, *, recipe, overrides, parameters, selected=Non
     run = os.path.abspath(run)
     given = {notebook.stem: _parameters_of(notebook, run, recipe, overrides, parameters) for notebook in notebooks}
     resume = _resume_command(run, recipe, overrides, parameters)
-    with state.locked(run), _terminable(), _papermill_log(show_output):
+    with state.locked(run), terminable(), _papermill_log(show_output):
         record = state.read_run(run)
         record["notebooks"] = {stem: record["notebooks"].get(stem, {"state": state.PENDING, "seconds": 0.0}) for stem in given}
         todo = _not_done(notebooks, record, given) if selected is None else selected
@@ -165,14 +164,12 @@ class _Kernel(AsyncKernelManager):
     async def start_kernel(self, **kwargs):
         await super().start_kernel(env={"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ, HEADLESS: "1"}, **kwargs)
         # ipykernel notices a dead parent only where orphans fall to process 1, and never kills its children.
-        # This shell waits for the end of a pipe, which comes with the runner's end too, and kills the kernel's group.
-        self._watcher = subprocess.Popen(["/bin/sh", "-c", 'read -r _; kill -s KILL -- "-$1"', "sh", str(self.provisioner.pgid)],
-                                         stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
+        self._watcher = Watcher()
+        self._watcher.add(self.provisioner.pgid)
 
     async def cleanup_resources(self, restart=False):
         await super().cleanup_resources(restart=restart)
-        self._watcher.stdin.close()
-        self._watcher.wait()
+        self._watcher.close()
 
 
 @contextlib.contextmanager
@@ -191,16 +188,6 @@ def _signs_of_life(label, expected):
     finally:
         ended.set()
         thread.join()
-
-
-@contextlib.contextmanager
-def _terminable():
-    """SIGTERM ends a run as Ctrl-C does: state saved, notebook saved, kernel stopped."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ import os
 import re
 from typing import NamedTuple, Optional
 
+from deeplab_nb import processes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.files import write_json
@@ -71,20 +72,10 @@ def expected_seconds(runs_root, recipe_name):
     return {}
 
 
-@contextlib.contextmanager
 def locked(run):
     """Holds the run folder for this process; the lock goes with the process, however it ends."""
-    with open(os.path.join(run, ".lock"), "a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise WorkbookError("run '{}' is in use by process {}: wait for it, or give another --name".format(
-                os.path.basename(run), file.read().strip() or "unknown"))
-        file.truncate(0)
-        file.write("{}\n".format(os.getpid()))
-        file.flush()
-        yield
+    return processes.locked(os.path.join(run, ".lock"), "run '%s' is in use by process {}: wait for it, or give another --name"
+                            % os.path.basename(run))
 
 
 def read_run(run):

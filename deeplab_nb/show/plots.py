@@ -5,12 +5,17 @@ from matplotlib import patches
 from matplotlib.figure import Figure
 
 from deeplab_nb.data import voc
+from deeplab_nb.training.journal import steps_of, validations_of
 
 STRIDE_COLOURS = {8: "#d9822b", 16: "#3d6fa3", 32: "#7a7a7a"}
 RATE_COLOURS = ("#d5dde6", "#8fb3d4", "#3d6fa3", "#1d3d5f")  # atrous rate 1, 2, up to 4, higher
 
 # right: faint; wrong: red; ignored by the score: grey
 ERROR_COLOURS = {"right": (232, 240, 232), "wrong": (200, 30, 30), "ignored": (160, 160, 160)}
+
+# what a change of prediction did, faint where there was none
+CHANGE_COLOURS = {"as before": (232, 240, 232), "now right": (40, 110, 190), "now wrong": (200, 30, 30),
+                  "wrong both times": (230, 170, 60), "ignored": (160, 160, 160)}
 
 
 def coloured(labels):
@@ -34,6 +39,39 @@ def error_map(prediction, truth, ignore_label):
     picture[prediction != truth] = ERROR_COLOURS["wrong"]
     picture[truth == ignore_label] = ERROR_COLOURS["ignored"]
     return picture
+
+
+def change_map(before, after, truth, ignore_label):
+    """What two predictions differ in, judged by the mask: uint8 [h, w, 3] in CHANGE_COLOURS."""
+    picture = np.empty(truth.shape + (3,), np.uint8)
+    picture[...] = CHANGE_COLOURS["as before"]
+    changed = before != after
+    picture[changed] = CHANGE_COLOURS["wrong both times"]
+    picture[changed & (after == truth)] = CHANGE_COLOURS["now right"]
+    picture[changed & (before == truth)] = CHANGE_COLOURS["now wrong"]
+    picture[truth == ignore_label] = CHANGE_COLOURS["ignored"]
+    return picture
+
+
+def show_change(image, before, after, truth, *, ignore_label=voc.VOID, title=""):
+    """Photograph, two predictions of it, and where they differ."""
+    figure = show_row([("photograph", image), ("before", overlay(image, before)), ("after", overlay(image, after)),
+                       ("what changed", change_map(before, after, truth, ignore_label))], title=title)
+    handles = [patches.Patch(facecolor=np.divide(colour, 255), edgecolor="black", linewidth=0.5, label=name)
+               for name, colour in CHANGE_COLOURS.items()]
+    figure.legend(handles=handles, loc="lower center", ncol=len(handles), fontsize=8, frameon=False)
+    return figure
+
+
+def trimap_curve(curves):
+    """Mean IoU near object borders: {name: `Scores.trimap`} (1802.02611, Figure 5)."""
+    figure = Figure(figsize=(6, 3.2), constrained_layout=True)
+    axes = figure.add_subplot(1, 1, 1)
+    for name, trimap in curves.items():
+        axes.plot(list(trimap), [100 * miou for miou in trimap.values()], marker="o", label=name)
+    axes.set(xlabel="pixels from an object border, up to", ylabel="mean IoU in percent")
+    axes.legend(fontsize=8)
+    return figure
 
 
 def show_prediction(image, prediction, names, *, truth=None, ignore_label=voc.VOID, title="", strength=0.6):
@@ -87,15 +125,19 @@ def add_legend(figure, ids, names, ignore_label=voc.VOID, *, errors=False):
 
 
 def loss_curve(log):
-    """Loss and learning rate over the steps, from `training.loop.read_log`'s entries."""
+    """Loss, learning rate and quick validations over the steps, from `training.journal.read_log`'s entries."""
     figure = Figure(figsize=(8, 3.2))
     axes = figure.add_subplot(1, 1, 1)
-    steps = [entry["step"] for entry in log]
-    axes.plot(steps, [entry["loss"] for entry in log], label="loss")
-    axes.plot(steps, [entry["cross_entropy"] for entry in log], label="cross-entropy alone")
-    axes.set(xlabel="step", ylabel="loss")
+    steps, validations = steps_of(log), validations_of(log)
+    numbers = [entry["step"] for entry in steps]
+    axes.plot(numbers, [entry["loss"] for entry in steps], label="loss")
+    axes.plot(numbers, [entry["cross_entropy"] for entry in steps], label="cross-entropy alone")
+    if validations:
+        axes.plot([entry["step"] for entry in validations], [entry["validation_miou"] for entry in validations],
+                  "o-", color="#3a7d44", label="mIoU of quick validations")
+    axes.set(xlabel="step", ylabel="loss" + ", mIoU" * bool(validations))
     rate = axes.twinx()
-    rate.plot(steps, [entry["learning_rate"] for entry in log], color="grey", linestyle=":", label="learning rate (right)")
+    rate.plot(numbers, [entry["learning_rate"] for entry in steps], color="grey", linestyle=":", label="learning rate (right)")
     rate.set_ylabel("learning rate")
     figure.legend(loc="upper right", bbox_to_anchor=(0.88, 0.92), fontsize=8)
     return figure
@@ -152,6 +194,23 @@ def staircase(stages, output_strides):
     handles = [patches.Patch(color=colour, label=text)
                for colour, text in zip(RATE_COLOURS, ("rate 1", "rate 2", "rate 3 or 4", "higher rate"))]
     figure.axes[0].legend(handles=handles, loc="upper right", fontsize=8, frameon=False)
+    return figure
+
+
+def scaling(curves):
+    """Share of full speed over the number of cards: (name, [(cards, share)], {cards: published share}) each."""
+    figure = Figure(figsize=(7, 3.4), constrained_layout=True)
+    axes = figure.add_subplot(1, 1, 1)
+    for name, points, published in curves:
+        line, = axes.plot(*zip(*((cards, 100 * share) for cards, share in points)), marker="o", markersize=4, label=name)
+        for cards, share in published.items():
+            axes.plot(cards, 100 * share, marker="*", markersize=13, color=line.get_color(), linestyle="none")
+    counts = [cards for cards, _ in curves[0][1]]
+    axes.plot([], [], marker="*", markersize=10, color="black", linestyle="none", label="published")
+    axes.set_xscale("log", base=2)
+    axes.set(xticks=counts, ylim=(0, 110), xlabel="cards", ylabel="percent of full speed")
+    axes.set_xticklabels(counts)
+    axes.legend(fontsize=8, frameon=False, loc="lower left")
     return figure
 
 

@@ -1,0 +1,64 @@
+"""Processes that end together: a lock for one at a time, one way to be ended, no orphans."""
+import contextlib
+import fcntl
+import os
+import signal
+import subprocess
+
+from deeplab_nb.errors import WorkbookError
+
+
+@contextlib.contextmanager
+def locked(path, in_use):
+    """Holds a lock file for this process; the lock goes with the process, however it ends.
+
+    in_use: the sentence of the WorkbookError while another holds it; `{}` stands for that process's number.
+    """
+    try:
+        file = open(path, "a+", opener=_no_link)
+    except OSError as error:
+        raise WorkbookError("lock {} cannot be opened ({}): remove it, or mend its folder's rights".format(path, error.strerror))
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise WorkbookError(in_use.replace("{}", file.read().strip() or "unknown"))
+        file.truncate(0)
+        file.write("{}\n".format(os.getpid()))
+        file.flush()
+        yield
+
+
+def _no_link(path, flags):
+    """A lock may lie in a folder of all users, where a link could lead to a file of ours."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+
+
+@contextlib.contextmanager
+def terminable():
+    """SIGTERM ends what runs here as Ctrl-C does: with KeyboardInterrupt, so that state is saved and children are ended."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class Watcher:
+    """Kills process groups when it is closed or when this process ends, even by SIGKILL.
+
+    A shell in a session of its own reads their numbers from a pipe. The pipe's end, which comes with ours, is its sign.
+    """
+
+    def __init__(self):
+        self._shell = subprocess.Popen(
+            ["/bin/sh", "-c", 'groups=; while read -r group; do groups="$groups -$group"; done; kill -s KILL -- $groups'],
+            stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
+
+    def add(self, group):
+        os.write(self._shell.stdin.fileno(), b"%d\n" % group)
+
+    def close(self):
+        self._shell.stdin.close()
+        self._shell.wait()

@@ -1,0 +1,104 @@
+"""Figures of the mixed-precision lesson, taken from the real network: how large its gradients are, and a loss scale at work."""
+import collections
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from deeplab_nb import settings as settings_module
+from deeplab_nb.network.deeplab import build_logits
+from deeplab_nb.tf1 import tf
+from deeplab_nb.training import objective, precision
+
+# float16: below the first it is 0 or its smallest number, below the second it has fewer digits, from the last on it is inf
+SMALLEST, NORMAL, TOO_LARGE = -24, -14, 16
+
+CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative", "MatMul")
+LOWEST, HIGHEST = -150, 128  # powers of two between which all float32 numbers lie
+
+# counts[i] gradients are at least 2^exponents[i] and less than twice that; gradients of 0 are left out
+Sizes = collections.namedtuple("Sizes", "exponents counts")
+
+# one attempt at a training step: the loss scale it had, its cross-entropy, and whether it overflowed
+Attempt = collections.namedtuple("Attempt", "loss_scale cross_entropy skipped")
+
+
+def gradient_sizes(settings, images, masks):
+    """`Sizes` of all gradients that come back to the convolutions of the untrained network, in float32.
+
+    images: [batch, h, w, 3] in 0..255; masks: [batch, h, w]. Mixed precision hands these gradients on in float16.
+    """
+    with tf.Graph().as_default() as graph, tf.Session() as session:
+        loss = _loss(settings, images, masks)
+        outputs = [op.outputs[0] for op in graph.get_operations() if op.type in CONVOLUTIONS and "BatchNorm" not in op.name]
+        gradients = tf.gradients(loss, outputs)
+        session.run(tf.global_variables_initializer())
+        counts = sum(_counts(gradient) for gradient in session.run(gradients))
+    return Sizes(np.arange(LOWEST, HIGHEST), counts)
+
+
+def _counts(values):
+    exponents = np.frexp(values[values != 0])[1] - 1
+    return np.bincount(exponents - LOWEST, minlength=HIGHEST - LOWEST)
+
+
+def share_below(sizes, exponent, scale=1.0):
+    """The share of gradients smaller than 2^exponent once they are multiplied by `scale`, a power of two."""
+    return sizes.counts[sizes.exponents + np.log2(scale) < exponent].sum() / sizes.counts.sum()
+
+
+def scale_trace(settings, images, masks, attempts):
+    """Trains on one batch again and again, float16 simulated, with the loss scale of the settings; a list of `Attempt`s."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        step, updates = tf.train.get_or_create_global_step(), []
+        loss = _loss(settings, images, masks, half=True, step=step, batch_norm_updates=updates)
+        rate = objective.learning_rate(step, settings)
+        with tf.control_dependencies(updates):
+            optimizer, manager = precision.wrapped(objective.optimizer(rate, settings), settings)
+            train, _ = objective.update(loss, step, optimizer, settings)
+        session.run(tf.global_variables_initializer())
+        scale = manager.get_loss_scale()
+        return [_attempt(session, train, loss, step, scale) for _ in range(attempts)]
+
+
+def _attempt(session, train, loss, step, scale):
+    scale, before = session.run([scale, step])
+    cross_entropy = session.run([loss, train])[0]
+    return Attempt(float(scale), float(cross_entropy), session.run(step) == before)
+
+
+def _loss(settings, images, masks, **options):
+    tf.set_random_seed(settings.seed)
+    logits = build_logits(tf.constant(images, tf.float32), settings=settings, is_training=True, **options)
+    return objective.cross_entropy(logits, tf.constant(masks, tf.int32), settings.ignore_label, stride=settings.loss_stride)
+
+
+def gradient_figure(sizes, scale):
+    """Histogram of the gradients as they are and times `scale`, before float16's range; a matplotlib Figure."""
+    figure = Figure(figsize=(8, 3.2), constrained_layout=True)
+    axes = figure.add_subplot(1, 1, 1)
+    share = 100 * sizes.counts / sizes.counts.sum()
+    for factor, colour in ((1.0, "#7a7a7a"), (scale, "#3d6fa3")):
+        axes.bar(sizes.exponents + np.log2(factor) + 0.5, share, width=1, color=colour, alpha=0.7,
+                 label="gradients" if factor == 1 else "times {:g}".format(factor))
+    axes.axvspan(NORMAL, TOO_LARGE, color="#e8f0e8", zorder=0, label="float16 with all its digits")
+    axes.axvspan(SMALLEST, NORMAL, color="#f3ead2", zorder=0, label="with fewer")
+    axes.set(xlim=(-50, 20), xlabel="size, as a power of two", ylabel="% of the gradients")
+    axes.legend(fontsize=8, loc="upper left")
+    return figure
+
+
+def scale_figure(trace):
+    """Loss scale and cross-entropy over the attempts, those that overflowed marked; a matplotlib Figure."""
+    figure = Figure(figsize=(8, 3.2), constrained_layout=True)
+    axes = figure.add_subplot(1, 1, 1)
+    scales, skipped = np.array([a.loss_scale for a in trace]), np.array([a.skipped for a in trace])
+    numbers = np.arange(1, len(trace) + 1)
+    axes.step(numbers, scales, where="post", color="#3d6fa3", label="loss scale")
+    axes.plot(numbers[skipped], scales[skipped], "x", color="#c81e1e", label="overflow, step skipped")
+    axes.set_yscale("log", base=2)
+    axes.set(xlabel="attempt", ylabel="loss scale")
+    loss = axes.twinx()
+    loss.plot(numbers, [a.cross_entropy for a in trace], color="grey", linestyle=":", label="cross-entropy (right)")
+    loss.set_ylabel("cross-entropy")
+    figure.legend(loc="upper right", bbox_to_anchor=(0.88, 0.95), fontsize=8)
+    return figure

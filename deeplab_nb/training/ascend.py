@@ -1,0 +1,204 @@
+"""Everything npu_bridge: Huawei's TensorFlow adapter for Ascend 910, as CANN 5.0.2 brings it (adapter branch r1.5.1).
+
+No other file imports it, and only what wraps the optimiser or broadcasts needs it: the session's options
+and the environment are built on any machine, and a TensorFlow without Ascend passes over them. The adapter says nothing
+of an option with a misspelt name or in the wrong field, nor of a wrong environment; so both are checked here and in
+the tests. Not run on hardware.
+"""
+import functools
+import importlib.util
+import json
+import os
+import types
+
+from deeplab_nb.errors import WorkbookError
+from deeplab_nb.launch import job
+from deeplab_nb.tf1 import tf
+
+
+# --- the library
+
+def problem():
+    """None where npu_bridge can be imported, else one sentence that says why not and what helps."""
+    return _load()[1]
+
+
+@functools.lru_cache(maxsize=None)
+def _load():
+    """`(its names that are used here, None)` or `(None, sentence)`; looked for once a process."""
+    try:
+        if importlib.util.find_spec("npu_bridge") is None:
+            return None, ("npu_bridge is not installed: source the set_env.sh files of CANN and its tfplugin "
+                          "(`deeplab-nb doctor` looks for them), or set device=cpu")
+        if os.environ.get("RANK_SIZE", "1") == "1":  # the adapter reads these while it loads; what is exported wins
+            for name in ("JOB_ID", "RANK_ID", "RANK_SIZE"):
+                os.environ.setdefault(name, job.environment(0, 1)[name])
+        # npu_init is the vendor's documented door; importing it also registers what closes the card at the end
+        from npu_bridge.npu_init import (ExponentialUpdateLossScaleManager, FixedLossScaleManager, NPUDistributedOptimizer,
+                                         NPULossScaleOptimizer, hccl_ops)
+    except Exception as error:  # without its native library it ends in NameError, AttributeError or OSError as well
+        return None, "npu_bridge does not load ({}: {}): run `deeplab-nb doctor`, or set device=cpu".format(
+            type(error).__name__, str(error).split("\n")[0][:160])
+    return types.SimpleNamespace(
+        ExponentialUpdateLossScaleManager=ExponentialUpdateLossScaleManager, FixedLossScaleManager=FixedLossScaleManager,
+        NPUDistributedOptimizer=NPUDistributedOptimizer, NPULossScaleOptimizer=NPULossScaleOptimizer,
+        broadcast=hccl_ops.broadcast), None
+
+
+def _bridge():
+    bridge, why_not = _load()
+    if why_not:
+        raise WorkbookError(why_not)
+    return bridge
+
+
+# --- the session
+
+def session_config(settings):
+    """The tf.ConfigProto of a session that trains on a card.
+
+    As the published DeepLabv3+ port: mixed compilation, because the input stays on the host, and one step a call,
+    which mixed compilation demands. Raises WorkbookError for a mixlist, dump_folder or profiling_folder that cannot
+    be used: the adapter would end the process without a Python error.
+    """
+    config = tf.ConfigProto(allow_soft_placement=True, intra_op_parallelism_threads=settings.intra_op_threads)
+    rewrite = config.graph_options.rewrite_options
+    rewrite.remapping = rewrite.OFF
+    rewrite.memory_optimization = rewrite.OFF  # the adapter itself does so only from its next branch on
+    npu = rewrite.custom_optimizers.add(name="NpuOptimizer")
+    for name, value in _options(settings).items():
+        field = {bool: "b", int: "i", str: "s"}[type(value)]
+        setattr(npu.parameter_map[name], field, value.encode() if field == "s" else value)
+    return config
+
+
+def _options(settings):
+    """{key of NpuOptimizer: value}; the value's type is the field that the adapter reads."""
+    options = {
+        "use_off_line": True,
+        "mix_compile_mode": True,
+        "iterations_per_loop": 1,
+        # The card's matrix unit is float16 only, so that must_keep_origin_dtype would refuse convolutions; the
+        # second word keeps float32 wherever there is a float32 kernel, and is what the adapter does untold.
+        "precision_mode": "allow_mix_precision" if settings.mixed_precision else "allow_fp32_to_fp16",
+    }
+    if settings.mixlist:
+        options["modify_mixlist"] = _mixlist(settings.mixlist)
+    if settings.dump_folder:
+        options.update(enable_dump_debug=True, dump_path=_folder("dump_folder", settings.dump_folder), dump_debug_mode="all")
+    if settings.profiling_folder:
+        folder = _folder("profiling_folder", settings.profiling_folder)
+        # training_trace would need the names of the graph's first and last operation
+        options.update(profiling_mode=True, profiling_options=json.dumps({"output": folder, "task_trace": "on"}))
+    return options
+
+
+def _mixlist(path):
+    try:
+        with open(path) as file:
+            if isinstance(json.load(file), dict):
+                return os.path.abspath(path)
+    except (OSError, ValueError) as error:
+        raise WorkbookError("mixlist {} cannot be read as JSON ({}): name another file, or leave mixlist empty".format(path, error))
+    raise WorkbookError("mixlist {} holds no JSON object: it needs lists such as {{\"black-list\": {{\"to-add\": [...]}}}}".format(path))
+
+
+def _folder(name, path):
+    if not os.path.isdir(path) or not os.access(path, os.W_OK):
+        raise WorkbookError("{} {} is no folder that can be written to: make it first, or name another".format(name, path))
+    return os.path.abspath(path)
+
+
+# --- the optimiser
+
+def wrapped(optimizer, settings, ranks=1):
+    """`(optimizer, manager)`: the optimiser as `ranks` cards and `settings.loss_scale` need it.
+
+    The loss scale is outermost, so that the overflow flag of all ranks counts. A step that overflows on any of them
+    changes no weight and does not advance global_step: count calls, not global_step, where a loop must end.
+    manager: None for loss_scale 'none'; else `manager.get_loss_scale()` is a float32 scalar for the log, and an
+    exponential one counts in the variables `good_steps` and `bad_steps`, which it puts into the checkpoints.
+    Raises WorkbookError without npu_bridge, or if the environment is not that of one rank among `ranks`.
+    """
+    why_not = rank_problem(ranks, os.environ)
+    if why_not:
+        raise WorkbookError(why_not)
+    bridge, manager = _bridge(), None
+    with tf.control_dependencies(None):  # a manager must not be made under any
+        if ranks > 1:
+            optimizer = bridge.NPUDistributedOptimizer(optimizer)
+        if settings.loss_scale != "none":
+            kind, arguments = _loss_scale(settings)
+            manager = getattr(bridge, kind)(**arguments)
+            optimizer = bridge.NPULossScaleOptimizer(optimizer, manager, is_distributed=ranks > 1)
+    return optimizer, manager
+
+
+def _loss_scale(settings):
+    """`(manager's class, its arguments)`; the ratios and the two overflows are the published eight-card run's."""
+    if settings.loss_scale == "fixed":
+        return "FixedLossScaleManager", {"loss_scale": settings.initial_loss_scale}
+    return "ExponentialUpdateLossScaleManager", {
+        "init_loss_scale": settings.initial_loss_scale, "incr_every_n_steps": settings.loss_scale_steps,
+        "decr_every_n_nan_or_inf": 2, "incr_ratio": 2, "decr_ratio": 0.5}
+
+
+def broadcast(variables, root_rank=0):
+    """The operation that gives every float variable the value it has on one rank; run it once, on all ranks.
+
+    It belongs into the training session, after first values or checkpoint. The vendor's own hook sends trainable variables
+    only, so that batch-norm statistics would differ. Integers (global_step, the loss scale's counters) are not sent.
+    """
+    send = _bridge().broadcast
+    return tf.group(*[tf.assign(v, send([v], root_rank)[0]) for v in variables if v.dtype.base_dtype.is_floating])
+
+
+# --- the environment of a rank
+
+def rank_problem(ranks, variables):
+    """None if these environment variables are those of one rank among `ranks`, else one sentence.
+
+    The adapter tells none of this: it would train ranks that do not exchange gradients, or all of them on card 0.
+    """
+    said = "{} cards train together".format(ranks) if ranks > 1 else "one card trains"
+    size = variables.get("RANK_SIZE") or "1"
+    if size != str(ranks):
+        return "RANK_SIZE is {} but {}: export RANK_SIZE={}, or set cards to match".format(size, said, ranks)
+    if ranks == 1:
+        return None
+    for name in ("JOB_ID", "RANK_ID", "RANK_TABLE_FILE"):
+        if not variables.get(name):
+            return "{} is not set but {}: export it in every process before Python starts".format(name, said)
+    if variables["RANK_ID"] not in map(str, range(ranks)):
+        return "RANK_ID is {} but {}: it must be 0..{}, another in every process".format(variables["RANK_ID"], said, ranks - 1)
+    if not variables.get("ASCEND_DEVICE_ID") and not variables.get("DEVICE_ID"):
+        return "ASCEND_DEVICE_ID is not set but {}: without it every process takes card 0".format(said)
+    if not os.path.isfile(variables["RANK_TABLE_FILE"]):
+        return "RANK_TABLE_FILE {} does not exist: name the rank table, the same file in every process".format(variables["RANK_TABLE_FILE"])
+    return None
+
+
+# --- all of it in words
+
+def dry_run(settings):
+    """Lines that show what a card would be given: session options, environment of rank 0, wrapping of the optimiser."""
+    ranks = settings.cards
+    lines = ["session options: key = value (field)"]
+    options = session_config(settings).graph_options.rewrite_options.custom_optimizers[0].parameter_map
+    for key, value in sorted(options.items()):
+        field = value.WhichOneof("value")
+        lines.append("    {} = {} ({})".format(key, tf.compat.as_str_any(getattr(value, field)), field))
+    lines += ["    remapping = OFF, memory_optimization = OFF (TensorFlow's own)", "environment of rank 0 of {}".format(ranks)]
+    variables = job.environment(0, ranks, os.environ.get("RANK_TABLE_FILE") if ranks > 1 else None)
+    missing = "(from --rank-table)" if ranks > 1 else "(none: it would switch the collectives on)"
+    lines += ["    {}={}".format(name, value or missing) for name, value in variables.items()]
+    return lines + ["optimiser, from the outside in"] + ["    " + line for line in _wrapping(settings, ranks)]
+
+
+def _wrapping(settings, ranks):
+    lines = []
+    if settings.loss_scale != "none":
+        kind, arguments = _loss_scale(settings)
+        lines.append("NPULossScaleOptimizer, is_distributed={}, {}({})".format(
+            ranks > 1, kind, ", ".join("{}={}".format(*item) for item in arguments.items())))
+    return lines + ["NPUDistributedOptimizer"] * (ranks > 1) + [settings.optimizer]

@@ -1,0 +1,40 @@
+"""Where a run computes: CPU, GPU and NPU differ in the session's options, the optimizer's wrapping and float16 alone."""
+from deeplab_nb.errors import WorkbookError
+from deeplab_nb.tf1 import tf
+from deeplab_nb.training import ascend, precision
+
+
+def find(settings):
+    """'cpu', 'gpu' or 'npu': what the settings ask for, or the best there is. Raises WorkbookError for one that is absent."""
+    wanted = settings.device
+    if wanted == "npu" or wanted == "auto" and not ascend.problem():
+        if ascend.problem():
+            raise WorkbookError("device=npu cannot be used: {}".format(ascend.problem()))
+        return "npu"
+    if wanted in ("auto", "gpu") and tf.test.is_built_with_cuda() and tf.test.is_gpu_available():
+        return "gpu"
+    if wanted == "gpu":
+        raise WorkbookError("device=gpu, but TensorFlow sees none: set device=cpu, or install tensorflow-gpu 1.15 and its CUDA 10.0")
+    return "cpu"
+
+
+def session_config(device, settings):
+    """The tf.ConfigProto of a training session."""
+    if device == "npu":
+        return ascend.session_config(settings)
+    config = tf.ConfigProto(intra_op_parallelism_threads=settings.intra_op_threads)
+    # TensorFlow's graph optimiser takes 3 s over MobileNetV2's training graph and makes its steps no faster on a CPU
+    config.graph_options.rewrite_options.disable_meta_optimizer = device == "cpu"
+    if device == "gpu" and settings.mixed_precision:
+        precision.gpu_rewrite(config)
+    return config
+
+
+def wrapped(optimizer, device, settings):
+    """`(optimizer, manager)`: as mixed precision needs it on the device; the manager of the loss scale is None without one."""
+    return (ascend if device == "npu" else precision).wrapped(optimizer, settings)
+
+
+def simulates_half(device, settings):
+    """Whether float16 is simulated: a CPU has none, and the other devices' compilers insert their own casts."""
+    return settings.mixed_precision and device == "cpu"

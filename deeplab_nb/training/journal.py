@@ -1,0 +1,151 @@
+"""What a training run writes beside its checkpoints: log.jsonl, train.log and TensorBoard events.
+
+log.jsonl   one JSON object a line; `read_log` reads it, the notebooks draw it
+train.log   the same in the words that users of the two published systems search their logs for
+events.*    for `tensorboard --logdir FOLDER`: the numbers, a training crop, validation pictures
+"""
+import contextlib
+import io
+import json
+import os
+import time
+
+from PIL import Image
+
+from deeplab_nb.errors import WorkbookError
+from deeplab_nb.progress import prints_logs
+from deeplab_nb.tf1 import tf
+
+
+class Journal:
+    """The three logs of one run folder; use it in a `with` block.
+
+    first_step: the step a run starts or resumes at; entries of later steps go, for they are made again.
+    steps_per_epoch: at least 1. Raises WorkbookError where the folder cannot be written.
+    """
+
+    def __init__(self, folder, first_step, steps_per_epoch):
+        self._epoch, self._last, self._clock = steps_per_epoch, first_step, time.time()
+        self._epoch_start = first_step, self._clock
+        self._input_seconds = 0.0
+        try:
+            drop_later_lines(os.path.join(folder, "log.jsonl"), first_step)
+            self._json = open(os.path.join(folder, "log.jsonl"), "a")
+            self._text = open(os.path.join(folder, "train.log"), "a")
+        except OSError as error:
+            raise cannot_write(folder, error)
+        self._events = tf.summary.FileWriter(folder)
+        # TensorBoard forgets what an interrupted run drew beyond this step
+        self._events.add_session_log(tf.SessionLog(status=tf.SessionLog.START), first_step)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for file in (self._json, self._text, self._events):
+            try:
+                file.close()
+            except OSError:  # a full disk has been reported by then
+                pass
+
+    def waited(self, seconds):
+        """Counts the seconds that one step waited for its batch."""
+        self._input_seconds += seconds
+
+    def seconds_a_step(self, step):
+        """Mean since the last entry: `(whole step, waiting for the batch)`."""
+        steps = max(step - self._last, 1)
+        return (time.time() - self._clock) / steps, self._input_seconds / steps
+
+    def steps(self, step, numbers, *, images_a_step, steps_left):
+        """An entry of the steps since the last one. numbers: {name: float} of the newest step."""
+        seconds, waiting = self.seconds_a_step(step)
+        entry = dict(numbers, step=step, seconds_a_step=round(seconds, 4), input_seconds_a_step=round(waiting, 4),
+                     images_a_second=round(images_a_step / seconds, 2), seconds_left=round(steps_left * seconds))
+        self._write(entry)
+        self._say("INFO:tensorflow:global step {}: loss = {:.4f} ({:.3f} sec/step)".format(step, numbers["loss"], seconds))
+        self._say("INFO:tensorflow:global_step/sec: {:.4g}".format(1 / seconds))
+        self._say("epoch: {} step: {}, loss is {:.6g}".format(
+            (step - 1) // self._epoch + 1, (step - 1) % self._epoch + 1, numbers["loss"]))
+        self._last, self._clock, self._input_seconds = step, time.time(), 0.0
+
+    def epoch(self, step):
+        """The line that ends an epoch, where `step` is its last."""
+        if step % self._epoch:
+            return
+        first, started = self._epoch_start
+        milliseconds = 1000 * (time.time() - started)
+        self._say("Epoch time: {:.3f}, per step time: {:.3f}".format(milliseconds, milliseconds / (step - first)))
+        self._epoch_start = step, time.time()
+
+    def validation(self, step, miou, images):
+        """An entry of a quick validation on some images."""
+        self._write({"step": step, "validation_miou": miou, "validation_images": images})
+        self._say("miou_1.0_overall[{}]".format(miou))
+
+    @contextlib.contextmanager
+    def paused(self):
+        """Leaves out of the step time what the block does: saving, validating."""
+        began = time.time()
+        yield
+        away = time.time() - began
+        self._clock += away
+        self._epoch_start = self._epoch_start[0], self._epoch_start[1] + away
+
+    def picture(self, step, name, picture):
+        """A picture uint8 [height, width, 3] for TensorBoard."""
+        png = io.BytesIO()
+        Image.fromarray(picture).save(png, format="PNG")
+        image = tf.Summary.Image(encoded_image_string=png.getvalue(), height=picture.shape[0], width=picture.shape[1])
+        self._events.add_summary(tf.Summary(value=[tf.Summary.Value(tag=name, image=image)]), step)
+
+    def _write(self, entry):
+        """A reader that follows the files sees the entry at once."""
+        self._json.write(json.dumps(entry) + "\n")
+        self._json.flush()
+        values = [tf.Summary.Value(tag=name, simple_value=value) for name, value in entry.items() if name != "step"]
+        self._events.add_summary(tf.Summary(value=values), entry["step"])
+        self._events.flush()
+
+    def _say(self, line):
+        self._text.write(line + "\n")
+        self._text.flush()
+        if prints_logs():
+            print(line, flush=True)
+
+
+def drop_later_lines(path, step):
+    """A resumed run repeats the steps after its checkpoint: their old entries go, so that the curve has no fold."""
+    if not os.path.exists(path):
+        return
+    kept = [entry for entry in read_log(path) if entry["step"] <= step]
+    with open(path + ".part", "w") as file:
+        file.writelines(json.dumps(entry) + "\n" for entry in kept)
+    os.replace(path + ".part", path)
+
+
+def read_log(path):
+    """The entries of a log.jsonl; a last line cut off by a kill is left out."""
+    entries = []
+    with open(path) as file:
+        for line in file:
+            try:
+                entries.append(json.loads(line))
+            except ValueError:
+                break
+    return entries
+
+
+def steps_of(log):
+    """The entries of training steps, without those of validations."""
+    return [entry for entry in log if "loss" in entry]
+
+
+def validations_of(log):
+    return [entry for entry in log if "validation_miou" in entry]
+
+
+def cannot_write(folder, error):
+    """The sentence for a disk that is full or a folder that may not be written."""
+    return WorkbookError("cannot write into {} ({}): make room on the disk or mend the folder's rights; "
+                         "the same command resumes from the newest checkpoint".format(folder, str(error).split("\n")[0][:120]))

@@ -1,0 +1,122 @@
+"""A training that is killed, stopped or out of room goes on as if nothing had happened."""
+import os
+import random
+import resource
+import shutil
+import signal
+
+import numpy as np
+import pytest
+
+from deeplab_nb import settings as settings_module
+from deeplab_nb.data.records import write_records
+from deeplab_nb.errors import WorkbookError
+from deeplab_nb.network.checkpoints import find_checkpoint, step_of
+from deeplab_nb.training import journal, loop
+from tests.tiny_training import TINY, logged_steps, said, start, variables, wait_for
+from tests.tiny_voc import make_tiny_voc
+
+STEPS = 40
+EXACT = dict(TINY, intra_op_threads=1, train_steps=STEPS, save_every=3, log_every=1, keep_checkpoints=2,
+             loss_scale="exponential", initial_loss_scale=1024, loss_scale_steps=5)
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    root = make_tiny_voc(tmp_path_factory.mktemp("voc"), train=5)
+    return write_records(root, "train", str(tmp_path_factory.mktemp("records")))
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(records, tmp_path_factory):
+    folder = str(tmp_path_factory.mktemp("uninterrupted"))
+    return folder, loop.train(settings_module.read(EXACT), records, folder)
+
+
+def test_a_killed_run_ends_with_the_weights_of_one_never_interrupted(uninterrupted, records, tmp_path):
+    """Killed with SIGKILL three times, each time some random steps after it went on, then resumed."""
+    folder, draw = str(tmp_path / "killed"), random.Random()
+    for _ in range(3):
+        process = start(records, folder, **EXACT)
+        wanted = min(logged_steps(folder) + draw.randint(3, 12), STEPS - 2)
+        wait_for(lambda: logged_steps(folder) >= wanted, process, folder)
+        process.kill()
+        process.wait()
+    last = loop.train(settings_module.read(EXACT), records, folder)
+    ours, theirs = variables(last), variables(uninterrupted[1])
+    assert ours.keys() == theirs.keys()
+    assert [name for name in ours if ours[name].tobytes() != theirs[name].tobytes()] == []
+    killed, whole = (journal.read_log(os.path.join(path, "log.jsonl")) for path in (folder, uninterrupted[0]))
+    for name in ("step", "loss", "learning_rate", "gradient_norm", "loss_scale"):
+        assert [entry[name] for entry in killed] == [entry[name] for entry in whole], name
+
+
+def test_resuming_keeps_as_many_checkpoints_as_asked(uninterrupted, records, tmp_path):
+    folder = str(tmp_path / "more")
+    shutil.copytree(uninterrupted[0], folder)
+    loop.train(settings_module.read(dict(EXACT, train_steps=STEPS + 2, save_every=1)), records, folder)
+    assert sorted(name for name in os.listdir(folder) if name.endswith(".index")) == [
+        "model.ckpt-{}.index".format(step) for step in (STEPS + 1, STEPS + 2)]
+
+
+def test_checkpoints_come_by_the_minute_too(records, tmp_path):
+    values = dict(TINY, save_every=1000, save_minutes=1e-6)
+    loop.train(settings_module.read(values), records, str(tmp_path))
+    assert os.path.exists(str(tmp_path / "model.ckpt-1.index")) and os.path.exists(str(tmp_path / "model.ckpt-3.index"))
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(records, tmp_path):
+    folder = str(tmp_path / "run")
+    process = start(records, folder, log_every=1)
+    wait_for(lambda: logged_steps(folder) > 3, process, folder)
+    process.send_signal(signal.SIGINT)
+    process.wait(60)
+    step = int(said(folder).split("interrupted at step ")[1].split(",")[0])
+    assert process.returncode != 0 and "the same command goes on from here" in said(folder)
+    assert find_checkpoint(folder).endswith("model.ckpt-{}".format(step))
+
+
+def limited(megabytes):
+    """The largest file that this process may write: what a full disk does, to one process."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(megabytes * 2 ** 20), resource.RLIM_INFINITY))
+
+
+def test_a_disk_that_fills_up_is_named_and_the_last_checkpoint_stays(records, tmp_path):
+    folder = str(tmp_path)
+    first = loop.train(settings_module.read(dict(TINY, train_steps=2)), records, folder)
+    before = variables(first)
+    try:
+        limited(0.5)
+        with pytest.raises(WorkbookError, match="cannot write into .*: make room on the disk .* resumes from the newest checkpoint"):
+            loop.train(settings_module.read(TINY), records, folder)
+    finally:
+        limited(2 ** 30)
+    assert find_checkpoint(folder) == first
+    assert all(np.array_equal(value, before[name]) for name, value in variables(first).items())
+    assert step_of(loop.train(settings_module.read(TINY), records, folder)) == 6
+
+
+def test_a_folder_that_vanishes_is_named_and_the_next_checkpoint_saved_all_the_same(records, tmp_path):
+    folder = str(tmp_path / "run")
+    process = start(records, folder, save_every=50, log_every=1)
+    wait_for(lambda: logged_steps(folder) > 3, process, folder)
+    shutil.rmtree(folder)
+    assert process.wait(120) != 0
+    assert "the folder {} was removed while training".format(folder) in said(folder)
+    assert step_of(find_checkpoint(folder)) % 50 == 0
+
+
+def test_records_that_vanish_are_named(records, tmp_path):
+    folder, paths = str(tmp_path / "run"), [shutil.copy(path, str(tmp_path)) for path in records]
+    process = start(paths, folder, log_every=1)
+    wait_for(lambda: logged_steps(folder) > 3, process, folder)
+    os.remove(paths[1])
+    assert process.wait(120) != 0
+    assert "record file {} does not exist: write the records again".format(paths[1]) in said(folder)
+
+
+def test_a_run_goes_on_with_another_device_and_saving_but_not_another_momentum(uninterrupted):
+    for name, value in (("device", "cpu"), ("save_minutes", 3), ("intra_op_threads", 0)):
+        loop.check_same_run(settings_module.read(dict(EXACT, **{name: value})), uninterrupted[0])
+    with pytest.raises(WorkbookError, match="trained with momentum=0.9, now it is 0.5"):
+        loop.check_same_run(settings_module.read(dict(EXACT, momentum=0.5)), uninterrupted[0])
