@@ -1,6 +1,7 @@
 """The command line as a shell sees it: real processes, their words and exit codes."""
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -110,13 +111,14 @@ def test_a_network_is_exported_from_the_shell(trained, tmp_path):
 
 
 def test_the_engine_is_chosen_from_the_shell(trained, tmp_path):
-    root, out = trained
-    command = ["predict", voc.image_path(root, "val_000"), "--checkpoint", out, "--out", str(tmp_path)]
-    assert "engine: TensorFlow; --engine onnxruntime converts the network once" in call(*command)
-    labels = voc.read_mask(str(tmp_path / "val_000.png"))[0]
-    assert "engine: ONNX Runtime, converted in" in call(*command, "--engine", "onnxruntime")
-    assert (voc.read_mask(str(tmp_path / "val_000.png"))[0] == labels).mean() > 0.999
-    assert "engine: ONNX Runtime, converted before" in call(*command)
+    root, weights = trained[0], shutil.copytree(trained[1], str(tmp_path / "weights"))
+    said = call("predict", voc.image_path(root, "val_000"), "--checkpoint", weights, "--out", str(tmp_path), "--engine", "onnxruntime")
+    assert "engine: ONNX Runtime, converted in" in said
+    said = call("evaluate", "--checkpoint", weights, "--data", root, "--scales", "0.5,1.0", "--json", str(tmp_path / "results.json"))
+    assert "engine: ONNX Runtime, converted before" in said and "engine onnxruntime" in said
+    assert read_json(str(tmp_path / "results.json"))["engine"] == "onnxruntime"
+
+
 def read_json(path):
     with open(path) as file:
         return json.load(file)

@@ -38,7 +38,6 @@ def choose(engine, settings, checkpoint, reference, *, images):
     """`(name, logits)`: the engine taken, and a function float32 [batch, h, w, 3] in 0..255 -> logits float32 [batch, h/s, w/s, classes].
 
     With TensorFlow the function is None: the logits are computed in the graph that they are part of.
-
     engine: one of ENGINES; 'auto' takes ONNX Runtime on a CPU, if it is converted already or there are
     many images. Where ONNX Runtime fails, TensorFlow is taken; a line says what is taken and why.
     reference: such a function by TensorFlow; a new conversion is compared with it.

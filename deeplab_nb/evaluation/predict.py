@@ -32,6 +32,7 @@ class Predictor:
     def __init__(self, settings, checkpoint, *, shape=ANY_SHAPE, engine="tensorflow", images=1):
         self.settings, self._shape, self._passes = settings, shape, {}
         self._wanted, self._images = "tensorflow" if self._fixed else engine, images
+        self.engine, self._compute = "tensorflow", None
         graph = tf.Graph()
         with graph.as_default():
             create_variables(cost(settings, settings.eval_output_stride).variables)
