@@ -82,13 +82,15 @@ lock() {
 # and all that only TensorFlow asks for. The other packages are put into .venv, so that the container stays as it was.
 vendors='absl-py|astor|gast|google-pasta|grpcio|h5py|keras-applications|keras-preprocessing|markdown|numpy|opt-einsum|protobuf'
 vendors="$vendors|tensorboard|tensorflow|tensorflow-estimator|termcolor|werkzeug|wrapt"
+# ONNX Runtime and its converter are no use on a card, and the converter wants a newer protobuf than the container's.
+unwanted='flatbuffers|onnx|onnxruntime|tf2onnx'
 
 # not empty where .venv was built so, and then it is built so again
 ascend=$(awk '/^include-system-site-packages = true/ { print "yes" }' .venv/pyvenv.cfg 2>/dev/null || :)
 
 packages() {
     if [ -n "$ascend" ]; then
-        awk -v vendors="^($vendors)==" '/^[a-z]/ { keep = $0 !~ vendors } keep' requirements.lock
+        awk -v others="^($vendors|$unwanted)==" '/^[a-z]/ { keep = $0 !~ others } keep' requirements.lock
     else
         cat requirements.lock
     fi

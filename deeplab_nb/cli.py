@@ -144,7 +144,7 @@ main.add_command(commands.rank_table)
 main.add_command(commands.published)
 
 
-for _command in (cli_evaluation.evaluate, cli_evaluation.score, cli_evaluation.predict):
+for _command in (cli_evaluation.evaluate, cli_evaluation.score, cli_evaluation.predict, cli_evaluation.export):
     main.add_command(_command)
 
 
@@ -252,6 +252,15 @@ def bench_input(pattern):
     settings = settings_module.read({"train_crop_size": 513, "train_batch_size": 7})
     found = found or Run(recipes.get("sample"), settings, paths.RUNS).records("train")
     for line in benchmarks.input_pipeline(found, settings):
+        click.echo(line)
+
+
+@bench.command("engine")
+@click.argument("names", nargs=-1)
+def bench_engine(names):
+    """TensorFlow and ONNX Runtime in turns on one image of 513x513; NAMES default to all networks."""
+    from deeplab_nb import bench as benchmarks
+    for line in benchmarks.engines(names):
         click.echo(line)
 
 

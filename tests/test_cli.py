@@ -1,6 +1,7 @@
 """The command line as a shell sees it: real processes, their words and exit codes."""
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -36,6 +37,7 @@ def call(*arguments, code=0):
     (["bench", "input", "--records", "nowhere*"], "no file matches nowhere*: name record files"),
     (["bench", "input", "--records", os.path.join(paths.ROOT, "README.md")], "README.md is damaged"),
     (["bench", "network", "resnet"], "unknown network 'resnet': there are mobilenet_v2"),
+    (["bench", "engine", "resnet"], "unknown network 'resnet': there are mobilenet_v2"),
     (["bench", "train", "resnet"], "unknown network 'resnet': there are mobilenet_v2"),
     (["audit", "nowhere"], "data folder nowhere does not exist"),
     (["evaluate", "--checkpoint", "nowhere", "--data", "nowhere"], "checkpoint nowhere does not exist"),
@@ -44,6 +46,7 @@ def call(*arguments, code=0):
     (["score", "nowhere"], "score needs the masks: add --data VOC_ROOT, or --merge"),
     (["score", "nowhere", "--merge"], "folder nowhere holds no shard-1-of-N.npz"),
     (["predict", "x.jpg", "--checkpoint", "nowhere", "--out", "nowhere"], "checkpoint nowhere does not exist"),
+    (["export", "--checkpoint", "nowhere", "--out", "nowhere"], "checkpoint nowhere does not exist"),
 ])
 def test_bad_input_gets_one_sentence_and_exit_code_1(arguments, sentence):
     said = call(*arguments, code=1)
@@ -93,6 +96,27 @@ def test_a_network_is_trained_evaluated_and_used_from_the_shell(trained, tmp_pat
     call("predict", photograph, "--checkpoint", os.path.join(out, "model.ckpt-2.index"), "--out", str(tmp_path / "seen"))
     assert sorted(os.listdir(str(tmp_path / "seen"))) == ["val_000.png", "val_000_overlay.png"]
     assert voc.read_mask(str(tmp_path / "seen" / "val_000.png"))[0].shape == voc.read_image(photograph).shape[:2]
+
+
+def test_a_network_is_exported_from_the_shell(trained, tmp_path):
+    photograph, out = voc.image_path(trained[0], "val_000"), str(tmp_path / "exported")
+    said = call("export", "--checkpoint", trained[1], "--out", out, "--format", "frozen", "--size", "49", "--image", photograph,
+                "--soc-version", "Ascend910A")
+    assert "frozen_inference_graph_49x49.pb" in said and said.count("1.000000 of") == 2
+    assert sorted(os.listdir(out)) == ["README.md", "export.json", "frozen_inference_graph.pb", "frozen_inference_graph_49x49.pb"]
+    with open(os.path.join(out, "README.md")) as file:
+        assert "--soc_version=Ascend910A" in file.read()
+    assert "size 48 must be 16k+1" in call(
+        "export", "--checkpoint", trained[1], "--out", out, "--size", "48", "--image", photograph, code=1)
+
+
+def test_the_engine_is_chosen_from_the_shell(trained, tmp_path):
+    root, weights = trained[0], shutil.copytree(trained[1], str(tmp_path / "weights"))
+    said = call("predict", voc.image_path(root, "val_000"), "--checkpoint", weights, "--out", str(tmp_path), "--engine", "onnxruntime")
+    assert "engine: ONNX Runtime, converted in" in said
+    said = call("evaluate", "--checkpoint", weights, "--data", root, "--scales", "0.5,1.0", "--json", str(tmp_path / "results.json"))
+    assert "engine: ONNX Runtime, converted before" in said and "engine onnxruntime" in said
+    assert read_json(str(tmp_path / "results.json"))["engine"] == "onnxruntime"
 
 
 def read_json(path):

@@ -26,7 +26,8 @@ def evaluate(settings, checkpoint, **options):
     return summarise(count(settings, checkpoint, **options))
 
 
-def count(settings, checkpoint, *, list_name=None, ids=None, predictions=None, trimap=False, predictor=None):
+def count(settings, checkpoint, *, list_name=None, ids=None, predictions=None, trimap=False, predictor=None,
+          engine="tensorflow"):
     """The `Counts` of a checkpoint's predictions.
 
     checkpoint: folder, prefix or one of its files. list_name: None takes `settings.val_list`.
@@ -34,6 +35,7 @@ def count(settings, checkpoint, *, list_name=None, ids=None, predictions=None, t
     predictions: a folder that gets each prediction as a palette PNG under the image's id.
     trimap: count in bands along the object borders too, see `metrics.border_bands`.
     predictor: one that was made with the same settings; it gets the checkpoint's weights and stays open.
+    engine: what computes the logits, one of `engine.ENGINES`; a `predictor` keeps to its own.
     Raises WorkbookError naming a missing or damaged file, or a mask that does not fit its photograph.
     """
     root, list_name = voc.check_root(settings.data_root), list_name or settings.val_list
@@ -41,7 +43,7 @@ def count(settings, checkpoint, *, list_name=None, ids=None, predictions=None, t
     protocol = protocols.protocol_of(settings, max(max(voc.image_size(voc.image_path(root, i))) for i in listed))
     if predictions:
         os.makedirs(predictions, exist_ok=True)
-    with _opened(predictor, settings, checkpoint, protocol) as network:
+    with _opened(predictor, settings, checkpoint, protocol, engine, len(listed)) as network:
         tally = _Tally(settings, trimap)
         for image_id in progress(listed if ids is None else ids, label="evaluating"):
             image, truth = (protocols.fit(part, protocol.crop) for part in read_pair(root, image_id, settings))
@@ -49,7 +51,8 @@ def count(settings, checkpoint, *, list_name=None, ids=None, predictions=None, t
             tally.add(image_id, truth, labels)
             if predictions:
                 voc.write_mask(os.path.join(predictions, image_id + ".png"), labels)
-    return Counts(tally.confusions, tally.bands, _conditions(settings, checkpoint, list_name, protocol), tally.seconds)
+    conditions = _conditions(settings, checkpoint, list_name, protocol, network.engine)
+    return Counts(tally.confusions, tally.bands, conditions, tally.seconds)
 
 
 def score(settings, predictions, *, list_name=None, trimap=False):
@@ -138,20 +141,24 @@ class _Tally:
         return float(np.mean(spans[1:] if len(spans) > 1 else spans))
 
 
-def _opened(predictor, settings, checkpoint, protocol):
-    """A context that holds the predictor: the caller's, filled anew and left open, or one of our own."""
+def _opened(predictor, settings, checkpoint, protocol, engine, images):
+    """A context that holds the predictor: the caller's, filled anew and left open, or one of our own.
+
+    images: of the whole list, so that all shards of an evaluation choose the same engine.
+    """
     if predictor:
         predictor.load(checkpoint)
         return contextlib.nullcontext(predictor)
     # an Ascend card compiles for fixed shapes; a CPU is as quick without and builds one graph for all scales
     fixed = settings.device == "npu" and protocol.one_frame
-    return Predictor(settings, checkpoint, shape=(1,) + protocol.one_frame if fixed else ANY_SHAPE)
+    shape = (1,) + protocol.one_frame if fixed else ANY_SHAPE
+    return Predictor(settings, checkpoint, shape=shape, engine=engine, images=images)
 
 
-def _conditions(settings, checkpoint, list_name, protocol):
+def _conditions(settings, checkpoint, list_name, protocol, engine):
     """What a number must be read with."""
     return {
         "protocol": "{}: {}".format(settings.eval_protocol, protocol.says),
         "output_stride": settings.eval_output_stride, "scales": list(settings.eval_scales), "flip": settings.eval_flip,
-        "list": list_name, "checkpoint": os.path.basename(find_checkpoint(checkpoint)),
+        "list": list_name, "checkpoint": os.path.basename(find_checkpoint(checkpoint)), "engine": engine,
     }

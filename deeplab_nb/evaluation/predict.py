@@ -1,15 +1,21 @@
 """A network with its weights, ready to label photographs of any size."""
+import collections
+
 import numpy as np
 
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation import multi_scale
-from deeplab_nb.network.checkpoints import restore
+from deeplab_nb.evaluation.engine import choose
+from deeplab_nb.network.checkpoints import find_checkpoint, restore
 from deeplab_nb.network.deeplab import build_logits, cost, predict_labels
 from deeplab_nb.network.variables import create_variables
 from deeplab_nb.settings import MEAN_PIXEL, crop_for
 from deeplab_nb.tf1 import tf
 
 ANY_SHAPE = (None, None, None)
+
+# a graph from what is fed to what is found; seen: what reaches the network in it, which gives the logits
+_Pass = collections.namedtuple("_Pass", "fed seen logits found")
 
 
 class Predictor:
@@ -18,11 +24,15 @@ class Predictor:
     settings: the network section and eval_* are used; checkpoint: folder, prefix or one of its files.
     shape: (batch, height, width) of every frame that will be fed, which gives a graph of fixed shapes
     for each scale; with ANY_SHAPE one graph takes all.
+    engine: what computes the logits, one of `engine.ENGINES`; fixed shapes are for a card, which TensorFlow computes on.
+    images: how many are to come, which 'auto' asks before it converts. self.engine says which engine it became.
     Raises WorkbookError for a checkpoint that is missing, damaged or of another network.
     """
 
-    def __init__(self, settings, checkpoint, *, shape=ANY_SHAPE):
+    def __init__(self, settings, checkpoint, *, shape=ANY_SHAPE, engine="tensorflow", images=1):
         self.settings, self._shape, self._passes = settings, shape, {}
+        self._wanted, self._images = "tensorflow" if self._fixed else engine, images
+        self.engine, self._compute = "tensorflow", None
         graph = tf.Graph()
         with graph.as_default():
             create_variables(cost(settings, settings.eval_output_stride).variables)
@@ -34,9 +44,11 @@ class Predictor:
             raise
 
     def load(self, checkpoint):
-        """Puts another checkpoint's weights into the network as it stands; returns the RestoreReport."""
+        """Puts another checkpoint's weights into the network as it stands, chooses its engine; returns the RestoreReport."""
+        checkpoint = find_checkpoint(checkpoint)  # the same one for the engine, even if a newer is saved meanwhile
         with self._session.graph.as_default():
             self.report = restore(self._session, checkpoint, tf.global_variables(), complete=True)
+        self.engine, self._compute = choose(self._wanted, self.settings, checkpoint, self._logits_by_tensorflow, images=self._images)
         return self.report
 
     def labels(self, images, frame=None):
@@ -46,8 +58,7 @@ class Predictor:
         top left. None takes the smallest square of 16k+1 that holds it (513 for VOC's 500 x 375).
         """
         if self.settings.eval_scales == (1.0,) and not self.settings.eval_flip:  # the largest logit needs no softmax
-            (fed,), found = self._label_pass()
-            found = _inside(self._session.run(found, {fed: self._framed(images, frame)}), images)
+            found = _inside(self._run(self._label_pass(), [self._framed(images, frame)]), images)
         else:
             found = self._sum(images, frame).argmax(axis=3)
         return _alike(found.astype(np.uint8), images)
@@ -62,33 +73,49 @@ class Predictor:
         total, square = None, self._framed(images, frame)
         for scale in self.settings.eval_scales:
             sizes = multi_scale.sizes(square.shape[1:3], scale, self.settings)
-            fed, maps = self._scale_pass(sizes)
-            maps = _inside(self._session.run(maps, dict(zip(fed, (square,) + sizes))), images)
+            maps = _inside(self._run(self._scale_pass(sizes), (square,) + sizes), images)
             total = maps if total is None else np.add(total, maps, out=total)
         return total
 
+    def _run(self, made, values):
+        """What a pass finds for the values that are fed."""
+        feeds = dict(zip(made.fed, values))
+        if self._compute:  # TensorFlow takes fed logits in place of computing them
+            feeds[made.logits] = self._compute(self._session.run(made.seen, feeds))
+        return self._session.run(made.found, feeds)
+
     def _label_pass(self):
-        """((what is fed,), labels) at scale 1."""
-        if "labels" not in self._passes:
-            with self._session.graph.as_default():
-                images = tf.placeholder(tf.float32, self._shape + (3,))
-                size = self._shape[1:] if self._fixed else tf.shape(images)[1:3]
-                self._passes["labels"] = (images,), predict_labels(self._network(images), size)
-        return self._passes["labels"]
+        """The pass to labels at scale 1."""
+        def build(network):
+            images = tf.placeholder(tf.float32, self._shape + (3,))
+            return (images,), predict_labels(network(images), self._shape[1:] if self._fixed else tf.shape(images)[1:3])
+        return self._pass("labels", build)
 
     def _scale_pass(self, sizes):
-        """(what is fed, probabilities): with fixed shapes a graph for each scale, otherwise one that is fed the sizes too."""
-        key = sizes if self._fixed else "any size"
+        """The pass to probabilities: with fixed shapes a graph for each scale, otherwise one that is fed the sizes too."""
+        def build(network):
+            images = tf.placeholder(tf.float32, self._shape + (3,))
+            fed = () if self._fixed else (tf.placeholder(tf.int32, [2]), tf.placeholder(tf.int32, [2]))
+            return (images,) + fed, multi_scale.probabilities(network, images, *(fed or sizes), flip=self.settings.eval_flip)
+        return self._pass(sizes if self._fixed else "any size", build)
+
+    def _pass(self, key, build):
+        """The `_Pass` under this key, built once. build: takes a function from images to logits, returns (fed, found)."""
         if key not in self._passes:
+            seam = []
+
+            def network(images):
+                logits = build_logits(images, settings=self.settings, output_stride=self.settings.eval_output_stride)
+                seam.extend([images, logits])
+                return logits
             with self._session.graph.as_default():
-                images = tf.placeholder(tf.float32, self._shape + (3,))
-                fed = () if self._fixed else (tf.placeholder(tf.int32, [2]), tf.placeholder(tf.int32, [2]))
-                maps = multi_scale.probabilities(self._network, images, *(fed or sizes), flip=self.settings.eval_flip)
-                self._passes[key] = (images,) + fed, maps
+                fed, found = build(network)
+            self._passes[key] = _Pass(fed, *seam, found)
         return self._passes[key]
 
-    def _network(self, images):
-        return build_logits(images, settings=self.settings, output_stride=self.settings.eval_output_stride)
+    def _logits_by_tensorflow(self, images):
+        made = self._label_pass()
+        return self._session.run(made.logits, {made.fed[0]: images})
 
     def _framed(self, images, frame):
         return framed(images, frame or (self._shape[1:] if self._fixed else None))

@@ -11,7 +11,7 @@ from deeplab_nb.tf1 import tf
 
 
 def build_logits(images, *, settings, output_stride=None, is_training=False, batch_norm_updates=None,
-                 clones=1, plain=False, half=False, step=0):
+                 make_layers=Layers, clones=1, plain=False, half=False, step=0):
     """Builds the network in the current graph.
 
     images: float32 [batch, height, width, 3], RGB in 0..255; height and width may be unknown.
@@ -19,6 +19,7 @@ def build_logits(images, *, settings, output_stride=None, is_training=False, bat
     output_stride: 8, 16 or 32; None takes `settings.output_stride`. The atrous rates follow.
     is_training: dropout, and batch statistics if `settings.fine_tune_batch_norm`.
     batch_norm_updates: a list that receives the operations to run with each training step.
+    make_layers: `Layers`, or `layers.DilatedLayers` for a graph that is to be converted.
     clones: networks that share the batch evenly and the weights, as the original's num_clones. They run side by side, each with
       batch statistics of its own part; the moving ones follow the first.
     plain: train with TensorFlow's own operations alone, as suits a GPU or NPU.
@@ -29,8 +30,8 @@ def build_logits(images, *, settings, output_stride=None, is_training=False, bat
     """
     output_stride = output_stride or settings.output_stride
     variables = create_variables(cost(settings, output_stride).variables)
-    made = [Layers(variables, is_training=is_training, batch_norm_training=is_training and settings.fine_tune_batch_norm,
-                   batch_norm_decay=settings.batch_norm_decay, plain=plain, half=half, seed=settings.seed + number, step=step)
+    made = [make_layers(variables, is_training=is_training, batch_norm_training=is_training and settings.fine_tune_batch_norm,
+                        batch_norm_decay=settings.batch_norm_decay, plain=plain, half=half, seed=settings.seed + number, step=step)
             for number in range(clones)]
     parts = tf.split(images, clones) if clones > 1 else [images]
     logits = [network(layers, normalise(part), settings=settings, output_stride=output_stride) for layers, part in zip(made, parts)]

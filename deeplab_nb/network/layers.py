@@ -65,7 +65,7 @@ class Layers:
             elif self.lean and rate > 1:
                 y = dilated(x, rate, lambda x: tf.nn.conv2d(x, weights, padding="SAME"))
             else:
-                y = tf.nn.convolution(x, weights, padding, strides=[stride] * 2, dilation_rate=[rate] * 2)
+                y = self._convolve(x, weights, padding, stride, rate)
             y = self.rounded(y)
         if batch_norm is None:
             shift = self.variables[scope + "/biases"]
@@ -86,7 +86,7 @@ class Layers:
             if self.lean and rate > 1:
                 y = dilated_depthwise(x, weights, rate)
             else:
-                y = tf.nn.depthwise_conv2d(x, weights, strides=[1, stride, stride, 1], padding=padding, rate=[rate, rate])
+                y = self._convolve_depthwise(x, weights, padding, stride, rate)
             y = self.rounded(y)
         return self._finish(y, scope, batch_norm, shift, activation)
 
@@ -123,6 +123,12 @@ class Layers:
             kept = tf.random.stateless_uniform(tf.shape(x), seed) < keep
             return x * (tf.cast(kept, x.dtype) / keep)
 
+    def _convolve(self, x, weights, padding, stride, rate):
+        return tf.nn.convolution(x, weights, padding, strides=[stride] * 2, dilation_rate=[rate] * 2)
+
+    def _convolve_depthwise(self, x, weights, padding, stride, rate):
+        return tf.nn.depthwise_conv2d(x, weights, strides=[1, stride, stride, 1], padding=padding, rate=[rate, rate])
+
     def _finish(self, y, scope, batch_norm, shift, activation):
         """What comes after a convolution: a shift that stands for batch norm or is the bias, or batch norm itself."""
         if shift is None:
@@ -150,6 +156,28 @@ class Layers:
     def _batch_norm_variables(self, scope):
         return [self.variables["{}/BatchNorm/{}".format(scope, name)]
                 for name in ("gamma", "beta", "moving_mean", "moving_variance")]
+
+
+class DilatedLayers(Layers):
+    """Layers for converters: the atrous rate stands on the operation itself, where ONNX reads it, and maps are padded before.
+
+    Not for running in TensorFlow, whose depthwise operation ignores `dilations` on a CPU.
+    """
+
+    def _convolve(self, x, weights, padding, stride, rate):
+        x, padding = self._padded(x, padding, int(weights.shape[0]), rate)
+        return tf.nn.conv2d(x, weights, [1, stride, stride, 1], padding, dilations=[1, rate, rate, 1])
+
+    def _convolve_depthwise(self, x, weights, padding, stride, rate):
+        x, padding = self._padded(x, padding, 3, rate)
+        return tf.nn.depthwise_conv2d_native(x, weights, [1, stride, stride, 1], padding, dilations=[1, rate, rate, 1])
+
+    def _padded(self, x, padding, kernel, rate):
+        """`(x, padding)`: with an atrous rate, SAME is so many zeros on all sides whatever the map's size."""
+        if rate == 1 or padding != "SAME":
+            return x, padding
+        zeros = [kernel // 2 * rate] * 2
+        return tf.pad(x, [[0, 0], zeros, zeros, [0, 0]]), "VALID"
 
 
 class Dilation:

@@ -1,0 +1,56 @@
+"""A network and its weights as one graph without variables, and that graph as an ONNX model."""
+import logging
+
+from tensorflow.tools.graph_transforms import TransformGraph
+
+from deeplab_nb.errors import WorkbookError
+from deeplab_nb.network.checkpoints import restore
+from deeplab_nb.tf1 import tf
+
+OPSET = 13  # the newest that was tried with all three families of networks
+
+
+def freeze(build, checkpoint, inputs, outputs):
+    """GraphDef in which a checkpoint's weights, and all that follows from them alone, are constants.
+
+    build: makes the network in the current graph; inputs, outputs: the names that it gives there.
+    Raises WorkbookError for a checkpoint that is missing, damaged or of another network.
+    """
+    with tf.Graph().as_default() as graph, tf.Session() as session:
+        build()
+        restore(session, checkpoint, tf.global_variables(), complete=True)
+        frozen = tf.graph_util.convert_variables_to_constants(session, graph.as_graph_def(), outputs)
+    return TransformGraph(frozen, inputs, outputs, ["fold_constants(ignore_errors=true)"])
+
+
+def to_onnx(graph_def, inputs, outputs):
+    """The bytes of the ONNX model of a frozen graph; inputs and outputs keep their names, without ':0'.
+
+    Raises WorkbookError where the converter is not installed or does not succeed.
+    """
+    try:
+        from tf2onnx.convert import from_graph_def
+    except ImportError as error:
+        raise WorkbookError("ONNX needs the package tf2onnx ({}): run `make environment`".format(error))
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    tensors = [name + ":0" for name in inputs + outputs]
+    try:
+        model, _ = from_graph_def(graph_def, name="deeplab_nb", input_names=tensors[:len(inputs)], opset=OPSET,
+                                  output_names=tensors[len(inputs):], tensors_to_rename={t: t[:-2] for t in tensors})
+    except Exception as error:  # whatever a converter of another project raises
+        raise WorkbookError("the conversion to ONNX failed ({}): use TensorFlow's forms".format(str(error)[:200]))
+    return model.SerializeToString()
+
+
+def open_onnx(model):
+    """An ONNX Runtime session on the CPU for a model's bytes. Raises WorkbookError where that is not possible."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise WorkbookError("ONNX Runtime is not installed ({}): run `make environment`".format(error))
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors only
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its errors are of no common class
+        raise WorkbookError("ONNX Runtime refuses the model ({}): use TensorFlow".format(str(error)[:200]))

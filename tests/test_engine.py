@@ -1,0 +1,188 @@
+"""The engine that computes logits: the same labels, kept conversions that serve nothing else, and the way back to TensorFlow."""
+import os
+import shutil
+import sys
+
+import numpy as np
+import pytest
+
+from deeplab_nb import settings as settings_module
+from deeplab_nb.data import voc
+from deeplab_nb.errors import WorkbookError
+from deeplab_nb.evaluation import engine
+from deeplab_nb.evaluation import evaluate as evaluation
+from deeplab_nb.evaluation.predict import Predictor
+from deeplab_nb.network import deeplab
+from deeplab_nb.tf1 import tf
+
+SETTINGS = settings_module.read({"depth_multiplier": 0.1, "eval_output_stride": 8, "num_classes": 5})
+
+
+def save_random(folder, *, seed, settings=SETTINGS):
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.set_random_seed(seed)
+        deeplab.build_logits(tf.placeholder(tf.float32, [1, 33, 33, 3]), settings=settings)
+        session.run(tf.global_variables_initializer())
+        return tf.train.Saver().save(session, os.path.join(str(folder), "model.ckpt"), write_meta_graph=False)
+
+
+def noise(height, width):
+    return np.random.RandomState(height).randint(0, 256, (height, width, 3)).astype(np.uint8)
+
+
+def conversions(folder):
+    return sorted(name for name in os.listdir(str(folder)) if name.endswith(".onnx"))
+
+
+@pytest.fixture(autouse=True)
+def users_folder(tmp_path, monkeypatch):
+    """The user's own cache, of this test alone."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory):
+    """Folder with a checkpoint and its conversion, made by the engine itself."""
+    folder = tmp_path_factory.mktemp("weights")
+    with Predictor(SETTINGS, save_random(folder, seed=3), engine="onnxruntime") as predictor:
+        assert predictor.engine == "onnxruntime"
+    assert len(conversions(folder)) == 1
+    return folder
+
+
+@pytest.fixture
+def copied(converted, tmp_path):
+    return shutil.copytree(str(converted), str(tmp_path / "copied"))
+
+
+def name_of(settings, folder):
+    return engine.conversion_name(settings, os.path.join(str(folder), "model.ckpt"))
+
+
+def test_both_engines_give_the_same_labels_at_any_size(converted, capsys):
+    with Predictor(SETTINGS, str(converted)) as slow, Predictor(SETTINGS, str(converted), engine="auto") as fast:
+        assert (slow.engine, fast.engine) == ("tensorflow", "onnxruntime")
+        for size in ((40, 71), (90, 33)):
+            assert (slow.labels(noise(*size)) == fast.labels(noise(*size))).mean() > 0.999
+    assert capsys.readouterr().out == "engine: ONNX Runtime, converted before\n"
+
+
+def test_both_engines_give_the_same_probabilities_over_scales_and_mirror_images(converted):
+    """The conversion that was made for one scale serves all, and a batch."""
+    settings = settings_module.override(SETTINGS, {"eval_scales": (0.5, 1.25), "eval_flip": True})
+    images = np.stack([noise(40, 57), noise(40, 57)[::-1]])
+    with Predictor(settings, str(converted)) as slow, Predictor(settings, str(converted), engine="auto") as fast:
+        assert fast.engine == "onnxruntime"
+        assert fast.probabilities(images) == pytest.approx(slow.probabilities(images), abs=1e-4)
+
+
+def test_fixed_shapes_are_for_a_card_and_stay_with_tensorflow(converted):
+    with Predictor(SETTINGS, str(converted), shape=(1, 65, 65), engine="auto") as predictor:
+        assert predictor.engine == "tensorflow"
+
+
+def test_many_images_at_once(converted):
+    model = engine.open_onnx(engine._kept(os.path.join(str(converted), "model.ckpt"), name_of(SETTINGS, converted)))
+    frames = np.stack([noise(48, 65), noise(48, 65)[::-1]]).astype(np.float32)
+    both = engine._run(model, frames)
+    assert both.shape == (2, 6, 9, 5) and both.dtype == np.float32
+    assert np.allclose(both[1], engine._run(model, frames[1:])[0], atol=1e-4 * np.abs(both).max())
+
+
+@pytest.mark.slow
+def test_atrous_branches_decoder_and_symmetric_padding_are_converted(tmp_path):
+    """What MobileNetV2 lacks."""
+    settings = settings_module.override(
+        SETTINGS, {"backbone": "resnet_v1_50_beta", "aspp": True, "decoder": True, "depth_multiplier": 1.0})
+    with Predictor(settings, save_random(tmp_path, seed=3, settings=settings), engine="onnxruntime") as predictor:
+        assert predictor.engine == "onnxruntime"  # the new conversion gave TensorFlow's logits
+
+
+def test_a_name_serves_one_network_and_one_checkpoint(converted, copied):
+    name = name_of(SETTINGS, converted)
+    assert name.startswith("model.ckpt.engine-mobilenet_v2-os8-") and name_of(SETTINGS, copied) == name
+    others = [{"eval_output_stride": 16}, {"num_classes": 6}, {"aspp": True}, {"decoder": True}, {"separable_head": False}]
+    assert len({name} | {name_of(settings_module.override(SETTINGS, values), converted) for values in others}) == 6
+    with open(os.path.join(copied, "model.ckpt.data-00000-of-00001"), "r+b") as file:
+        file.write(b"other")
+    assert name_of(SETTINGS, copied) != name
+
+
+def test_another_checkpoint_never_meets_the_old_conversion(copied, tmp_path):
+    """Neither where a predictor that runs gets it nor where it takes the old one's place and name."""
+    other = save_random(tmp_path, seed=4)
+    with Predictor(SETTINGS, other) as slow, Predictor(SETTINGS, copied, engine="auto") as fast:
+        assert fast.engine == "onnxruntime"
+        fast.load(other)
+        assert fast.engine == "tensorflow" and np.array_equal(fast.labels(noise(65, 65)), slow.labels(noise(65, 65)))
+        fast.load(copied)
+        assert fast.engine == "onnxruntime" and (fast.labels(noise(65, 65)) != slow.labels(noise(65, 65))).any()
+    shutil.copy(other + ".data-00000-of-00001", copied)
+    assert engine._kept(os.path.join(copied, "model.ckpt"), name_of(SETTINGS, copied)) is None
+
+
+def test_a_damaged_conversion_is_not_used(copied, capsys):
+    path = os.path.join(copied, conversions(copied)[0])
+    with open(path, "r+b") as file:
+        file.seek(os.path.getsize(path) // 2)
+        file.write(b"damaged")
+    assert engine._kept(os.path.join(copied, "model.ckpt"), name_of(SETTINGS, copied)) is None
+    with Predictor(SETTINGS, copied, engine="auto", images=3) as predictor:
+        assert predictor.engine == "tensorflow"
+    assert "converts the network once, which pays from 100 images" in capsys.readouterr().out
+
+
+def test_outdated_conversions_go_when_a_new_one_is_kept(copied):
+    kept = conversions(copied)[0]
+    with open(os.path.join(copied, kept), "rb") as file:
+        model = file.read()
+    orphan, foreign = "model.ckpt-7.engine-mobilenet_v2-os8-{0}-{0}.onnx".format(16 * "a"), "mine.onnx"
+    for name in (orphan, foreign):
+        open(os.path.join(copied, name), "w").close()
+    engine._keep(os.path.join(copied, "model.ckpt"), name_of(SETTINGS, copied), model)
+    assert conversions(copied) == sorted([kept, foreign])
+
+
+def test_a_folder_that_takes_no_files_leaves_the_conversion_to_the_user(converted, users_folder, tmp_path, monkeypatch):
+    """A folder that is no folder stands for a read-only one, which the tests' user might be allowed to write to."""
+    (tmp_path / "file").write_text("")
+    prefix = str(tmp_path / "file" / "model.ckpt")
+    assert "kept as {}".format(users_folder) in engine._keep(prefix, "model.ckpt.engine-mobilenet_v2-os8-" + 16 * "a", b"model")
+    assert engine._kept(prefix, "model.ckpt.engine-mobilenet_v2-os8-" + 16 * "a") == b"model"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert engine._keep(prefix, "model.ckpt.engine-mobilenet_v2-os8-" + 16 * "b", b"model").startswith("not kept, because neither")
+
+
+@pytest.mark.parametrize("package", ["onnxruntime", "tf2onnx"])
+def test_without_a_package_tensorflow_is_taken(converted, monkeypatch, capsys, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with Predictor(SETTINGS, str(converted), engine="onnxruntime") as predictor:
+        assert predictor.engine == "tensorflow" and predictor.labels(noise(33, 33)).shape == (33, 33)
+    said = capsys.readouterr().out
+    assert said.startswith("engine: TensorFlow, because it needs onnxruntime and tf2onnx") and said.count("\n") == 1
+
+
+def test_a_conversion_with_other_logits_is_refused():
+    def reference(frames):
+        return frames[:, ::8, ::8]
+    engine._compare(reference, reference)
+    for wrong in (lambda frames: 1.001 * reference(frames), lambda frames: reference(frames) * np.nan, lambda frames: frames):
+        with pytest.raises(WorkbookError, match="other logits than TensorFlow"):
+            engine._compare(wrong, reference)
+
+
+def test_an_unknown_engine_is_refused(converted):
+    with pytest.raises(WorkbookError, match="engine 'tensorrt' is unknown: there are auto, tensorflow, onnxruntime"):
+        Predictor(SETTINGS, str(converted), engine="tensorrt")
+
+
+@pytest.mark.slow
+def test_real_weights_score_the_same(shared, tmp_path):
+    root = os.path.join(shared, "data", "VOCdevkit", "VOC2012")
+    weights = shutil.copytree(os.path.join(shared, "weights", "deeplabv3_mobilenetv2_dm05_voc"), str(tmp_path / "weights"))
+    settings = settings_module.read({"depth_multiplier": 0.5, "data_root": root})
+    ids = voc.read_list(root, "val")[:6]
+    slow, fast = (evaluation.evaluate(settings, weights, ids=ids, engine=name).results for name in ("tensorflow", "onnxruntime"))
+    assert (slow["engine"], fast["engine"]) == ("tensorflow", "onnxruntime")
+    assert fast["miou"] == pytest.approx(slow["miou"], abs=1e-4)
