@@ -54,8 +54,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def _send(self, body):
         for start in range(0, len(body), 1 << 16):
-            self.wfile.write(body[start:start + (1 << 16)])
+            # counted first: whoever has received the last byte may look at the count at once
             self.server.sent += len(body[start:start + (1 << 16)])
+            self.wfile.write(body[start:start + (1 << 16)])
             time.sleep(self.server.pause)
 
 

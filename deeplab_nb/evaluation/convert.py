@@ -1,5 +1,6 @@
 """A network and its weights as one graph without variables, and that graph as an ONNX model."""
 import logging
+import os
 
 from tensorflow.tools.graph_transforms import TransformGraph
 
@@ -7,7 +8,7 @@ from deeplab_nb.errors import WorkbookError
 from deeplab_nb.network.checkpoints import restore
 from deeplab_nb.tf1 import tf
 
-OPSET = 13  # the newest that was tried with all three families of networks
+OPSET = 13  # the newest that was tried
 
 
 def freeze(build, checkpoint, inputs, outputs):
@@ -28,11 +29,7 @@ def to_onnx(graph_def, inputs, outputs):
 
     Raises WorkbookError where the converter is not installed or does not succeed.
     """
-    try:
-        from tf2onnx.convert import from_graph_def
-    except ImportError as error:
-        raise WorkbookError("ONNX needs the package tf2onnx ({}): run `make environment`".format(error))
-    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    from_graph_def = _converter()
     tensors = [name + ":0" for name in inputs + outputs]
     try:
         model, _ = from_graph_def(graph_def, name="deeplab_nb", input_names=tensors[:len(inputs)], opset=OPSET,
@@ -40,6 +37,18 @@ def to_onnx(graph_def, inputs, outputs):
     except Exception as error:  # whatever a converter of another project raises
         raise WorkbookError("the conversion to ONNX failed ({}): use TensorFlow's forms".format(str(error)[:200]))
     return model.SerializeToString()
+
+
+def _converter():
+    """tf2onnx's function. Its import sets the log level of TensorFlow in all processes started from here: that is taken back."""
+    level = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        from tf2onnx.convert import from_graph_def
+    except ImportError as error:
+        raise WorkbookError("ONNX needs the package tf2onnx ({}): run `make environment`".format(error))
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = level
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    return from_graph_def
 
 
 def open_onnx(model):

@@ -30,7 +30,8 @@ def gradient_sizes(settings, images, masks):
     with tf.Graph().as_default() as graph, tf.Session() as session:
         loss = _loss(settings, images, masks)
         outputs = [op.outputs[0] for op in graph.get_operations() if op.type in CONVOLUTIONS and "BatchNorm" not in op.name]
-        gradients = tf.gradients(loss, outputs)
+        # the loss has products of its own, some of which no gradient passes
+        gradients = [gradient for gradient in tf.gradients(loss, outputs) if gradient is not None]
         session.run(tf.global_variables_initializer())
         counts = sum(_counts(gradient) for gradient in session.run(gradients))
     return Sizes(np.arange(LOWEST, HIGHEST), counts)
