@@ -126,7 +126,9 @@ def test_the_mindspore_scripts():
     entry = entries.run_distribute_train("/t.json", "/voc")
     assert "--set initial_checkpoint= --set trainable=all --rank-table /t.json" in joined(entry)[0]
     assert any("random weights" in note for note in entry.notes)
-    assert "--checkpoint /w.ckpt --data /voc" in joined(entries.run_eval("0", "/voc", "/w.ckpt"))[0]
+    (command,) = joined(entries.run_eval("0", "/voc", "/w.ckpt"))
+    assert "--checkpoint /w.ckpt --data /voc" in command
+    assert command.endswith("--protocol mindspore --scales 0.5,0.75,1.0,1.25,1.5,1.75")
 
 
 @pytest.mark.parametrize("options, words", [

@@ -7,17 +7,10 @@ import numpy as np
 import pytest
 
 from deeplab_nb import settings as settings_module
-from deeplab_nb.data.records import write_records
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.network.checkpoints import find_checkpoint
 from deeplab_nb.training import journal, loop
-from tests.tiny_training import TINY, variables
-from tests.tiny_voc import make_tiny_voc
-
-@pytest.fixture(scope="module")
-def records(tmp_path_factory):
-    root = make_tiny_voc(tmp_path_factory.mktemp("voc"), train=5)
-    return write_records(root, "train", str(tmp_path_factory.mktemp("records")))
+from tests.tiny_training import records, TINY, variables  # noqa: F401
 
 
 @pytest.fixture(scope="module")

@@ -9,22 +9,14 @@ import numpy as np
 import pytest
 
 from deeplab_nb import settings as settings_module
-from deeplab_nb.data.records import write_records
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.network.checkpoints import find_checkpoint, step_of
 from deeplab_nb.training import journal, loop
-from tests.tiny_training import TINY, logged_steps, said, start, variables, wait_for
-from tests.tiny_voc import make_tiny_voc
+from tests.tiny_training import TINY, logged_steps, records, said, start, variables, wait_for  # noqa: F401
 
 STEPS = 40
 EXACT = dict(TINY, intra_op_threads=1, train_steps=STEPS, save_every=3, log_every=1, keep_checkpoints=2,
              loss_scale="exponential", initial_loss_scale=1024, loss_scale_steps=5)
-
-
-@pytest.fixture(scope="module")
-def records(tmp_path_factory):
-    root = make_tiny_voc(tmp_path_factory.mktemp("voc"), train=5)
-    return write_records(root, "train", str(tmp_path_factory.mktemp("records")))
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +66,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(records, tmp_path):
     step = int(said(folder).split("interrupted at step ")[1].split(",")[0])
     assert process.returncode != 0 and "the same command goes on from here" in said(folder)
     assert find_checkpoint(folder).endswith("model.ckpt-{}".format(step))
+    assert variables(find_checkpoint(folder))["global_step"] == step, "the step that was under way counts"
 
 
 def limited(megabytes):

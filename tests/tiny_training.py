@@ -5,13 +5,24 @@ import subprocess
 import sys
 import time
 
+import pytest
+
+from deeplab_nb.data.records import write_records
 from deeplab_nb.tf1 import tf
+from tests.tiny_voc import make_tiny_voc
 
 TINY = dict(depth_multiplier=0.25, train_crop_size=33, train_batch_size=2, train_steps=6, log_every=2, save_every=2,
             keep_checkpoints=9, learning_rate=0.01, batch_norm_decay=0.9, output_stride=16)
 
 _CODE = ("import json, sys; from deeplab_nb import settings; from deeplab_nb.training import loop; "
          "loop.train(settings.read(json.loads(sys.argv[1])), json.loads(sys.argv[2]), sys.argv[3])")
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    """Record files of five images."""
+    root = make_tiny_voc(tmp_path_factory.mktemp("voc"), train=5)
+    return write_records(root, "train", str(tmp_path_factory.mktemp("records")))
 
 
 def start(records, folder, **values):

@@ -17,12 +17,12 @@ STEPS = (
 Gain = collections.namedtuple("Gain", "name settings miou gain seconds")
 
 
-def gains(settings, checkpoint, *, list_name=None, ids=None, steps=STEPS):
-    """[`Gain`] of each step, from one evaluation each; arguments as for `evaluate.evaluate`."""
+def gains(settings, checkpoint, *, ids=None):
+    """[`Gain`] of each of STEPS, from one evaluation each; arguments as for `evaluate.evaluate`."""
     rows = []
-    for name, values in steps:
+    for name, values in STEPS:
         settings = settings_module.override(settings, values)
-        results = evaluate(settings, checkpoint, list_name=list_name, ids=ids).results
+        results = evaluate(settings, checkpoint, ids=ids).results
         rows.append(Gain(name, settings, results["miou"], results["miou"] - rows[-1].miou if rows else 0.0, results["seconds_an_image"]))
     return rows
 

@@ -8,7 +8,7 @@ import os
 import platform
 import statistics
 
-from deeplab_nb import paths
+from deeplab_nb import paths, recipes
 from deeplab_nb.errors import WorkbookError
 
 # commands: lists of words; environment: for all of them; notes: what is otherwise than in the scripts
@@ -60,11 +60,11 @@ def run_distribute_train(rank_table, data_path, checkpoint=None):
 def run_eval(device_id, data_path, checkpoint):
     """run_eval DEVICE_ID DATA_PATH CKPT: scores a checkpoint of either."""
     folder = os.path.join(paths.RUNS, "run_eval")
-    return Entry("deeplabv3_mindspore_1p", folder, [_evaluation(folder, data_path, os.path.abspath(checkpoint))],
-                 {"ASCEND_DEVICE_ID": _device(device_id)},
+    command = _evaluation(folder, data_path, os.path.abspath(checkpoint)) + [
+        "--protocol", "mindspore", "--scales", ",".join(map(str, recipes.SIX_SCALES))]
+    return Entry("deeplabv3_mindspore_1p", folder, [command], {"ASCEND_DEVICE_ID": _device(device_id)},
                  ["DATA_PATH is a VOC folder, not one of Images and SegmentationClassRaw",
-                  "the mIoU is VOC's over whole images at one scale; the entry's own, the mean over batches of two centre "
-                  "crops at six scales, is another number"])
+                  "mIoU is the entry's own, a mean over batches of two; VOC's of the same predictions stands above it"])
 
 
 def _mindspore(name, cards, data_path, checkpoint, environment, rank_table):

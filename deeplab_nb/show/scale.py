@@ -17,8 +17,8 @@ import numpy as np
 from deeplab_nb import recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.network import deeplab
-from deeplab_nb.network.checkpoints import LAST_LAYERS
 from deeplab_nb.network.cost import BYTES
+from deeplab_nb.training.objective import is_trained
 
 # bytes_a_second: through one card's link, each way; latency: seconds a message
 Link = collections.namedtuple("Link", "bytes_a_second latency")
@@ -46,9 +46,8 @@ def cases():
 
 def parameters(settings):
     """How many values get a gradient under these settings."""
-    head = LAST_LAYERS["without_last_layers"]
     return sum(int(np.prod(d.shape)) for d in deeplab.cost(settings, settings.output_stride).variables
-               if d.trainable and (settings.trainable == "all" or d.name.startswith(head) and d.name.endswith("/weights")))
+               if d.trainable and is_trained(d.name, settings))
 
 
 def all_reduce_seconds(size, cards, link=PORT):

@@ -25,7 +25,7 @@ def session_config(device, settings):
     config = tf.ConfigProto(intra_op_parallelism_threads=settings.intra_op_threads)
     if settings.clones > 1:  # a thread each, none within operations: the halves of a small one wait for each other
         config.intra_op_parallelism_threads, config.inter_op_parallelism_threads = settings.intra_op_threads or 1, settings.clones
-    # TensorFlow's graph optimiser takes 3 s over MobileNetV2's training graph and makes its steps no faster on a CPU
+    # TensorFlow's graph optimiser takes some 4 CPU seconds over MobileNetV2's training graph and makes its steps no faster on a CPU
     config.graph_options.rewrite_options.disable_meta_optimizer = device == "cpu"
     if device == "gpu" and settings.mixed_precision:
         precision.gpu_rewrite(config)

@@ -52,14 +52,10 @@ class Journal:
         """Counts the seconds that one step waited for its batch."""
         self._input_seconds += seconds
 
-    def seconds_a_step(self, step):
-        """Mean since the last entry: `(whole step, waiting for the batch)`."""
-        steps = max(step - self._last, 1)
-        return (time.time() - self._clock) / steps, self._input_seconds / steps
-
     def steps(self, step, numbers, *, images_a_step, steps_left):
         """An entry of the steps since the last one. numbers: {name: float} of the newest step."""
-        seconds, waiting = self.seconds_a_step(step)
+        since = max(step - self._last, 1)
+        seconds, waiting = (time.time() - self._clock) / since, self._input_seconds / since
         entry = dict(numbers, step=step, seconds_a_step=round(seconds, 4), input_seconds_a_step=round(waiting, 4),
                      images_a_second=round(images_a_step / seconds, 2), seconds_left=round(steps_left * seconds))
         self._write(entry)

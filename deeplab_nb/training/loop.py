@@ -2,7 +2,6 @@
 import collections
 import math
 import os
-import time
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from deeplab_nb.data import voc
 from deeplab_nb.data.pipeline import training_batches
 from deeplab_nb.data.records import count_records, read_ids
 from deeplab_nb.errors import WorkbookError
+from deeplab_nb.launch import workers
 from deeplab_nb.network.checkpoints import newest_checkpoint, restore, step_of
 from deeplab_nb.network.deeplab import build_logits
 from deeplab_nb.progress import progress
@@ -153,20 +153,25 @@ class Run:
     def until_the_end(self, first_step, folder, records):
         """The last checkpoint's prefix. Steps are counted in calls: one skipped for an overflow does not move global_step."""
         done, total = first_step, self._settings.train_steps
+        global_step = tf.train.get_global_step()
+        seen = self._session.run(global_step)
         bar = progress(label="training", total=total - first_step, unit="step")
         try:
             while done < total:
                 sample = self._batches.sample if done == first_step else ()  # the first crop, for TensorBoard
                 values, places, waited, crop = self._session.run([self._step, self._batches.places, self._batches.waited, sample])
-                done += 1
+                done, seen = done + 1, values.global_step
                 if not is_finite(values, self._settings):
-                    raise not_finite(values, done, save_batch(folder, records, done, self._settings), records, places)
+                    raise not_finite(values, done, folder, records, places, self._settings)
+                workers.beat()
                 self._journal.waited(waited)
                 bar.set_postfix_str("loss {:.3f}".format(values.loss), refresh=False)
                 bar.update()
                 self._after(done, values, crop)
             return self._checkpoints.save(done)
         except KeyboardInterrupt:
+            # it comes up where Python goes on, after the step that TensorFlow was in, which then is not counted yet
+            done += int(self._session.run(global_step) - seen)
             self._checkpoints.save(done)
             print("interrupted at step {}, saved; the same command goes on from here".format(done), flush=True)
             raise
@@ -216,24 +221,25 @@ def is_finite(values, settings):
     return math.isfinite(values.loss) and (settings.loss_scale != "none" or math.isfinite(values.gradient_norm))
 
 
-def not_finite(values, step, batch, records, places):
-    """The error of a loss or gradient that is inf or nan; it names the images, since one bad mask can be the cause."""
-    ids = read_ids(records)
+def not_finite(values, step, folder, records, places, settings):
+    """The error of a loss or gradient that is inf or nan; it saves the batch and names the images: one bad mask can be the cause."""
+    stored = read_ids(records)
+    ids = [stored[place] for place in places]
+    path = os.path.join(folder, "not_finite_step_{}.npz".format(step))
+    save_batch(path, records, step, ids, settings)
     return WorkbookError("the loss is {} at step {} (learning rate {:.3g}, gradient norm {:.3g}) on {}: look at that batch in {}, "
                          "lower learning_rate; the checkpoints are from before".format(
                              values.loss, step, values.learning_rate, values.gradient_norm,
-                             ", ".join(ids[place] for place in places), batch))
+                             ", ".join(ids), path))
 
 
-def save_batch(folder, records, step, settings):
-    """Writes a step's batch, made once more, and returns the file's path: `images` float32, `labels` int32, `ids`."""
+def save_batch(path, records, step, ids, settings):
+    """Writes a step's batch, made once more: `images` float32, `labels` int32, `ids`."""
     with tf.Graph().as_default(), tf.Session() as session:
-        iterator, *batch = training_batches(records, settings, first_step=step - 1)
+        iterator, images, labels, _ = training_batches(records, settings, first_step=step - 1)
         session.run(iterator.initializer)
-        images, labels, places = session.run(batch)
-    path = os.path.join(folder, "not_finite_step_{}.npz".format(step))
-    np.savez_compressed(path, images=images, labels=labels, ids=np.array([read_ids(records)[place] for place in places]))
-    return path
+        images, labels = session.run([images, labels])
+    np.savez_compressed(path, images=images, labels=labels, ids=np.array(ids))
 
 
 def best_before(folder, step):

@@ -153,11 +153,12 @@ def trained_variables(settings):
     'head_kernels' is the MindSpore entry's rule: no layer of the backbone, and of the others neither biases,
     batch norm nor depthwise kernels.
     """
-    variables = tf.trainable_variables()
-    if settings.trainable == "all":
-        return variables
-    head = LAST_LAYERS["without_last_layers"]
-    return [v for v in variables if v.op.name.startswith(head) and v.op.name.endswith("/weights")]
+    return [v for v in tf.trainable_variables() if is_trained(v.op.name, settings)]
+
+
+def is_trained(name, settings):
+    """Whether training moves the trainable variable of this name."""
+    return settings.trainable == "all" or name.startswith(LAST_LAYERS["without_last_layers"]) and name.endswith("/weights")
 
 
 def gradient_multiplier(name, settings):

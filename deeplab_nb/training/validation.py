@@ -8,6 +8,7 @@ import numpy as np
 from deeplab_nb import settings as settings_module
 from deeplab_nb.data import voc
 from deeplab_nb.evaluation.evaluate import evaluate
+from deeplab_nb.evaluation.predict import Predictor
 
 # one scale, whole images: a curve to steer by, not the number to report
 _QUICK = {"eval_scales": (1.0,), "eval_flip": False, "eval_protocol": "deeplab"}
@@ -22,7 +23,7 @@ class QuickValidation:
 
     def __init__(self, settings, folder, best=None):
         self._settings = settings_module.override(settings, _QUICK)
-        self._folder, self.best = folder, best
+        self._folder, self.best, self._predictor = folder, best, None
         self._root = voc.check_root(settings.data_root)
         ids = voc.read_list(self._root, settings.val_list)
         places = np.linspace(0, len(ids) - 1, min(settings.validation_images, len(ids)))
@@ -30,8 +31,9 @@ class QuickValidation:
 
     def score(self, checkpoint):
         """mIoU of a checkpoint; it is copied where it is the best so far."""
+        self._predictor = self._predictor or Predictor(self._settings, checkpoint)  # kept: a graph takes a second and more to build
         predictions = os.path.join(self._folder, "validation")
-        miou = evaluate(self._settings, checkpoint, ids=self.ids, predictions=predictions).scores.mean_iou
+        miou = evaluate(self._settings, checkpoint, ids=self.ids, predictions=predictions, predictor=self._predictor).scores.mean_iou
         if self.best is None or miou > self.best:
             self.best = miou
             keep_best(checkpoint, os.path.join(self._folder, "best"))
