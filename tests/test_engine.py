@@ -1,6 +1,7 @@
 """The engine that computes logits: the same labels, kept conversions that serve nothing else, and the way back to TensorFlow."""
 import os
 import shutil
+import subprocess
 import sys
 
 import numpy as np
@@ -160,7 +161,14 @@ def test_without_a_package_tensorflow_is_taken(converted, monkeypatch, capsys, p
     with Predictor(SETTINGS, str(converted), engine="onnxruntime") as predictor:
         assert predictor.engine == "tensorflow" and predictor.labels(noise(33, 33)).shape == (33, 33)
     said = capsys.readouterr().out
-    assert said.startswith("engine: TensorFlow, because it needs onnxruntime and tf2onnx") and said.count("\n") == 1
+    assert said.startswith("engine: TensorFlow, because ONNX needs the package " + package) and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("package", ["tf2onnx", "tf2onnx.convert"])
+def test_importing_the_converter_leaves_the_log_level_of_later_processes(package):
+    said = subprocess.check_output([sys.executable, "-c", "import os; from deeplab_nb.evaluation import convert; "
+                                    "convert.import_package('{}'); print(os.environ['TF_CPP_MIN_LOG_LEVEL'])".format(package)])
+    assert said == b"2\n"
 
 
 def test_a_conversion_with_other_logits_is_refused():

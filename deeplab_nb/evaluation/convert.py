@@ -1,4 +1,5 @@
 """A network and its weights as one graph without variables, and that graph as an ONNX model."""
+import importlib
 import logging
 import os
 
@@ -29,34 +30,31 @@ def to_onnx(graph_def, inputs, outputs):
 
     Raises WorkbookError where the converter is not installed or does not succeed.
     """
-    from_graph_def = _converter()
+    convert = import_package("tf2onnx.convert")
     tensors = [name + ":0" for name in inputs + outputs]
     try:
-        model, _ = from_graph_def(graph_def, name="deeplab_nb", input_names=tensors[:len(inputs)], opset=OPSET,
-                                  output_names=tensors[len(inputs):], tensors_to_rename={t: t[:-2] for t in tensors})
+        model, _ = convert.from_graph_def(graph_def, name="deeplab_nb", input_names=tensors[:len(inputs)], opset=OPSET,
+                                          output_names=tensors[len(inputs):], tensors_to_rename={t: t[:-2] for t in tensors})
     except Exception as error:  # whatever a converter of another project raises
         raise WorkbookError("the conversion to ONNX failed ({}): use TensorFlow's forms".format(str(error)[:200]))
     return model.SerializeToString()
 
 
-def _converter():
-    """tf2onnx's function. Its import sets the log level of TensorFlow in all processes started from here: that is taken back."""
+def import_package(name):
+    """A package that only ONNX needs. Importing tf2onnx sets TensorFlow's log level for all processes started from here: that is taken back."""
     level = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        from tf2onnx.convert import from_graph_def
+        return importlib.import_module(name)
     except ImportError as error:
-        raise WorkbookError("ONNX needs the package tf2onnx ({}): run `make environment`".format(error))
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = level
-    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    return from_graph_def
+        raise WorkbookError("ONNX needs the package {} ({}): run `make environment`".format(name.split(".")[0], error))
+    finally:
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = level
+        logging.getLogger("tf2onnx").setLevel(logging.ERROR)
 
 
 def open_onnx(model):
     """An ONNX Runtime session on the CPU for a model's bytes. Raises WorkbookError where that is not possible."""
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise WorkbookError("ONNX Runtime is not installed ({}): run `make environment`".format(error))
+    onnxruntime = import_package("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors only
     try:

@@ -17,7 +17,7 @@ import numpy as np
 import pooch
 
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.evaluation.convert import OPSET, freeze, open_onnx, to_onnx
+from deeplab_nb.evaluation.convert import OPSET, freeze, import_package, open_onnx, to_onnx
 from deeplab_nb.network.checkpoints import find_checkpoint
 from deeplab_nb.network.deeplab import build_logits
 from deeplab_nb.network.layers import DilatedLayers
@@ -117,12 +117,7 @@ def conversion_name(settings, prefix):
 
 def _versions():
     """Versions of the packages that make and run a conversion. Raises WorkbookError where one is missing."""
-    try:
-        import onnxruntime
-        import tf2onnx
-    except ImportError as error:
-        raise WorkbookError("it needs onnxruntime and tf2onnx ({}): run `make environment`".format(error))
-    return [onnxruntime.__version__, tf2onnx.__version__]
+    return [import_package(name).__version__ for name in ("onnxruntime", "tf2onnx")]
 
 
 def _folders(prefix):
