@@ -9,9 +9,9 @@ export JUPYTER_PREFER_ENV_PATH = 1
 run: environment
 	.venv/bin/deeplab-nb run sample $(ARGS)
 
-# every test
+# every test, two files of them at a time
 test: environment
-	.venv/bin/python -m pytest $(ARGS)
+	.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 # the notebooks in the browser, reachable from this machine only, by the token that is printed
 lab: environment

@@ -30,6 +30,17 @@ def locked(path, in_use):
         yield
 
 
+@contextlib.contextmanager
+def alone_in(folder):
+    """Waits until no other process is in such a block for the folder, then keeps others waiting; leaves no file behind."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
 def _no_link(path, flags):
     """A lock may lie in a folder of all users, where a link could lead to a file of ours."""
     return os.open(path, flags | os.O_NOFOLLOW, 0o666)

@@ -13,7 +13,9 @@ from tests import golden
 # sets of the original's arrays; the offsets of the crops stand in its file
 TRAINING = [("train257_scale{:.2f}_flip{}".format(scale, flip), scale, flip)
             for scale, flip in ((0.5, 0), (0.75, 0), (1, 0), (1.25, 0), (1.25, 1), (2, 0))]
-EVALUATION = [("eval513_xception_65", 513, ()), ("eval_resize_min200_max321_f16", 321, (200, 321, 16)),
+# the keys of resnet_v1_101 and of no network pad with ImageNet's mean colour, which no network here asks for
+EVALUATION = [("eval513_xception_65", 513, ()), ("eval513_resnet_v1_101_beta", 513, ()),
+              ("eval_resize_min200_max321_f16", 321, (200, 321, 16)),
               ("eval_resize_min321_max321_f16", 321, (321, 321, 16))]
 
 

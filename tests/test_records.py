@@ -124,6 +124,15 @@ def test_shards_without_manifest_are_written_anew(root, folder):
     assert content(write_records(root, "train", folder)) == before
 
 
+def test_two_processes_may_write_the_same_records_at_once(root, folder, repo):
+    write_list(root, "train", voc.read_list(root, "train") * 100)
+    children = [subprocess.Popen(
+        [sys.executable, "-c", "import sys; from deeplab_nb.data.records import write_records; "
+         "write_records(sys.argv[1], 'train', sys.argv[2])", root, folder], cwd=repo, stderr=subprocess.DEVNULL) for _ in range(2)]
+    assert [child.wait() for child in children] == [0, 0]
+    assert count_records(write_records(root, "train", folder)) == len(voc.read_list(root, "train"))
+
+
 def test_interrupted_writing_leaves_the_older_set(root, folder, repo):
     before = content(write_records(root, "train", folder))
     write_list(root, "train", voc.read_list(root, "train") * 400)  # takes a second or more to write

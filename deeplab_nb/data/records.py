@@ -19,6 +19,7 @@ from PIL import Image
 from deeplab_nb.data import voc
 from deeplab_nb.data.audit import audit
 from deeplab_nb.errors import WorkbookError
+from deeplab_nb.processes import alone_in
 from deeplab_nb.progress import progress
 from deeplab_nb.tf1 import tf
 
@@ -44,7 +45,9 @@ def write_records(root, list_name, folder, *, num_classes=21, ignore_label=255, 
         os.makedirs(folder, exist_ok=True)
         if shutil.disk_usage(folder).free < needed:
             raise _disk_full(folder, list_name, needed)
-        _write_and_rename(root, ids, folder, list_name, paths, made_of)
+        with alone_in(folder):
+            if not _is_complete(folder, list_name, paths, made_of):  # another process may have written them meanwhile
+                _write_and_rename(root, ids, folder, list_name, paths, made_of)
     except (OSError, tf.errors.OpError) as error:
         if _is_disk_full(error):
             raise _disk_full(folder, list_name, needed)

@@ -16,6 +16,7 @@ from deeplab_nb.data.sample_scenes import MOODS, SCENES, lap, quay
 from deeplab_nb.data.sample_still_life import bottle, pottedplant, sheep
 from deeplab_nb.data.sample_vehicles import aeroplane, boat, car
 from deeplab_nb.errors import WorkbookError
+from deeplab_nb.processes import alone_in
 from deeplab_nb.progress import progress
 
 MARKER = "sample.json"
@@ -39,17 +40,23 @@ def make_sample(root, *, train=240, val=60, seed=1):
     """Draws the data set into `root` and returns `root`.
 
     train, val: pictures in the lists, at least 1; seed: at least 0. Built beside as ROOT.part and
-    renamed when complete. A complete sample of the same seed and counts stays as it is, another
+    renamed when complete; a second process waits meanwhile. A complete sample of the same seed and counts stays as it is, another
     sample is replaced. Raises WorkbookError if `root` holds anything but a sample.
     """
     if min(train, val) < 1 or seed < 0:
         raise WorkbookError("a sample of {} + {} pictures with seed {} cannot be drawn: give counts of at least 1 "
                             "and a seed of at least 0".format(train, val, seed))
-    wanted = {"version": VERSION, "seed": seed, "train": train, "val": val}
     target = os.path.realpath(root)
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    with alone_in(os.path.dirname(target)):
+        _draw_unless_there(target, {"version": VERSION, "seed": seed, "train": train, "val": val})
+    return root
+
+
+def _draw_unless_there(target, wanted):
     found = _marker(target)
     if found == wanted and all(os.path.isfile(os.path.join(target, name)) for name in _files(wanted)):
-        return root
+        return
     part = target + ".part"
     for folder in (target, part):
         _refuse_foreign(folder)
@@ -57,7 +64,6 @@ def make_sample(root, *, train=240, val=60, seed=1):
     _write(part, wanted)
     shutil.rmtree(target, ignore_errors=True)
     os.replace(part, target)
-    return root
 
 
 def _marker(root):

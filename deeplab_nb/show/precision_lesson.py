@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from deeplab_nb import settings as settings_module
 from deeplab_nb.network.deeplab import build_logits
 from deeplab_nb.tf1 import tf
-from deeplab_nb.training import objective, precision
+from deeplab_nb.training import devices, objective, precision
 
 # float16: below the first it is 0 or its smallest number, below the second it has fewer digits, from the last on it is inf
 SMALLEST, NORMAL, TOO_LARGE = -24, -14, 16
@@ -27,7 +27,7 @@ def gradient_sizes(settings, images, masks):
 
     images: [batch, h, w, 3] in 0..255; masks: [batch, h, w]. Mixed precision hands these gradients on in float16.
     """
-    with tf.Graph().as_default() as graph, tf.Session() as session:
+    with tf.Graph().as_default() as graph, _session(settings) as session:
         loss = _loss(settings, images, masks)
         outputs = [op.outputs[0] for op in graph.get_operations() if op.type in CONVOLUTIONS and "BatchNorm" not in op.name]
         # the loss has products of its own, some of which no gradient passes
@@ -49,7 +49,7 @@ def share_below(sizes, exponent, scale=1.0):
 
 def scale_trace(settings, images, masks, attempts):
     """Trains on one batch again and again, float16 simulated, with the loss scale of the settings; a list of `Attempt`s."""
-    with tf.Graph().as_default(), tf.Session() as session:
+    with tf.Graph().as_default(), _session(settings) as session:
         step, updates = tf.train.get_or_create_global_step(), []
         loss = _loss(settings, images, masks, half=True, step=step, batch_norm_updates=updates)
         rate = objective.learning_rate(step, settings)
@@ -65,6 +65,11 @@ def _attempt(session, train, loss, step, scale):
     scale, before = session.run([scale, step])
     cross_entropy = session.run([loss, train])[0]
     return Attempt(float(scale), float(cross_entropy), session.run(step) == before)
+
+
+def _session(settings):
+    """A training session's options: what TensorFlow's graph optimiser would take here is longer than the lesson's steps."""
+    return tf.Session(config=devices.session_config("cpu", settings))
 
 
 def _loss(settings, images, masks, **options):
