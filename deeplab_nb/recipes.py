@@ -80,12 +80,13 @@ RECIPES = (
     Recipe(
         "finetune_mobilenetv2_dm05", "Fine-tune the published MobileNetV2 of half width, batch norm frozen",
         source="this project", hardware="any CPU with 2 cores",
-        time="3 min",
-        expected="mIoU 69.77 % after, 71.35 % before: 440 photographs to train, 150 to score, a subset of VOC 2012",
+        time="8 CPU minutes",
+        expected="mIoU 71.35 % before and after: 440 photographs to train, 150 to score, a subset of VOC 2012",
         values=dict(
             data_root=VOC, depth_multiplier=0.5, initial_checkpoint="data/weights/mobilenetv2_dm05_coco_voc_trainaug",
-            train_steps=200, train_crop_size=257, train_batch_size=4, fine_tune_batch_norm=False,
-            learning_rate=1e-5, save_every=50)),
+            # at crop 257, half of the evaluation's, these steps lost 1.6 % mIoU
+            train_steps=200, train_crop_size=513, train_batch_size=4, fine_tune_batch_norm=False,
+            learning_rate=1e-5, validate_every=50, save_every=50)),
     Recipe(
         "published_mobilenetv2_dm05", "Evaluate the published MobileNetV2 of half width",
         source="TensorFlow DeepLab model zoo, mobilenetv2_dm05_coco_voc_trainaug",
