@@ -103,6 +103,9 @@ def train(recipe, assignments, device, dry_run, out):
     from deeplab_nb.runs.workbook import Run
     from deeplab_nb.training.loop import check_trainable
     check_trainable(settings)
+    if settings.cards > 1 and os.environ.get("RANK_SIZE") != str(settings.cards):
+        raise WorkbookError("{0} ranks train together, and this process is none of them: start all with "
+                            "`deeplab-nb launch {1} --cards {0}`".format(settings.cards, recipe))
     work = Run(chosen, settings, paths.RUNS)
     work.train_folder = os.path.abspath(out or os.path.join(paths.RUNS, chosen.name + "-train"))
     with terminable():  # so that a rank that its launcher ends saves first
@@ -122,22 +125,22 @@ def _dry_run(settings):
 @_set_option
 @click.option("--cards", type=int, help="Ranks in all; default: the recipe's.")
 @click.option("--rank-table", envvar="RANK_TABLE_FILE", metavar="FILE", help="Which card is which rank; default: RANK_TABLE_FILE.")
-@click.option("--server", type=int, help="Which of the table's servers this machine is, from 0.")
+@click.option("--addresses", metavar="HOST:PORT,...", help="Where each rank listens, in place of a rank table; default: ports of this machine.")
+@click.option("--server", type=int, help="Which of the table's or addresses' servers this machine is, from 0.")
 @click.option("--out", metavar="FOLDER", help="Gets each rank's log, and checkpoints under train; default papermill_runs/RECIPE-launch.")
 @click.option("--silence", type=float, metavar="SECONDS", help="A rank silent for so long is taken for hung; default 2400.")
 @click.option("--dry-run", is_flag=True, help="Print each rank's environment and command only.")
-def launch(recipe, assignments, cards, rank_table, server, out, silence, dry_run):
+def launch(recipe, assignments, cards, rank_table, addresses, server, out, silence, dry_run):
     """Train a recipe with one process a card; the same command again resumes."""
-    from deeplab_nb.launch import job, workers
+    from deeplab_nb.launch import job
     chosen = recipes.get(recipe)
     plan = job.plan(chosen, paths.make_absolute(parameters.parse_assignments(assignments)),
-                    out or os.path.join(paths.RUNS, chosen.name + "-launch"), cards=cards, rank_table=rank_table, server=server)
+                    out or os.path.join(paths.RUNS, chosen.name + "-launch"), cards=cards, rank_table=rank_table, server=server,
+                    addresses=addresses.split(",") if addresses else None)
     if dry_run:
         return click.echo(job.text(plan))
-    from deeplab_nb.training.loop import check_trainable
-    check_trainable(plan.settings)
-    workers.launch(lambda rank: plan.command, plan.ranks, plan.folder, environment=plan.environments.get,
-                   devices=plan.devices, heartbeat_seconds=silence or workers.SILENCE)
+    from deeplab_nb.runs.workbook import train_together
+    train_together(chosen, plan, silence=silence)
 
 
 main.add_command(commands.rank_table)

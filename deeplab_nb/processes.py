@@ -56,6 +56,19 @@ def terminable():
         signal.signal(signal.SIGTERM, before)
 
 
+@contextlib.contextmanager
+def asked_to_stop():
+    """Collects SIGINT and SIGTERM in place of being interrupted: a list, empty until one comes. For the main thread."""
+    asked, before = [], {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before[number] = signal.signal(number, lambda number, _: asked.append(number))
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 class Watcher:
     """Kills process groups when it is closed or when this process ends, even by SIGKILL.
 

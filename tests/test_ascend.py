@@ -20,7 +20,7 @@ from deeplab_nb.network.variables import Constant, Declaration, create_variables
 from deeplab_nb.tf1 import tf
 from deeplab_nb.training import ascend, devices, journal, loop, objective
 from tests.ascend_library import STAND_IN, environment, forget, library, stand_in  # noqa: F401
-from tests.tiny_training import TINY
+from tests.tiny_training import TINY, variables
 from tests.tiny_voc import make_tiny_voc
 
 
@@ -272,6 +272,29 @@ def test_the_loop_trains_on_the_stand_in(stand_in, tmp_path, scale):
     with tf.Graph().as_default():
         config = devices.session_config("npu", settings_module.read(values)).graph_options.rewrite_options
     assert not config.disable_meta_optimizer, "NpuOptimizer is one of its optimizers"
+
+
+@pytest.mark.parametrize("number", [0, 3])
+def test_a_rank_of_eight_is_wrapped_and_gets_rank_0s_variables(stand_in, monkeypatch, tmp_path, number):
+    for name, value in environment(number, 8, tmp_path).items():
+        monkeypatch.setenv(name, value)
+    bridge, order, sent = ascend._bridge(), [], []
+    distributed, scaled = bridge.NPUDistributedOptimizer, bridge.NPULossScaleOptimizer
+    monkeypatch.setattr(bridge, "NPUDistributedOptimizer", lambda inner: order.append("distributed") or distributed(inner))
+    monkeypatch.setattr(bridge, "NPULossScaleOptimizer", lambda inner, manager, is_distributed: order.append(is_distributed) or scaled(
+        inner, manager, is_distributed))
+    monkeypatch.setattr(bridge, "broadcast", lambda tensors, root: sent.append(root) or [tf.fill(tensors[0].shape, 0.01)])
+    records = write_records(make_tiny_voc(tmp_path / "voc", train=5), "train", str(tmp_path / "records"))
+    values = dict(TINY, device="npu", cards=8, loss_scale="fixed", fine_tune_batch_norm=False, learning_rate=0.0, train_steps=1)
+    folder = str(tmp_path / "run")
+    last = loop.train(settings_module.read(values), records, folder)
+    assert order == ["distributed", True] and set(sent) == {0}
+    log = journal.read_log(os.path.join(folder, "rank_3" if number else "", "log.jsonl"))
+    assert (journal.end_of(log)["rank"], journal.end_of(log)["ranks"]) == (number, 8)
+    assert os.path.exists(last + ".index") == (number == 0), "rank 0 alone writes checkpoints"
+    if number == 0:
+        after = variables(last)
+        assert all(np.allclose(after[name], 0.01) for name in ("MobilenetV2/Conv/weights", "aspp0/BatchNorm/moving_variance"))
 
 
 # --- the environment

@@ -30,7 +30,7 @@ def call(*arguments, code=0):
     (["run", "sample", "--only", "77"], "there is no notebook 77"),
     (["run", "sample", "--set", "seed"], "write name=value"),
     (["train", "sample", "--set", "momentun=1"], "did you mean 'momentum'?"),
-    (["train", "deeplabv3plus_8p"], "cards=8 is described but not built"),
+    (["train", "deeplabv3plus_8p"], "8 ranks train together, and this process is none of them: start all with `deeplab-nb launch"),
     (["train", "published_mobilenetv2"], "train_steps is 0"),
     (["fetch", "weights", "mobilenet_coco_voc_trainaug"], "did you mean 'mobilenetv2_coco_voc_trainaug'?"),
     (["fetch", "voc", "2012"], "fetch voc takes no name: leave '2012' out"),

@@ -9,6 +9,7 @@ from deeplab_nb.cli import main
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.launch import commands, entries, job, rank_table
 from deeplab_nb.settings import read
+from deeplab_nb.training import cluster
 from tests.test_rank_table import CONF, conf, make, OLD, write  # noqa: F401
 from tests.tiny_voc import make_tiny_voc
 
@@ -43,12 +44,31 @@ def test_a_rank_runs_on_the_card_that_the_table_gives_it(make, tmp_path, monkeyp
 
 def test_without_a_table_only_one_card_can_be_named(tmp_path, monkeypatch):
     found = plan(tmp_path, "sample", cards=2)
-    assert found.environments[1] == {"JOB_ID": "deeplab_nb", "RANK_ID": "1", "RANK_SIZE": "2",
-                                     "RANK_TABLE_FILE": None} and not found.devices
+    assert found.environments[1] == {"JOB_ID": "deeplab_nb", "RANK_ID": "1", "RANK_SIZE": "2", "RANK_TABLE_FILE": None,
+                                     "TF_CONFIG": found.environments[1]["TF_CONFIG"]} and not found.devices
     monkeypatch.setenv("ASCEND_DEVICE_ID", "3")
     assert plan(tmp_path, "sample").devices == {0: "3"} and not plan(tmp_path, "sample", cards=2).devices
     assert found.command[-4:-2] == ["--set", "cards=2"]
     assert job.text(found).splitlines()[1].startswith("JOB_ID=deeplab_nb RANK_ID=1 RANK_SIZE=2 ")
+
+
+def test_ranks_on_cpus_get_addresses_of_their_own_or_those_given(tmp_path):
+    members = [cluster.members(2, plan(tmp_path, "sample", cards=2).environments[rank]) for rank in range(2)]
+    assert [rank for _, rank in members] == [0, 1] and all(len(set(addresses)) == 2 for addresses, _ in members)
+    four = ["a:1", "b:1", "b:2", "a:2"]
+    there = plan(tmp_path, "sample", cards=4, addresses=four, server=1)
+    assert there.ranks == [1, 2] and cluster.members(4, there.environments[2]) == (four, 2)
+    on_gpus = plan(tmp_path, "sample", cards=4, addresses=four, server=1, overrides={"device": "gpu"}).environments
+    assert [on_gpus[rank]["CUDA_VISIBLE_DEVICES"] for rank in (1, 2)] == ["0", "1"]
+
+
+@pytest.mark.parametrize("options, words", [
+    (dict(addresses=["a:1"]), "1 addresses are given for 2 ranks"),
+    (dict(addresses=["a:1", "b:1"]), "are of 2 hosts, a, b: say with --server 0 to 1"),
+    (dict(addresses=["a:1", "b:1"], server=2), "are of 2 hosts")])
+def test_addresses_that_do_not_fit_are_named(tmp_path, options, words):
+    with pytest.raises(WorkbookError, match=words):
+        plan(tmp_path, "sample", cards=2, **options)
 
 
 def test_what_does_not_fit_is_named(make, tmp_path):
@@ -93,7 +113,7 @@ def test_the_command_line_makes_shows_checks_and_plans(tmp_path, conf):
     said = call("launch", "deeplabv3plus_8p", "--rank-table", out, "--dry-run")
     assert said.count("\n") == 8 and "RANK_ID=7" in said.splitlines()[7]
     assert "uses cards 3, 4" in call("rank-table", "make", *hccn, "--cards", "2", "--first", "3", code=1)
-    assert "is described but not built" in call("launch", "sample", "--cards", "2", code=1)
+    assert "it can be 1, 2, 4, 8, 16, 32" in call("launch", "sample", "--cards", "3", code=1)
     assert "--cards 8" in call("published", "run_distribute_train", out, "/voc", "--dry-run")
     assert "Missing option '--rank_table'" in call("published", "train_full_8p", "--data_path=/voc", "--ckpt_path=/w", code=2)
     assert "does not exist" in call("published", "run_eval", "0", str(tmp_path), str(tmp_path / "none"), code=1)

@@ -118,7 +118,6 @@ def test_a_damaged_checkpoint_is_named(trained, records, tmp_path):
         loop.train(settings_module.read(dict(TINY, train_steps=8)), records, folder)
 
 
-@pytest.mark.parametrize("values, word", [({"cards": 8}, "cards=8"), ({"train_steps": 0}, "train_steps is 0")])
-def test_what_this_version_cannot_train_is_refused_at_once(values, word):
-    with pytest.raises(WorkbookError, match=word):
-        loop.check_trainable(settings_module.read(dict(TINY, **values)))
+def test_settings_that_only_evaluate_are_refused_at_once():
+    with pytest.raises(WorkbookError, match="train_steps is 0"):
+        loop.check_trainable(settings_module.read(dict(TINY, train_steps=0)))

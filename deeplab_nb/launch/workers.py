@@ -66,6 +66,12 @@ def beat():
             os.utime(path)
 
 
+def rank_folder():
+    """The folder that the launcher gave this rank, None where there is no launcher."""
+    path = os.environ.get(HEARTBEAT)
+    return os.path.dirname(path) if path else None
+
+
 def cores_of(place, count):
     """The processor cores of one of `count` ranks on this machine: an equal share of those this process may use."""
     cores = sorted(os.sched_getaffinity(0))

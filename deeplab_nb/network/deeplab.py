@@ -11,7 +11,7 @@ from deeplab_nb.tf1 import tf
 
 
 def build_logits(images, *, settings, output_stride=None, is_training=False, batch_norm_updates=None,
-                 make_layers=Layers, clones=1, plain=False, half=False, step=0):
+                 make_layers=Layers, clones=1, plain=False, half=False, step=0, rank=0, ranks=1):
     """Builds the network in the current graph.
 
     images: float32 [batch, height, width, 3], RGB in 0..255; height and width may be unknown.
@@ -25,13 +25,15 @@ def build_logits(images, *, settings, output_stride=None, is_training=False, bat
     plain: train with TensorFlow's own operations alone, as suits a GPU or NPU.
     half: simulate float16's rounding, see `half`.
     step: of the training, a number or a scalar tensor; dropout differs from step to step, and is the same again at the same one.
+    rank, ranks: this process among those that train together; dropout follows from an image's place in the batch of all.
     Returns logits, float32 [batch, ceil(height/s), ceil(width/s), num_classes], s being the output
     stride, or 4 with the decoder.
     """
     output_stride = output_stride or settings.output_stride
     variables = create_variables(cost(settings, output_stride).variables)
     made = [make_layers(variables, is_training=is_training, batch_norm_training=is_training and settings.fine_tune_batch_norm,
-                        batch_norm_decay=settings.batch_norm_decay, plain=plain, half=half, seed=settings.seed + number, step=step)
+                        batch_norm_decay=settings.batch_norm_decay, plain=plain, half=half, seed=settings.seed + number, step=step,
+                        rank=rank, ranks=ranks)
             for number in range(clones)]
     parts = tf.split(images, clones) if clones > 1 else [images]
     logits = [network(layers, normalise(part), settings=settings, output_stride=output_stride) for layers, part in zip(made, parts)]

@@ -33,18 +33,19 @@ class Layers:
       some of them here are of the same value and take fewer CPU seconds.
     half: round as float16 does at both ends of each convolution, see `half`.
     seed, step: what dropout keeps follows from them; a number or a scalar tensor.
+    rank, ranks: the batch is every ranks-th image of a larger one, from image `rank` on; dropout keeps what it would keep of that.
     updates: after building, the operations that move the statistics; run them with each training step.
     """
 
     def __init__(self, variables, *, is_training=False, batch_norm_training=False, batch_norm_decay=None,
-                 plain=False, half=False, seed=0, step=0):
+                 plain=False, half=False, seed=0, step=0, rank=0, ranks=1):
         self.variables = variables
         self.is_training = is_training
         self.lean = is_training and not plain  # whether operations of TensorFlow that are slow on a CPU are replaced
         self.batch_norm_training = batch_norm_training
         self.batch_norm_decay = batch_norm_decay
         self.rounded = round_to_half if half else lambda x: x
-        self.seed, self.step = seed, step
+        self.seed, self.step, self.rank, self.ranks = seed, step, rank, ranks
         self.updates = []
 
     def convolution(self, x, scope, filters, *, kernel=1, stride=1, rate=1, initializer,
@@ -120,8 +121,11 @@ class Layers:
             return x
         with tf.name_scope(scope + "/"):
             seed = tf.stack([tf.constant(self.seed + zlib.crc32(scope.encode()), tf.int64), tf.cast(self.step, tf.int64)])
-            kept = tf.random.stateless_uniform(tf.shape(x), seed) < keep
-            return x * (tf.cast(kept, x.dtype) / keep)
+            if self.ranks == 1:
+                drawn = tf.random.stateless_uniform(tf.shape(x), seed)
+            else:  # for the batch of all ranks, of which this one has its images
+                drawn = tf.random.stateless_uniform(tf.shape(x) * [self.ranks, 1, 1, 1], seed)[self.rank::self.ranks]
+            return x * (tf.cast(drawn < keep, x.dtype) / keep)
 
     def _convolve(self, x, weights, padding, stride, rate):
         return tf.nn.convolution(x, weights, padding, strides=[stride] * 2, dilation_rate=[rate] * 2)

@@ -14,8 +14,9 @@ from deeplab_nb.data.sample import make_sample
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation.evaluate import evaluate
 from deeplab_nb.files import write_json
+from deeplab_nb.launch import workers
 from deeplab_nb.network.checkpoints import find_checkpoint, newest_checkpoint
-from deeplab_nb.training.loop import train
+from deeplab_nb.training.loop import check_same_run, check_trainable, train
 
 SAMPLE_ROOT = settings_module.Settings().data_root
 
@@ -97,3 +98,16 @@ def open_run(recipe="sample", run_folder=None, overrides=None):
     folder = os.path.abspath(run_folder or os.path.join(paths.RUNS, "notebook-" + recipe.name))
     settings_module.save(settings, folder)
     return Run(recipe, settings, folder)
+
+
+def train_together(recipe, plan, *, silence=None, on_line=None):
+    """Trains a recipe by a `job.Plan`, one process a rank; returns the ranks' logs.
+
+    silence, on_line: as for `workers.launch`, whose errors these are too.
+    """
+    check_trainable(plan.settings)
+    run = Run(recipe, plan.settings, plan.folder)
+    check_same_run(run.settings, run.train_folder)
+    run.records(run.settings.train_list)  # once, before all ranks would at the same time
+    return workers.launch(lambda rank: plan.command, plan.ranks, plan.folder, environment=plan.environments.get,
+                          devices=plan.devices, heartbeat_seconds=silence or workers.SILENCE, on_line=on_line)

@@ -1,7 +1,9 @@
-"""Where a run computes: CPU, GPU and NPU differ in the session's options, the optimizer's wrapping and float16 alone."""
+"""Where a run computes: CPU, GPU and NPU differ in the session's options, the optimizer's wrapping, float16 and how ranks meet."""
+import os
+
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.tf1 import tf
-from deeplab_nb.training import ascend, precision
+from deeplab_nb.training import ascend, cluster, precision
 
 
 def find(settings):
@@ -34,7 +36,30 @@ def session_config(device, settings):
 
 def wrapped(optimizer, device, settings):
     """`(optimizer, manager)`: as mixed precision needs it on the device; the manager of the loss scale is None without one."""
-    return (ascend if device == "npu" else precision).wrapped(optimizer, settings)
+    return ascend.wrapped(optimizer, settings, settings.cards) if device == "npu" else precision.wrapped(optimizer, settings)
+
+
+def join(device, settings, config):
+    """The `cluster.Team` of this process; `config`, the session's, gets what its ranks need.
+
+    Raises WorkbookError if this process is none of the ranks, or if the others are not there.
+    """
+    if settings.cards == 1:
+        return cluster.ALONE
+    if device != "npu":
+        return cluster.join(config, settings.cards)
+    why_not = ascend.rank_problem(settings.cards, os.environ)
+    if why_not:
+        raise WorkbookError(why_not)
+    return cluster.Team(int(os.environ["RANK_ID"]), settings.cards, "", None)
+
+
+def start_alike(device, session, first_step, team):
+    """Gives all ranks the variables of rank 0, those of batch norm too; run it after first values or checkpoint."""
+    if team.ranks > 1 and device == "npu":
+        session.run(ascend.broadcast(tf.global_variables()))
+    elif team.ranks > 1:
+        cluster.start_alike(session, first_step, team)
 
 
 def simulates_half(device, settings):

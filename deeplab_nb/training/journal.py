@@ -25,9 +25,10 @@ class Journal:
     """
 
     def __init__(self, folder, first_step, steps_per_epoch):
+        self.folder = folder
         self._epoch, self._last, self._clock = steps_per_epoch, first_step, time.time()
         self._epoch_start = first_step, self._clock
-        self._input_seconds = 0.0
+        self._input_seconds, self._all_reduce_seconds = 0.0, None
         try:
             drop_later_lines(os.path.join(folder, "log.jsonl"), first_step)
             self._json = open(os.path.join(folder, "log.jsonl"), "a")
@@ -48,9 +49,11 @@ class Journal:
             except OSError:  # a full disk has been reported by then
                 pass
 
-    def waited(self, seconds):
-        """Counts the seconds that one step waited for its batch."""
+    def waited(self, seconds, all_reduce=None):
+        """Counts the seconds that one step waited for its batch, and those of its all-reduce if it has one."""
         self._input_seconds += seconds
+        if all_reduce is not None:
+            self._all_reduce_seconds = (self._all_reduce_seconds or 0.0) + all_reduce
 
     def steps(self, step, numbers, *, images_a_step, steps_left):
         """An entry of the steps since the last one. numbers: {name: float} of the newest step."""
@@ -58,12 +61,15 @@ class Journal:
         seconds, waiting = (time.time() - self._clock) / since, self._input_seconds / since
         entry = dict(numbers, step=step, seconds_a_step=round(seconds, 4), input_seconds_a_step=round(waiting, 4),
                      images_a_second=round(images_a_step / seconds, 2), seconds_left=round(steps_left * seconds))
+        if self._all_reduce_seconds is not None:
+            reducing = self._all_reduce_seconds / since
+            entry.update(all_reduce_seconds_a_step=round(reducing, 4), compute_seconds_a_step=round(seconds - waiting - reducing, 4))
         self._write(entry)
         self._say("INFO:tensorflow:global step {}: loss = {:.4f} ({:.3f} sec/step)".format(step, numbers["loss"], seconds))
         self._say("INFO:tensorflow:global_step/sec: {:.4g}".format(1 / seconds))
         self._say("epoch: {} step: {}, loss is {:.6g}".format(
             (step - 1) // self._epoch + 1, (step - 1) % self._epoch + 1, numbers["loss"]))
-        self._last, self._clock, self._input_seconds = step, time.time(), 0.0
+        self._last, self._clock, self._input_seconds, self._all_reduce_seconds = step, time.time(), 0.0, None
 
     def epoch(self, step):
         """The line that ends an epoch, where `step` is its last."""
@@ -78,6 +84,10 @@ class Journal:
         """An entry of a quick validation on some images."""
         self._write({"step": step, "validation_miou": miou, "validation_images": images})
         self._say("miou_1.0_overall[{}]".format(miou))
+
+    def end(self, **found):
+        """An entry of what a rank says at its end."""
+        self._json.write(json.dumps(dict(found, step=self._last)) + "\n")
 
     @contextlib.contextmanager
     def paused(self):
@@ -135,6 +145,11 @@ def read_log(path):
 def steps_of(log):
     """The entries of training steps, without those of validations."""
     return [entry for entry in log if "loss" in entry]
+
+
+def end_of(log):
+    """The entry of a rank's end; {} where it has not ended well."""
+    return next((entry for entry in reversed(log) if "variables_sha256" in entry), {})
 
 
 def validations_of(log):

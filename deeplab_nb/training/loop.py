@@ -1,31 +1,28 @@
-"""The training loop of one process: batches in, checkpoints and a log out, resumable at any time."""
+"""The training loop, of one process or of each of several: batches in, checkpoints and a log out, resumable at any time."""
 import collections
-import math
 import os
 
-import numpy as np
-
 from deeplab_nb import settings as settings_module
-from deeplab_nb.data import voc
 from deeplab_nb.data.pipeline import training_batches
-from deeplab_nb.data.records import count_records, read_ids
+from deeplab_nb.data.records import count_records
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.launch import workers
 from deeplab_nb.network.checkpoints import newest_checkpoint, restore, step_of
 from deeplab_nb.network.deeplab import build_logits
-from deeplab_nb.progress import progress
 from deeplab_nb.tf1 import tf
-from deeplab_nb.training import devices, objective
+from deeplab_nb.training import cluster, devices, objective
 from deeplab_nb.training.journal import Journal, cannot_write, read_log, validations_of
-from deeplab_nb.training.saving import Checkpoints
+from deeplab_nb.training.saving import Checkpoints, OthersCheckpoints
+from deeplab_nb.training.steps import Run
 from deeplab_nb.training.validation import QuickValidation
 
-# the operation that trains, then scalars of the step
-Step = collections.namedtuple("Step", "train loss cross_entropy learning_rate gradient_norm global_step loss_scale")
+# the operation that trains, then scalars of the step; losses are means over all ranks; shared: a `cluster.Shared`, or () without
+Step = collections.namedtuple("Step", "train loss cross_entropy learning_rate gradient_norm global_step loss_scale shared")
 
-# what may change between two runs in one folder; anything else would make the log a lie
+# what may change between two runs in one folder, as long as a step takes as many images; anything else would make the log a lie
 RESUMABLE = {"train_steps", "log_every", "save_every", "save_minutes", "keep_checkpoints", "validate_every", "validation_images",
              "val_list", "data_root", "device", "intra_op_threads", "dump_folder", "profiling_folder",
+             "cards", "train_batch_size", "clones",
              "eval_output_stride", "eval_scales", "eval_flip", "eval_protocol", "initial_checkpoint"}
 
 
@@ -39,6 +36,8 @@ def train(settings, records, folder):
       3. else from random weights.
     Ctrl-C saves a checkpoint before KeyboardInterrupt goes on. A loss that is not finite raises WorkbookError;
     the checkpoints before it stay.
+    With several `settings.cards` this process is one rank, see `cluster`: rank 0 alone writes into the folder, the others
+    log into a folder of their own.
     """
     check_trainable(settings)
     check_same_run(settings, folder)
@@ -47,53 +46,69 @@ def train(settings, records, folder):
     if resumed and first_step >= settings.train_steps:
         return resumed
     device = devices.find(settings)
+    config = devices.session_config(device, settings)
+    team = devices.join(device, settings, config)
     epoch = max(count_records(records) // settings.global_batch_size, 1)
-    validation = QuickValidation(settings, folder, best_before(folder, first_step)) if settings.validate_every else None
-    settings_module.save(settings, folder)
+    validation = None
+    if team.rank == 0:
+        save_settings(settings, folder)
+        if settings.validate_every:
+            validation = QuickValidation(settings, folder, best_before(folder, first_step))
     with tf.Graph().as_default():
-        batches = timed_batches(records, settings, first_step)
-        step = training_step(batches.images, batches.labels, settings, device)
-        with tf.Session(config=devices.session_config(device, settings)) as session:
+        batches = timed_batches(records, settings, first_step, team)
+        step = training_step(batches.images, batches.labels, settings, device, team)
+        with tf.Session(team.target, config=config) as session:
             session.run([tf.global_variables_initializer(), batches.iterator.initializer])
-            print(start(session, resumed, settings), flush=True)
-            with Journal(folder, first_step, epoch) as journal:
-                run = Run(session, step, batches, journal, Checkpoints(session, folder, settings), validation, settings)
-                return run.until_the_end(first_step, folder, records)
+            print(start(session, resumed, settings), batches_in_words(settings, team), sep="\n", flush=True)
+            devices.start_alike(device, session, first_step, team)
+            checkpoints = OthersCheckpoints(folder) if team.rank else Checkpoints(session, folder, settings)
+            with Journal(log_folder(folder, team), first_step, epoch) as journal:
+                run = Run(session, step, batches, records, journal, checkpoints, validation, settings, team)
+                return run.until_the_end(first_step)
 
 
 # sample: the first image and mask; waited: seconds that the step waited for its batch, a float64 scalar
 Batches = collections.namedtuple("Batches", "iterator images labels places sample waited")
 
 
-def timed_batches(records, settings, first_step=0):
-    """`training_batches` with a clock round them."""
+def timed_batches(records, settings, first_step=0, team=cluster.ALONE):
+    """`training_batches` of a rank with a clock round them."""
     with tf.device("/cpu:0"):
         asked = tf.timestamp()
         with tf.control_dependencies([asked]):
-            iterator, images, labels, places = training_batches(records, settings, first_step=first_step)
+            iterator, images, labels, places = training_batches(
+                records, settings, first_step=first_step, rank=team.rank, ranks=team.ranks)
         with tf.control_dependencies([images, labels]):
             waited = tf.timestamp() - asked
     return Batches(iterator, images, labels, places, (images[0], labels[0]), waited)
 
 
-def training_step(images, labels, settings, device="cpu"):
-    """Builds network, loss and update for a device; returns the tensors of one `Step`."""
+def training_step(images, labels, settings, device="cpu", team=cluster.ALONE):
+    """Builds network, loss and update of a rank for a device; returns the tensors of one `Step`."""
     updates = []
     global_step = tf.train.get_or_create_global_step()
     logits = build_logits(images, settings=settings, is_training=True, batch_norm_updates=updates, clones=settings.clones,
-                          plain=device != "cpu", half=devices.simulates_half(device, settings), step=global_step)
+                          plain=device != "cpu", half=devices.simulates_half(device, settings), step=global_step,
+                          rank=team.rank, ranks=team.ranks)
     loss = objective.cross_entropy(
         logits, labels, settings.ignore_label, stride=settings.loss_stride, upsample=settings.upsample_logits,
         class_weights=settings.class_weights, hardest=objective.hardest_share(global_step, settings),
         plain=device != "cpu")
     total = loss + objective.weight_decay(objective.trained_variables(settings), settings.weight_decay)
     rate = objective.learning_rate(global_step, settings)
-    optimizer, manager = devices.wrapped(objective.optimizer(rate, settings), device, settings)
+    chosen = objective.optimizer(rate, settings)
+    averaged = None
+    if team.target:  # Ascend's optimizer averages by itself
+        chosen = averaged = cluster.Averaged(chosen, team, weight=objective.share_counted(logits, labels, settings),
+                                             losses=[total, loss], statistics=moving_averages() if updates else [])
+    optimizer, manager = devices.wrapped(chosen, device, settings)
     with tf.control_dependencies(updates):
         train_op, norm = objective.update(total, global_step, optimizer, settings)
+    if averaged:
+        total, loss = averaged.losses
     with tf.control_dependencies([train_op]):
         scale = manager.get_loss_scale() if manager else tf.constant(1.0)
-        return Step(train_op, total, loss, rate, norm, tf.identity(global_step), tf.identity(scale))
+        return Step(train_op, total, loss, rate, norm, tf.identity(global_step), tf.identity(scale), averaged.shared if averaged else ())
 
 
 def start(session, resumed, settings):
@@ -123,123 +138,55 @@ def network_variables():
                                                 "moving_mean", "moving_variance")]
 
 
+def moving_averages():
+    """The statistics of batch norm."""
+    return [v for v in tf.global_variables() if v.op.name.endswith(("/moving_mean", "/moving_variance"))]
+
+
+def log_folder(folder, team):
+    """Where a rank logs: rank 0 beside the checkpoints, another where its launcher keeps what it prints."""
+    if team.rank == 0:
+        return folder
+    path = workers.rank_folder() or os.path.join(folder, "rank_{}".format(team.rank))
+    os.makedirs(path, exist_ok=True)
+    return path
+
+
+def batches_in_words(settings, team):
+    """Who trains and what a step takes, for the log."""
+    if team.ranks == 1:
+        return "{} images a step, learning_rate {:.3g}".format(settings.train_batch_size, settings.learning_rate)
+    return "rank {} of {} is process {}: {} images a step on each, {} in all, learning_rate {:.3g}".format(
+        team.rank, team.ranks, os.getpid(), settings.train_batch_size, settings.global_batch_size, settings.learning_rate)
+
+
+def save_settings(settings, folder):
+    try:
+        settings_module.save(settings, folder)
+    except OSError as error:
+        raise cannot_write(folder, error)
+
+
 def check_trainable(settings):
-    """Raises WorkbookError for settings that this version cannot train with, before any work is done."""
+    """Raises WorkbookError for settings that cannot train, before any work is done."""
     if settings.train_steps < 1:
         raise WorkbookError("train_steps is 0: these settings evaluate only; set train_steps to train")
-    if settings.cards != 1:
-        raise WorkbookError("cards={} is described but not built in this version: set cards=1".format(settings.cards))
 
 
 def check_same_run(settings, folder):
     """Raises WorkbookError if the folder was trained with settings that do not go together with these."""
     if not os.path.exists(os.path.join(folder, "settings.json")):
         return
-    before = settings_module.as_dict(settings_module.load(folder))
+    earlier = settings_module.load(folder)
+    if earlier.global_batch_size != settings.global_batch_size:
+        raise WorkbookError("{} was trained with {} x {} images a step (cards x train_batch_size), now it is {} x {}: set "
+                            "train_batch_size so that a step takes as many, or use another folder".format(
+                                folder, earlier.cards, earlier.train_batch_size, settings.cards, settings.train_batch_size))
+    before = settings_module.as_dict(earlier)
     for name, value in settings_module.as_dict(settings).items():
         if name not in RESUMABLE and before[name] != value:
             raise WorkbookError("{} was trained with {}={}, now it is {}: use another folder, or the old value".format(
                 folder, name, before[name], value))
-
-
-class Run:
-    """The steps of one session, with what is logged, saved and validated between them."""
-
-    def __init__(self, session, step, batches, journal, checkpoints, validation, settings):
-        self._session, self._step, self._batches = session, step, batches
-        self._journal, self._checkpoints, self._validation = journal, checkpoints, validation
-        self._settings = settings
-
-    def until_the_end(self, first_step, folder, records):
-        """The last checkpoint's prefix. Steps are counted in calls: one skipped for an overflow does not move global_step."""
-        done, total = first_step, self._settings.train_steps
-        global_step = tf.train.get_global_step()
-        seen = self._session.run(global_step)
-        bar = progress(label="training", total=total - first_step, unit="step")
-        try:
-            while done < total:
-                sample = self._batches.sample if done == first_step else ()  # the first crop, for TensorBoard
-                values, places, waited, crop = self._session.run([self._step, self._batches.places, self._batches.waited, sample])
-                done, seen = done + 1, values.global_step
-                if not is_finite(values, self._settings):
-                    raise not_finite(values, done, folder, records, places, self._settings)
-                workers.beat()
-                self._journal.waited(waited)
-                bar.set_postfix_str("loss {:.3f}".format(values.loss), refresh=False)
-                bar.update()
-                self._after(done, values, crop)
-            return self._checkpoints.save(done)
-        except KeyboardInterrupt:
-            # it comes up where Python goes on, after the step that TensorFlow was in, which then is not counted yet
-            done += int(self._session.run(global_step) - seen)
-            self._checkpoints.save(done)
-            print("interrupted at step {}, saved; the same command goes on from here".format(done), flush=True)
-            raise
-        except OSError as error:
-            raise cannot_write(folder, error)
-        except tf.errors.OpError as error:
-            count_records(records)  # where a record file is damaged or gone, this raises the sentence that names it
-            raise WorkbookError("training stopped at step {} ({}): check the records and the disk, the same command resumes".format(
-                done, error.message.split("\n")[0][:200]))
-        finally:
-            bar.close()
-
-    def _after(self, done, values, crop):
-        """What is due after a step."""
-        settings, last = self._settings, done == self._settings.train_steps
-        if done % settings.log_every == 0 or last:
-            self._journal.steps(done, numbers(values, done, settings), images_a_step=settings.global_batch_size,
-                                steps_left=settings.train_steps - done)
-        self._journal.epoch(done)
-        with self._journal.paused():
-            if crop:
-                self._journal.picture(done, "training/crop", np.hstack([crop[0].astype(np.uint8), voc.palette()[crop[1]]]))
-            validates = self._validation and (done % settings.validate_every == 0 or last)
-            if validates or self._checkpoints.due(done):
-                checkpoint = self._checkpoints.save(done)
-                if validates:
-                    self._validate(done, checkpoint)
-
-    def _validate(self, done, checkpoint):
-        self._journal.validation(done, self._validation.score(checkpoint), len(self._validation.ids))
-        for name, *pictures in self._validation.pictures():
-            photograph, mask, prediction = pictures
-            self._journal.picture(done, "validation/" + name,
-                                  np.hstack([photograph, voc.palette()[mask], voc.palette()[prediction]]))
-
-
-def numbers(values, done, settings):
-    """{name: float} of a step for the log; loss scale and skipped steps only where there is a scale."""
-    entry = {name: float(getattr(values, name)) for name in ("loss", "cross_entropy", "learning_rate", "gradient_norm")}
-    if settings.loss_scale != "none":
-        entry.update(loss_scale=float(values.loss_scale), skipped=done - int(values.global_step))
-    return entry
-
-
-def is_finite(values, settings):
-    """Whether training may go on. With a loss scale, gradients that overflow are skipped and the scale falls."""
-    return math.isfinite(values.loss) and (settings.loss_scale != "none" or math.isfinite(values.gradient_norm))
-
-
-def not_finite(values, step, folder, records, places, settings):
-    """The error of a loss or gradient that is inf or nan; it saves the batch and names the images: one bad mask can be the cause."""
-    stored = read_ids(records)
-    ids = [stored[place] for place in places]
-    path = os.path.join(folder, "not_finite_step_{}.npz".format(step))
-    save_batch(path, records, step, ids, settings)
-    return WorkbookError("the loss is {} at step {} (learning rate {:.3g}, gradient norm {:.3g}) on {}: look at that batch in {}, "
-                         "lower learning_rate; the checkpoints are from before".format(
-                             values.loss, step, values.learning_rate, values.gradient_norm,
-                             ", ".join(ids), path))
-
-
-def save_batch(path, records, step, ids, settings):
-    """Writes a step's batch, made once more: `images` float32, `labels` int32, `ids`."""
-    with tf.Graph().as_default(), tf.Session() as session:
-        iterator, images, labels, _ = training_batches(records, settings, first_step=step - 1)
-        session.run(iterator.initializer)
-        images, labels = session.run([images, labels])
-    np.savez_compressed(path, images=images, labels=labels, ids=np.array(ids))
 
 
 def best_before(folder, step):

@@ -38,8 +38,20 @@ def same_size(logits, labels, upsample, plain=False):
         if not plain and logits.shape.is_fully_defined() and labels.shape.is_fully_defined():
             return resize_by_products(logits, labels.shape.as_list()[1:3]), labels
         return resize(logits, tf.shape(labels)[1:3]), labels
-    nearest = tf.image.resize_nearest_neighbor(labels[..., tf.newaxis], tf.shape(logits)[1:3], align_corners=True)
-    return logits, nearest[..., 0]
+    return logits, _nearest(labels, logits)
+
+
+def share_counted(logits, labels, settings):
+    """The share of the pixels compared that count in `cross_entropy`, a float32 scalar; of none, as if it were one pixel."""
+    labels = labels[:, ::settings.loss_stride, ::settings.loss_stride]
+    labels = labels if settings.upsample_logits else _nearest(labels, logits)
+    counted = tf.cast(tf.not_equal(labels, settings.ignore_label), tf.float32)
+    return tf.maximum(tf.reduce_sum(counted), 1.0) / tf.cast(tf.size(labels), tf.float32)
+
+
+def _nearest(labels, logits):
+    """The labels at the logits' size."""
+    return tf.image.resize_nearest_neighbor(labels[..., tf.newaxis], tf.shape(logits)[1:3], align_corners=True)[..., 0]
 
 
 def resize_by_products(x, size):
