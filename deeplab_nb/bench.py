@@ -1,6 +1,5 @@
 """Benchmarks, each beside the machine's matrix product rate of the same minute: machines drift by a factor of two."""
 import os
-import resource
 import statistics
 import tempfile
 import time
@@ -13,6 +12,7 @@ from deeplab_nb.data.records import count_records
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation import convert, engine
 from deeplab_nb.network import deeplab
+from deeplab_nb.processes import peak_memory
 from deeplab_nb.progress import progress
 from deeplab_nb.tf1 import tf
 from deeplab_nb.training import loop
@@ -188,11 +188,6 @@ def run_times(function, repeat, *, warm_up=True):
         walls.append(time.time() - wall)
         cpus.append(time.process_time() - cpu)
     return statistics.median(walls[uncounted:]), statistics.median(cpus[uncounted:])
-
-
-def peak_memory():
-    """MiB, the most that this process has held."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def seconds(function):

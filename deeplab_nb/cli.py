@@ -54,13 +54,23 @@ def show_recipes():
 @_set_option
 @click.option("--name", help="Name of the run's folder under papermill_runs.")
 @click.option("--from", "from_", metavar="NN", help="Start with this notebook.")
-@click.option("--only", metavar="NN", help="Run this notebook alone.")
+@click.option("--only", metavar="NN", help="Run this notebook alone; of `published`, this row.")
 @click.option("--show-output", is_flag=True, help="Show what the cells print.")
-def run(recipe, assignments, name, from_, only, show_output):
+@click.option("--data", metavar="VOC_ROOT", help="The same as --set data_root=...")
+@click.option("--checkpoint", metavar="PATH", help="The same as --set initial_checkpoint=...")
+@click.option("--list", "list_name", metavar="NAME", help="The same as --set val_list=...")
+def run(recipe, assignments, name, from_, only, show_output, data, checkpoint, list_name):
     """Execute the notebooks with a recipe, headlessly, into one run folder.
 
-    The same command again resumes an unfinished run.
+    RECIPE `published` executes none: it evaluates the published checkpoints, fetched where they are missing, on VOC 2012 val
+    as their numbers were obtained, and ends with a table. The same command again resumes what was interrupted.
     """
+    given = (("data_root", data), ("initial_checkpoint", checkpoint), ("val_list", list_name))
+    assignments += tuple("{}={}".format(*item) for item in given if item[1])
+    if recipe == "published":
+        if from_ or show_output:
+            raise WorkbookError("run published executes no notebook: leave --from and --show-output out")
+        return _run_published(parameters.parse_assignments(assignments), name or recipe, only)
     from deeplab_nb.runs import runner, state
     chosen = recipes.get(recipe)
     notebooks = runner.find_notebooks(paths.NOTEBOOKS)
@@ -73,6 +83,20 @@ def run(recipe, assignments, name, from_, only, show_output):
     results = runner.run_notebooks(folder, notebooks, recipe=chosen.name, overrides=overrides,
                                    parameters=values, selected=selected, show_output=show_output)
     _print_summary(folder, results)
+
+
+def _run_published(values, name, only):
+    for setting in values:
+        if setting not in ("data_root", "initial_checkpoint", "val_list"):
+            raise WorkbookError("{} is part of what was published: run published takes --data, --checkpoint and --list".format(setting))
+    from deeplab_nb.runs import published_table, state
+    values = paths.make_absolute(values)
+    folder = os.path.join(paths.RUNS, state.checked_name(name))
+    outcomes = published_table.run(folder, only=only, data_root=values.get("data_root"), list_name=values.get("val_list", "val"),
+                                   checkpoint=values.get("initial_checkpoint"))
+    click.echo("\n{}\n{}".format(published_table.table(outcomes), os.path.relpath(folder)))
+    if any("error" in results for _, results in outcomes):
+        sys.exit(1)
 
 
 @main.command()

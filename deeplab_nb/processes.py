@@ -2,6 +2,7 @@
 import contextlib
 import fcntl
 import os
+import resource
 import signal
 import subprocess
 
@@ -43,6 +44,11 @@ def terminable():
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def peak_memory():
+    """MiB, the most that this process has held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 class Watcher:

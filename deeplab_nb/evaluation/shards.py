@@ -1,15 +1,14 @@
 """An evaluation in parts, on any number of processes or machines: each writes its counts, and the counts are merged."""
 import itertools
-import json
 import os
 import re
-import zipfile
 
 import numpy as np
 
 from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.evaluation.evaluate import Counts, count, summarise
+from deeplab_nb.evaluation.counts import Counts, load_counts, save_counts
+from deeplab_nb.evaluation.evaluate import count, summarise
 
 
 def parse_shard(text):
@@ -34,28 +33,6 @@ def evaluate_shard(settings, checkpoint, folder, shard, *, list_name=None, **opt
     path = os.path.join(folder, "shard-{}-of-{}.npz".format(number, total))
     save_counts(path, counts)
     return path
-
-
-def save_counts(path, counts):
-    """Arrays alone, nothing pickled, whole or not at all."""
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    with open(path + ".part", "wb") as file:
-        np.savez_compressed(
-            file, ids=np.array(list(counts.confusions)), confusions=np.array(list(counts.confusions.values())),
-            widths=np.array(sorted(counts.bands), np.int64), bands=np.array([counts.bands[w] for w in sorted(counts.bands)]),
-            conditions=np.array(json.dumps(counts.conditions, sort_keys=True)), seconds=np.array(counts.seconds))
-    os.replace(path + ".part", path)
-
-
-def load_counts(path):
-    """What `save_counts` wrote. Raises WorkbookError for a file that is none."""
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return Counts(dict(zip(arrays["ids"].tolist(), arrays["confusions"])),
-                          dict(zip(arrays["widths"].tolist(), arrays["bands"])),
-                          json.loads(str(arrays["conditions"])), float(arrays["seconds"]))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise WorkbookError("shard {} is not readable ({}): evaluate it again".format(path, error))
 
 
 def merge(folder):
