@@ -2,13 +2,12 @@
 
 TensorFlow is imported inside the commands that need it, so that help and refusals come at once.
 """
-import glob
 import os
 import sys
 
 import click
 
-from deeplab_nb import cli_evaluation, paths, recipes
+from deeplab_nb import cli_bench, cli_evaluation, paths, recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.launch import commands
@@ -112,6 +111,18 @@ def runs():
 
 
 @main.command()
+@click.argument("results", nargs=-1)
+def ledger(results):
+    """Put numbers beside the published ones, with a tick or a cross for each condition that must agree.
+
+    RESULTS: runs, their folders, or files that `evaluate --json` wrote; default: every run.
+    """
+    from deeplab_nb.runs import ledger as ledgers
+    found = ledgers.find(results)
+    click.echo("\n\n".join(ledgers.table(values, name, related=True) for name, values in found) or "no results yet: `make run` makes the first")
+
+
+@main.command()
 @click.argument("recipe")
 @_set_option
 @click.option("--device", type=click.Choice(settings_module.FIELDS["device"].metadata["choices"]), help="The same as --set device=...")
@@ -166,6 +177,7 @@ def launch(recipe, assignments, cards, rank_table, server, out, silence, dry_run
 
 main.add_command(commands.rank_table)
 main.add_command(commands.published)
+main.add_command(cli_bench.bench)
 
 
 for _command in (cli_evaluation.evaluate, cli_evaluation.score, cli_evaluation.predict, cli_evaluation.export):
@@ -239,53 +251,6 @@ def doctor():
         click.echo("{:8s} {:16s} {}".format(*finding))
     if any(finding.state == "wrong" for finding in findings):
         sys.exit(1)
-
-
-@main.group()
-def bench():
-    """Measure this machine; never part of the tests."""
-
-
-@bench.command("network")
-@click.argument("names", nargs=-1)
-def bench_network(names):
-    """Time to build a network's graphs and to evaluate one image of 513x513; NAMES default to all."""
-    from deeplab_nb import bench as benchmarks
-    for line in benchmarks.network(names):
-        click.echo(line)
-
-
-@bench.command("train")
-@click.argument("names", nargs=-1)
-def bench_train(names):
-    """Seconds and memory of a training step with frozen batch norm, fed with noise; NAMES default to all."""
-    from deeplab_nb import bench as benchmarks
-    for line in benchmarks.train(names):
-        click.echo(line)
-
-
-@bench.command("input")
-@click.option("--records", "pattern", metavar="PATTERN", help="Record files, such as 'records/train-*'; default: the drawn sample's.")
-def bench_input(pattern):
-    """Images a second that reading, decoding and augmentation deliver at crop 513, batch 7."""
-    found = sorted(glob.glob(pattern)) if pattern else None
-    if found == []:
-        raise WorkbookError("no file matches {}: name record files, such as 'records/train-*'".format(pattern))
-    from deeplab_nb import bench as benchmarks
-    from deeplab_nb.runs.workbook import Run
-    settings = settings_module.read({"train_crop_size": 513, "train_batch_size": 7})
-    found = found or Run(recipes.get("sample"), settings, paths.RUNS).records("train")
-    for line in benchmarks.input_pipeline(found, settings):
-        click.echo(line)
-
-
-@bench.command("engine")
-@click.argument("names", nargs=-1)
-def bench_engine(names):
-    """TensorFlow and ONNX Runtime in turns on one image of 513x513; NAMES default to all networks."""
-    from deeplab_nb import bench as benchmarks
-    for line in benchmarks.engines(names):
-        click.echo(line)
 
 
 def _print_summary(folder, results):

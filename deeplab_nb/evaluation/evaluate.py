@@ -9,6 +9,7 @@ from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation import metrics, protocols
 from deeplab_nb.evaluation.counts import Counts, Tally
+from deeplab_nb.evaluation.origin import origin
 from deeplab_nb.evaluation.predict import ANY_SHAPE, Predictor
 from deeplab_nb.progress import progress
 
@@ -134,8 +135,9 @@ def _opened(predictor, settings, checkpoint, protocol, engine, images):
 
 def _conditions(settings, list_name, protocol, network):
     """What a number must be read with."""
+    checkpoint = network.report.checkpoint
     return {
         "protocol": "{}: {}".format(settings.eval_protocol, protocol.says),
         "output_stride": settings.eval_output_stride, "scales": list(settings.eval_scales), "flip": settings.eval_flip,
-        "list": list_name, "checkpoint": os.path.basename(network.report.checkpoint), "engine": network.engine,
+        "list": list_name, "checkpoint": os.path.basename(checkpoint), "engine": network.engine, **origin(settings, checkpoint),
     }
