@@ -119,7 +119,8 @@ def ledger(results):
     """
     from deeplab_nb.runs import ledger as ledgers
     found = ledgers.find(results)
-    click.echo("\n\n".join(ledgers.table(values, name, related=True) for name, values in found) or "no results yet: `make run` makes the first")
+    tables = [ledgers.table(values, name, related=True) for name, values in found]
+    click.echo("\n\n".join(tables) or "no results yet: `make run` makes the first")
 
 
 @main.command()

@@ -46,10 +46,13 @@ def bench_input(pattern):
         click.echo(line)
 
 
-@bench.command("engine")
+@bench.command("evaluate")
 @click.argument("names", nargs=-1)
-def bench_engine(names):
-    """TensorFlow and ONNX Runtime in turns on one image of 513x513; NAMES default to all networks."""
-    from deeplab_nb import bench as benchmarks
-    for line in benchmarks.engines(names):
+@click.option("--data", metavar="VOC_ROOT", help="Photographs for the case `list`, which is left out without.")
+@click.option("--list", "list_name", default="val", show_default=True)
+def bench_evaluate(names, data, list_name):
+    """Both engines and the tight frame against TensorFlow's own operations, in turns; NAMES default to all cases."""
+    from deeplab_nb import bench_evaluate as benchmarks
+    from deeplab_nb.data import voc
+    for line in benchmarks.lines(names, data_root=data and voc.check_root(data), list_name=list_name):
         click.echo(line)

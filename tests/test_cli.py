@@ -37,7 +37,7 @@ def call(*arguments, code=0):
     (["bench", "input", "--records", "nowhere*"], "no file matches nowhere*: name record files"),
     (["bench", "input", "--records", os.path.join(paths.ROOT, "README.md")], "README.md is damaged"),
     (["bench", "network", "resnet"], "unknown network 'resnet': there are mobilenet_v2"),
-    (["bench", "engine", "resnet"], "unknown network 'resnet': there are mobilenet_v2"),
+    (["bench", "evaluate", "resnet"], "unknown case 'resnet': there are mobilenet_v2"),
     (["bench", "train", "resnet"], "unknown network 'resnet': there are mobilenet_v2"),
     (["run", "published", "--only", "resnet"], "there is no row 'resnet'; there are mobilenetv2_dm05, mobilenetv2"),
     (["run", "published", "--set", "eval_flip=true"], "eval_flip is part of what was published"),
