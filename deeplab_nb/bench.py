@@ -1,8 +1,5 @@
 """Benchmarks, each beside the machine's matrix product rate of the same minute: machines drift by a factor of two."""
-import os
-import resource
 import statistics
-import tempfile
 import time
 
 import numpy as np
@@ -11,8 +8,8 @@ from deeplab_nb import settings as settings_module
 from deeplab_nb.data import pipeline
 from deeplab_nb.data.records import count_records
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.evaluation import convert, engine
 from deeplab_nb.network import deeplab
+from deeplab_nb.processes import peak_memory
 from deeplab_nb.progress import progress
 from deeplab_nb.tf1 import tf
 from deeplab_nb.training import loop
@@ -76,38 +73,6 @@ def input_pipeline(paths, settings, *, steps=10, repeat=3):
         images = steps * settings.train_batch_size
         wall, cpu = fetching(lambda: build(paths, settings), steps, repeat)
         yield "{:20s} {:10.0f} {:12.1f} {:13.1f} {:14.2f}".format(name, matmul_rate(), images / wall, images / cpu, 1000 * cpu / images)
-
-
-def engines(names=None, *, size=513, repeat=5):
-    """Lines of a table: seconds that TensorFlow and ONNX Runtime take, in turns, from one image to its logits.
-
-    The weights are random. Raises WorkbookError for a name that is not in NETWORKS.
-    """
-    chosen = chosen_networks(names)
-    yield "{:20s} {:>10s} {:>14s} {:>10s} {:>8s} {:>14s} {:>10s} {:>8s} {:>8s}".format(
-        "", "GFLOP/s", "TensorFlow, s", "ONNX, s", "ratio", "TensorFlow CPU", "ONNX CPU", "ratio", "convert")
-    for name, values, _, _ in progress(chosen, label="bench", unit="network"):
-        with tempfile.TemporaryDirectory() as folder:
-            walls, cpus, convert = engine_times(settings_module.read(values), folder, size, repeat)
-        yield "{:20s} {:10.0f} {:14.3f} {:10.3f} {:8.2f} {:14.3f} {:10.3f} {:8.2f} {:8.1f}".format(
-            name, matmul_rate(), *walls, walls[0] / walls[1], *cpus, cpus[0] / cpus[1], convert)
-
-
-def engine_times(settings, folder, size, repeat):
-    """`(wall seconds of both engines, their CPU seconds, seconds to convert)`, of random weights saved in `folder`."""
-    with tf.Graph().as_default(), tf.Session() as session:
-        images = tf.placeholder(tf.float32, [1, None, None, 3])
-        logits = deeplab.build_logits(images, settings=settings, output_stride=settings.eval_output_stride)
-        session.run(tf.global_variables_initializer())
-        prefix = tf.train.Saver().save(session, os.path.join(folder, "model.ckpt"))
-        start = time.time()
-        converted = convert.open_onnx(engine.convert(settings, prefix))
-        seconds_to_convert = time.time() - start
-        noise = np.random.RandomState(0).randint(0, 256, (1, size, size, 3)).astype(np.float32)
-        functions = lambda: session.run(logits, {images: noise}), lambda: converted.run(None, {"images": noise})
-        times = [[run_times(function, 1, warm_up=not turn) for function in functions] for turn in range(repeat)]
-    walls, cpus = np.median(times, axis=0).T
-    return walls, cpus, seconds_to_convert
 
 
 def read_batches(paths, settings):
@@ -188,11 +153,6 @@ def run_times(function, repeat, *, warm_up=True):
         walls.append(time.time() - wall)
         cpus.append(time.process_time() - cpu)
     return statistics.median(walls[uncounted:]), statistics.median(cpus[uncounted:])
-
-
-def peak_memory():
-    """MiB, the most that this process has held."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def seconds(function):

@@ -2,13 +2,12 @@
 
 TensorFlow is imported inside the commands that need it, so that help and refusals come at once.
 """
-import glob
 import os
 import sys
 
 import click
 
-from deeplab_nb import cli_evaluation, paths, recipes
+from deeplab_nb import cli_bench, cli_evaluation, paths, recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.launch import commands
@@ -54,13 +53,23 @@ def show_recipes():
 @_set_option
 @click.option("--name", help="Name of the run's folder under papermill_runs.")
 @click.option("--from", "from_", metavar="NN", help="Start with this notebook.")
-@click.option("--only", metavar="NN", help="Run this notebook alone.")
+@click.option("--only", metavar="NN", help="Run this notebook alone; of `published`, this row.")
 @click.option("--show-output", is_flag=True, help="Show what the cells print.")
-def run(recipe, assignments, name, from_, only, show_output):
+@click.option("--data", metavar="VOC_ROOT", help="The same as --set data_root=...")
+@click.option("--checkpoint", metavar="PATH", help="The same as --set initial_checkpoint=...")
+@click.option("--list", "list_name", metavar="NAME", help="The same as --set val_list=...")
+def run(recipe, assignments, name, from_, only, show_output, data, checkpoint, list_name):
     """Execute the notebooks with a recipe, headlessly, into one run folder.
 
-    The same command again resumes an unfinished run.
+    RECIPE `published` executes none: it evaluates the published checkpoints, fetched where they are missing, on VOC 2012 val
+    as their numbers were obtained, and ends with a table. The same command again resumes what was interrupted.
     """
+    given = (("data_root", data), ("initial_checkpoint", checkpoint), ("val_list", list_name))
+    assignments += tuple("{}={}".format(*item) for item in given if item[1])
+    if recipe == "published":
+        if from_ or show_output:
+            raise WorkbookError("run published executes no notebook: leave --from and --show-output out")
+        return _run_published(parameters.parse_assignments(assignments), name or recipe, only)
     from deeplab_nb.runs import runner, state
     chosen = recipes.get(recipe)
     notebooks = runner.find_notebooks(paths.NOTEBOOKS)
@@ -75,6 +84,20 @@ def run(recipe, assignments, name, from_, only, show_output):
     _print_summary(folder, results)
 
 
+def _run_published(values, name, only):
+    for setting in values:
+        if setting not in ("data_root", "initial_checkpoint", "val_list"):
+            raise WorkbookError("{} is part of what was published: run published takes --data, --checkpoint and --list".format(setting))
+    from deeplab_nb.runs import published_table, state
+    values = paths.make_absolute(values)
+    folder = os.path.join(paths.RUNS, state.checked_name(name))
+    outcomes = published_table.run(folder, only=only, data_root=values.get("data_root"), list_name=values.get("val_list", "val"),
+                                   checkpoint=values.get("initial_checkpoint"))
+    click.echo("\n{}\n{}".format(published_table.table(outcomes), os.path.relpath(folder)))
+    if any("error" in results for _, results in outcomes):
+        sys.exit(1)
+
+
 @main.command()
 def runs():
     """List the runs with their state and mIoU."""
@@ -85,6 +108,19 @@ def runs():
             info.name, info.recipe or "", info.state, "mIoU {:.4f}".format(info.miou) if info.miou is not None else ""))
     if not rows:
         click.echo("no runs yet: `make run` makes the first")
+
+
+@main.command()
+@click.argument("results", nargs=-1)
+def ledger(results):
+    """Put numbers beside the published ones, with a tick or a cross for each condition that must agree.
+
+    RESULTS: runs, their folders, or files that `evaluate --json` wrote; default: every run.
+    """
+    from deeplab_nb.runs import ledger as ledgers
+    found = ledgers.find(results)
+    tables = [ledgers.table(values, name, related=True) for name, values in found]
+    click.echo("\n\n".join(tables) or "no results yet: `make run` makes the first")
 
 
 @main.command()
@@ -145,6 +181,7 @@ def launch(recipe, assignments, cards, rank_table, addresses, server, out, silen
 
 main.add_command(commands.rank_table)
 main.add_command(commands.published)
+main.add_command(cli_bench.bench)
 
 
 for _command in (cli_evaluation.evaluate, cli_evaluation.score, cli_evaluation.predict, cli_evaluation.export):
@@ -218,53 +255,6 @@ def doctor():
         click.echo("{:8s} {:16s} {}".format(*finding))
     if any(finding.state == "wrong" for finding in findings):
         sys.exit(1)
-
-
-@main.group()
-def bench():
-    """Measure this machine; never part of the tests."""
-
-
-@bench.command("network")
-@click.argument("names", nargs=-1)
-def bench_network(names):
-    """Time to build a network's graphs and to evaluate one image of 513x513; NAMES default to all."""
-    from deeplab_nb import bench as benchmarks
-    for line in benchmarks.network(names):
-        click.echo(line)
-
-
-@bench.command("train")
-@click.argument("names", nargs=-1)
-def bench_train(names):
-    """Seconds and memory of a training step with frozen batch norm, fed with noise; NAMES default to all."""
-    from deeplab_nb import bench as benchmarks
-    for line in benchmarks.train(names):
-        click.echo(line)
-
-
-@bench.command("input")
-@click.option("--records", "pattern", metavar="PATTERN", help="Record files, such as 'records/train-*'; default: the drawn sample's.")
-def bench_input(pattern):
-    """Images a second that reading, decoding and augmentation deliver at crop 513, batch 7."""
-    found = sorted(glob.glob(pattern)) if pattern else None
-    if found == []:
-        raise WorkbookError("no file matches {}: name record files, such as 'records/train-*'".format(pattern))
-    from deeplab_nb import bench as benchmarks
-    from deeplab_nb.runs.workbook import Run
-    settings = settings_module.read({"train_crop_size": 513, "train_batch_size": 7})
-    found = found or Run(recipes.get("sample"), settings, paths.RUNS).records("train")
-    for line in benchmarks.input_pipeline(found, settings):
-        click.echo(line)
-
-
-@bench.command("engine")
-@click.argument("names", nargs=-1)
-def bench_engine(names):
-    """TensorFlow and ONNX Runtime in turns on one image of 513x513; NAMES default to all networks."""
-    from deeplab_nb import bench as benchmarks
-    for line in benchmarks.engines(names):
-        click.echo(line)
 
 
 def _print_summary(folder, results):

@@ -2,6 +2,7 @@
 import contextlib
 import fcntl
 import os
+import resource
 import signal
 import subprocess
 
@@ -67,6 +68,11 @@ def asked_to_stop():
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def peak_memory():
+    """MiB, the most that this process has held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 class Watcher:

@@ -19,6 +19,14 @@ def progress(items=None, *, label, total=None, unit="image"):
     return auto_tqdm(items, desc=label, total=total, unit=unit)
 
 
+def duration(seconds):
+    """In words, such as '4 min 05 s'."""
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 90:
+        return "{} h {:02d} min".format(*divmod(minutes, 60))
+    return "{} min {:02d} s".format(minutes, rest) if minutes else "{} s".format(rest)
+
+
 def prints_logs():
     """Whether the output goes to a file or pipe that someone will search, not to a reader of bars."""
     return not (os.environ.get(HEADLESS) or _in_notebook() or sys.stdout.isatty())

@@ -7,8 +7,9 @@ import dataclasses
 
 from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
+from deeplab_nb.network import published
+from deeplab_nb.settings import SIX_SCALES
 
-SIX_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 VOC = "data/VOCdevkit/VOC2012"
 
 
@@ -39,7 +40,19 @@ _MINDSPORE = dict(
     train_crop_size=513, augmentation="mindspore", learning_rate=0.0014, learning_rate_policy="constant",
     momentum=0.97, weight_decay=5e-5, fine_tune_batch_norm=False, eval_scales=SIX_SCALES, eval_protocol="mindspore")
 
-_PUBLISHED = dict(data_root=VOC, train_steps=0, backbone="mobilenet_v2")
+# of the recipes that only evaluate; the others' is measured by `deeplab-nb run published` before it begins
+_TIMES = {"mobilenetv2_dm05": "5 min for VOC val's 1,449 images on 2 cores, estimated from 0.2 s an image over 150"}
+
+
+def _evaluating(row, number):
+    """The recipe that evaluates a published checkpoint as its published number was obtained."""
+    return Recipe(
+        "published_" + number.name, "Evaluate {} at {}".format(row.name, number.how),
+        source="TensorFlow DeepLab model zoo, {}".format(row.name), hardware="any CPU", time=_TIMES.get(number.name, "not measured"),
+        expected=number.text, values=dict(
+            row.holds, data_root=VOC, val_list=number.list, train_steps=0, initial_checkpoint="data/weights/" + row.name,
+            eval_output_stride=number.output_stride, eval_scales=number.scales, eval_flip=number.flip))
+
 
 RECIPES = (
     Recipe(
@@ -87,19 +100,7 @@ RECIPES = (
             # at crop 257, half of the evaluation's, these steps lost 1.6 % mIoU
             train_steps=200, train_crop_size=513, train_batch_size=4, fine_tune_batch_norm=False,
             learning_rate=1e-5, validate_every=50, save_every=50)),
-    Recipe(
-        "published_mobilenetv2_dm05", "Evaluate the published MobileNetV2 of half width",
-        source="TensorFlow DeepLab model zoo, mobilenetv2_dm05_coco_voc_trainaug",
-        hardware="any CPU", time="5 min for VOC val's 1,449 images on 2 cores, estimated from 0.2 s an image over 150",
-        expected="mIoU 70.19 % on VOC 2012 val",
-        values=dict(_PUBLISHED, depth_multiplier=0.5, initial_checkpoint="data/weights/mobilenetv2_dm05_coco_voc_trainaug")),
-    Recipe(
-        "published_mobilenetv2", "Evaluate the published MobileNetV2 of full width",
-        source="TensorFlow DeepLab model zoo, mobilenetv2_coco_voc_trainaug",
-        hardware="any CPU", time="not measured",
-        expected="mIoU 75.32 % on VOC 2012 val",
-        values=dict(_PUBLISHED, initial_checkpoint="data/weights/mobilenetv2_coco_voc_trainaug")),
-)
+) + tuple(_evaluating(row, number) for row, number in published.VOC_VAL)
 
 
 def get(name):

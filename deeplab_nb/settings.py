@@ -141,6 +141,7 @@ class Settings:
         return self.train_batch_size * self.cards
 
 
+SIX_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)  # of the papers' and the MindSpore entry's evaluation
 MEAN_PIXEL = 127.5  # the grey that frames are filled with; the network's normalisation maps it to 0
 
 

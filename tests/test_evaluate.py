@@ -121,6 +121,18 @@ def test_fixed_shapes_give_the_same_matrix(root, checkpoint):
     assert fixed.results["scales"] == [0.5, 1.25] and fixed.results["flip"] is True
 
 
+def test_kept_counts_are_gone_on_with_and_refused_under_other_conditions(root, checkpoint, predictor, tmp_path):
+    path, whole = str(tmp_path / "counts.npz"), evaluation.count(settings(root), checkpoint, predictor=predictor, trimap=True)
+    evaluation.count(settings(root), checkpoint, ids=["val_001"], predictor=predictor, trimap=True, kept=path)
+    voc.write_mask(voc.mask_path(root, "val_001"), np.zeros((33, 49)))  # is not looked at again
+    again = evaluation.count(settings(root), None, predictor=predictor, trimap=True, kept=path)
+    assert list(again.confusions) == list(whole.confusions)
+    assert all(np.array_equal(again.confusions[i], whole.confusions[i]) for i in whole.confusions)
+    assert all(np.array_equal(again.bands[width], whole.bands[width]) for width in whole.bands)
+    with pytest.raises(WorkbookError, match="made under other conditions: delete the file"):
+        evaluation.count(settings(root, eval_protocol="tight"), None, predictor=predictor, trimap=True, kept=path)
+
+
 def test_results_carry_their_conditions(root, checkpoint):
     results = evaluation.evaluate(settings(root, eval_output_stride=8), checkpoint).results
     assert results["images"] == 3 and results["whole_list"] is False and results["output_stride"] == 8

@@ -158,7 +158,7 @@ def test_the_command_says_what_came(archives, folder, tmp_path, monkeypatch):
 def test_recipes_start_where_the_fetch_puts_what_they_need():
     starts = [recipe.settings for recipe in recipes.RECIPES if recipe.settings.initial_checkpoint]
     fetched = [s for s in starts if os.path.basename(s.initial_checkpoint) in published.NAMES]
-    assert len(fetched) == 5
+    assert len(fetched) == 8
     for settings in fetched:
         holds = published.get(os.path.basename(settings.initial_checkpoint)).holds
         assert os.path.dirname(settings.initial_checkpoint) == "data/weights"

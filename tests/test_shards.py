@@ -6,7 +6,8 @@ import pytest
 
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation import shards
-from deeplab_nb.evaluation.evaluate import Counts, summarise
+from deeplab_nb.evaluation.counts import Counts, save_counts
+from deeplab_nb.evaluation.evaluate import summarise
 
 CONDITIONS = {"protocol": "mindspore: for the test", "list": "val"}
 
@@ -25,7 +26,7 @@ def write(folder, whole, total):
     for number in range(1, total + 1):
         bands = whole.bands if number == 1 else {width: 0 * band for width, band in whole.bands.items()}
         part = whole._replace(confusions=dict(items[number - 1::total]), bands=bands)
-        shards.save_counts(str(folder / "shard-{}-of-{}.npz".format(number, total)), part)
+        save_counts(str(folder / "shard-{}-of-{}.npz".format(number, total)), part)
 
 
 @pytest.mark.parametrize("total", [1, 2, 3, 7])
@@ -57,7 +58,7 @@ def test_shards_of_two_evaluations_are_refused(tmp_path):
 
 def test_a_shard_of_other_conditions_is_named(tmp_path):
     write(tmp_path, counts(), 2)
-    shards.save_counts(str(tmp_path / "shard-2-of-2.npz"), counts(conditions=dict(CONDITIONS, list="train")))
+    save_counts(str(tmp_path / "shard-2-of-2.npz"), counts(conditions=dict(CONDITIONS, list="train")))
     with pytest.raises(WorkbookError, match="shard 2 of .* other conditions"):
         shards.merge(str(tmp_path))
 
@@ -65,7 +66,7 @@ def test_a_shard_of_other_conditions_is_named(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04"])
 def test_a_damaged_shard_is_named(tmp_path, content):
     (tmp_path / "shard-1-of-1.npz").write_bytes(content)
-    with pytest.raises(WorkbookError, match="shard-1-of-1.npz is not readable"):
+    with pytest.raises(WorkbookError, match="shard-1-of-1.npz are not readable"):
         shards.merge(str(tmp_path))
 
 

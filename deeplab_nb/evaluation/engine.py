@@ -18,7 +18,7 @@ import pooch
 
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation.convert import OPSET, freeze, import_package, open_onnx, to_onnx
-from deeplab_nb.network.checkpoints import find_checkpoint
+from deeplab_nb.network.checkpoints import blocks, find_checkpoint
 from deeplab_nb.network.deeplab import build_logits
 from deeplab_nb.network.layers import DilatedLayers
 from deeplab_nb.tf1 import tf
@@ -107,10 +107,8 @@ def conversion_name(settings, prefix):
     """Name of a conversion but for the digest of its own bytes."""
     network = {name: getattr(settings, name) for name in NETWORK}
     digest = hashlib.sha256(json.dumps([network, OPSET, _versions()], sort_keys=True).encode())
-    for path in sorted(glob.glob(glob.escape(prefix) + ".data-*")) + [p for p in (prefix, prefix + ".index") if os.path.isfile(p)]:
-        with open(path, "rb") as file:
-            for block in iter(lambda: file.read(1 << 20), b""):
-                digest.update(block)
+    for block in blocks(prefix):
+        digest.update(block)
     return "{}.engine-{}-os{}-{}".format(
         os.path.basename(prefix), settings.backbone, settings.eval_output_stride, digest.hexdigest()[:16])
 

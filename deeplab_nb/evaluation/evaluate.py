@@ -2,23 +2,19 @@
 import collections
 import contextlib
 import os
-import time
 
 import numpy as np
 
 from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation import metrics, protocols
+from deeplab_nb.evaluation.counts import Counts, Tally
+from deeplab_nb.evaluation.origin import origin
 from deeplab_nb.evaluation.predict import ANY_SHAPE, Predictor
-from deeplab_nb.network.checkpoints import find_checkpoint
 from deeplab_nb.progress import progress
 
 # scores: metrics.Scores of the whole list; image_miou: {image id: mean IoU of this image alone}; results: JSON-able
 Evaluation = collections.namedtuple("Evaluation", "scores image_miou results")
-
-# what a pass over a list leaves. confusions: {image id: matrix} in the list's order; bands: {width: matrix}, empty
-# unless asked for; conditions: what the number must be read with; seconds: an image
-Counts = collections.namedtuple("Counts", "confusions bands conditions seconds")
 
 
 def evaluate(settings, checkpoint, **options):
@@ -27,15 +23,16 @@ def evaluate(settings, checkpoint, **options):
 
 
 def count(settings, checkpoint, *, list_name=None, ids=None, predictions=None, trimap=False, predictor=None,
-          engine="tensorflow"):
+          engine="tensorflow", kept=None):
     """The `Counts` of a checkpoint's predictions.
 
-    checkpoint: folder, prefix or one of its files. list_name: None takes `settings.val_list`.
-    ids: these images of the list; None takes all.
+    checkpoint: folder, prefix or one of its files; None leaves a `predictor` the weights that it has.
+    list_name: None takes `settings.val_list`. ids: these images of the list; None takes all.
     predictions: a folder that gets each prediction as a palette PNG under the image's id.
     trimap: count in bands along the object borders too, see `metrics.border_bands`.
     predictor: one that was made with the same settings; it gets the checkpoint's weights and stays open.
     engine: what computes the logits, one of `engine.ENGINES`; a `predictor` keeps to its own.
+    kept: a file for the counts as they come, with which the same call goes on after an interruption.
     Raises WorkbookError naming a missing or damaged file, or a mask that does not fit its photograph.
     """
     root, list_name = voc.check_root(settings.data_root), list_name or settings.val_list
@@ -44,15 +41,18 @@ def count(settings, checkpoint, *, list_name=None, ids=None, predictions=None, t
     if predictions:
         os.makedirs(predictions, exist_ok=True)
     with _opened(predictor, settings, checkpoint, protocol, engine, len(listed)) as network:
-        tally = _Tally(settings, trimap)
-        for image_id in progress(listed if ids is None else ids, label="evaluating"):
-            image, truth = (protocols.fit(part, protocol.crop) for part in read_pair(root, image_id, settings))
-            labels = network.labels(image, protocol.frame(truth.shape))
-            tally.add(image_id, truth, labels)
-            if predictions:
-                voc.write_mask(os.path.join(predictions, image_id + ".png"), labels)
-    conditions = _conditions(settings, checkpoint, list_name, protocol, network.engine)
-    return Counts(tally.confusions, tally.bands, conditions, tally.seconds)
+        tally = Tally(settings, trimap, _conditions(settings, list_name, protocol, network), kept)
+        wanted = listed if ids is None else ids
+        try:
+            for image_id in progress([i for i in wanted if i not in tally.confusions], label="evaluating"):
+                image, truth = (protocols.fit(part, protocol.crop) for part in read_pair(root, image_id, settings))
+                labels = network.labels(image, protocol.frame(truth.shape))
+                if predictions:
+                    voc.write_mask(os.path.join(predictions, image_id + ".png"), labels)
+                tally.add(image_id, truth, labels)
+        finally:
+            tally.save()
+    return tally.counts(wanted)
 
 
 def score(settings, predictions, *, list_name=None, trimap=False):
@@ -64,15 +64,15 @@ def score(settings, predictions, *, list_name=None, trimap=False):
     """
     root, list_name = voc.check_root(settings.data_root), list_name or settings.val_list
     ids, crop = voc.read_list(root, list_name), protocols.protocol_of(settings, 1).crop
-    tally = _Tally(settings, trimap)
+    says = "mindspore: saved predictions of the centre crop" if crop else "saved predictions of whole images"
+    tally = Tally(settings, trimap, {"protocol": says, "list": list_name})
     for image_id in progress(ids, label="scoring"):
         truth = protocols.fit(_read_classes("mask", voc.mask_path(root, image_id), settings, settings.ignore_label), crop)
         path = os.path.join(predictions, image_id + ".png")
         labels = _read_classes("prediction", path, settings, ignore_label=None)
         _check_size("prediction " + path, labels, "its mask", truth)
         tally.add(image_id, truth, labels)
-    says = "mindspore: saved predictions of the centre crop" if crop else "saved predictions of whole images"
-    return summarise(Counts(tally.confusions, tally.bands, {"protocol": says, "list": list_name}, tally.seconds))
+    return summarise(tally.counts(ids))
 
 
 def summarise(counts):
@@ -118,36 +118,14 @@ def _check_size(name, ids, other, array):
             name, ids.shape[1], ids.shape[0], other, array.shape[1], array.shape[0]))
 
 
-class _Tally:
-    """Confusion matrices image after image, and those of the border bands added up."""
-
-    def __init__(self, settings, trimap):
-        self.confusions, self.bands, self._trimap = {}, {}, trimap
-        self._classes = {"num_classes": settings.num_classes, "ignore_label": settings.ignore_label}
-        self._times = [time.time()]
-
-    def add(self, image_id, truth, labels):
-        self.confusions[image_id] = metrics.confusion_matrix(truth, labels, **self._classes)
-        if self._trimap:
-            for width, band in metrics.border_bands(truth, self._classes["ignore_label"]).items():
-                matrix = metrics.confusion_matrix(truth[band], labels[band], **self._classes)
-                self.bands[width] = self.bands.get(width, 0) + matrix
-        self._times.append(time.time())
-
-    @property
-    def seconds(self):
-        """Of one image, reading included; the first is left out where there are more, since the graph is built with it."""
-        spans = np.diff(self._times)
-        return float(np.mean(spans[1:] if len(spans) > 1 else spans))
-
-
 def _opened(predictor, settings, checkpoint, protocol, engine, images):
-    """A context that holds the predictor: the caller's, filled anew and left open, or one of our own.
+    """A context that holds the predictor: the caller's, filled with the checkpoint if there is one and left open, or one of our own.
 
     images: of the whole list, so that all shards of an evaluation choose the same engine.
     """
     if predictor:
-        predictor.load(checkpoint)
+        if checkpoint is not None:
+            predictor.load(checkpoint)
         return contextlib.nullcontext(predictor)
     # an Ascend card compiles for fixed shapes; a CPU is as quick without and builds one graph for all scales
     fixed = settings.device == "npu" and protocol.one_frame
@@ -155,10 +133,11 @@ def _opened(predictor, settings, checkpoint, protocol, engine, images):
     return Predictor(settings, checkpoint, shape=shape, engine=engine, images=images)
 
 
-def _conditions(settings, checkpoint, list_name, protocol, engine):
+def _conditions(settings, list_name, protocol, network):
     """What a number must be read with."""
+    checkpoint = network.report.checkpoint
     return {
         "protocol": "{}: {}".format(settings.eval_protocol, protocol.says),
         "output_stride": settings.eval_output_stride, "scales": list(settings.eval_scales), "flip": settings.eval_flip,
-        "list": list_name, "checkpoint": os.path.basename(find_checkpoint(checkpoint)), "engine": engine,
+        "list": list_name, "checkpoint": os.path.basename(checkpoint), "engine": network.engine, **origin(settings, checkpoint),
     }

@@ -1,15 +1,14 @@
 """An evaluation in parts, on any number of processes or machines: each writes its counts, and the counts are merged."""
 import itertools
-import json
 import os
 import re
-import zipfile
 
 import numpy as np
 
 from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.evaluation.evaluate import Counts, count, summarise
+from deeplab_nb.evaluation.counts import Counts, load_counts, save_counts
+from deeplab_nb.evaluation.evaluate import count, summarise
 
 
 def parse_shard(text):
@@ -36,28 +35,6 @@ def evaluate_shard(settings, checkpoint, folder, shard, *, list_name=None, **opt
     return path
 
 
-def save_counts(path, counts):
-    """Arrays alone, nothing pickled, whole or not at all."""
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    with open(path + ".part", "wb") as file:
-        np.savez_compressed(
-            file, ids=np.array(list(counts.confusions)), confusions=np.array(list(counts.confusions.values())),
-            widths=np.array(sorted(counts.bands), np.int64), bands=np.array([counts.bands[w] for w in sorted(counts.bands)]),
-            conditions=np.array(json.dumps(counts.conditions, sort_keys=True)), seconds=np.array(counts.seconds))
-    os.replace(path + ".part", path)
-
-
-def load_counts(path):
-    """What `save_counts` wrote. Raises WorkbookError for a file that is none."""
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return Counts(dict(zip(arrays["ids"].tolist(), arrays["confusions"])),
-                          dict(zip(arrays["widths"].tolist(), arrays["bands"])),
-                          json.loads(str(arrays["conditions"])), float(arrays["seconds"]))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise WorkbookError("shard {} is not readable ({}): evaluate it again".format(path, error))
-
-
 def merge(folder):
     """The `Evaluation` of all shards in a folder: the same as one process gives.
 
@@ -65,13 +42,18 @@ def merge(folder):
     """
     shards = [load_counts(path) for path in _shard_paths(folder)]
     for number, shard in enumerate(shards, start=1):
-        if shard.conditions != shards[0].conditions or set(shard.bands) != set(shards[0].bands):
+        if _evaluated(shard) != _evaluated(shards[0]) or set(shard.bands) != set(shards[0].bands):
             raise WorkbookError("shard {} of {} was evaluated under other conditions than shard 1: evaluate it again".format(
                 number, folder))
     in_turn = itertools.chain.from_iterable(itertools.zip_longest(*(shard.confusions.items() for shard in shards)))
     confusions = dict(pair for pair in in_turn if pair)  # the list's order again, which MindSpore's batches depend on
     bands = {width: sum(shard.bands[width] for shard in shards) for width in shards[0].bands}
     return summarise(Counts(confusions, bands, shards[0].conditions, float(np.mean([shard.seconds for shard in shards]))))
+
+
+def _evaluated(shard):
+    """Conditions but for the training's, which a machine without the training data knows less of."""
+    return {name: value for name, value in shard.conditions.items() if name != "trained"}
 
 
 def _shard_paths(folder):

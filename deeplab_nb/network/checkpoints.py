@@ -1,5 +1,6 @@
 """Finding, reading and restoring checkpoints, with a report of what came from where."""
 import collections
+import glob
 import os
 import re
 
@@ -58,6 +59,13 @@ def step_of(prefix):
     """The step in a name such as model.ckpt-500; -1 without one."""
     match = re.search(r"-(\d+)$", prefix)
     return int(match.group(1)) if match else -1
+
+
+def blocks(prefix):
+    """The bytes of a checkpoint's files, in pieces, for a digest."""
+    for path in sorted(glob.glob(glob.escape(prefix) + ".data-*")) + [p for p in (prefix, prefix + ".index") if os.path.isfile(p)]:
+        with open(path, "rb") as file:
+            yield from iter(lambda: file.read(1 << 20), b"")
 
 
 def read_shapes(prefix):

@@ -22,7 +22,7 @@ def build_logits(images, *, settings, output_stride=None, is_training=False, bat
     make_layers: `Layers`, or `layers.DilatedLayers` for a graph that is to be converted.
     clones: networks that share the batch evenly and the weights, as the original's num_clones. They run side by side, each with
       batch statistics of its own part; the moving ones follow the first.
-    plain: train with TensorFlow's own operations alone, as suits a GPU or NPU.
+    plain: TensorFlow's own operations alone, as suits a GPU or NPU in training.
     half: simulate float16's rounding, see `half`.
     step: of the training, a number or a scalar tensor; dropout differs from step to step, and is the same again at the same one.
     rank, ranks: this process among those that train together; dropout follows from an image's place in the batch of all.

@@ -29,8 +29,8 @@ class Layers:
     is_training: dropout works.
     batch_norm_training: normalise with the batch's statistics and record how the moving ones change.
     batch_norm_decay: takes the place of every layer's own decay; None keeps those.
-    plain: train with TensorFlow's own operations alone. A GPU's or NPU's compiler knows these; the forms that replace
-      some of them here are of the same value and take fewer CPU seconds.
+    plain: TensorFlow's own operations alone. A GPU's or NPU's compiler knows these; the forms that replace some of them
+      here, most of them in training, are of the same value and take fewer CPU seconds.
     half: round as float16 does at both ends of each convolution, see `half`.
     seed, step: what dropout keeps follows from them; a number or a scalar tensor.
     rank, ranks: the batch is every ranks-th image of a larger one, from image `rank` on; dropout keeps what it would keep of that.
@@ -41,6 +41,7 @@ class Layers:
                  plain=False, half=False, seed=0, step=0, rank=0, ranks=1):
         self.variables = variables
         self.is_training = is_training
+        self.plain = plain
         self.lean = is_training and not plain  # whether operations of TensorFlow that are slow on a CPU are replaced
         self.batch_norm_training = batch_norm_training
         self.batch_norm_decay = batch_norm_decay
@@ -80,7 +81,7 @@ class Layers:
         """
         weights, shift = self.variables[scope + "/depthwise_weights"], None
         with tf.name_scope(scope + "/"):
-            if not self.batch_norm_training and (self.lean or not self.is_training):
+            if not self.batch_norm_training and not self.plain:
                 weights, shift = self._fold(weights, scope, batch_norm)
             x, weights = self.rounded(x), self.rounded(weights)
             x, padding = pad_symmetric(x, 3) if symmetric and stride > 1 else (x, "SAME")

@@ -1,15 +1,36 @@
-"""The published checkpoints as data: name, archive, size, what must be in it, the number to expect.
+"""The published checkpoints as data: name, archive, size, what must be in it, the numbers to expect.
 
 All are of the TensorFlow DeepLab model zoo and named as there. No archive was downloaded here, so neither the
 folders in them nor the prefixes are taken as known. Nothing in this file needs TensorFlow.
 """
 import dataclasses
-from typing import Optional
+import os
+from typing import Optional, Tuple
 
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.settings import nearest
+from deeplab_nb.settings import SIX_SCALES, nearest
 
 BASE = "http://download.tensorflow.org/models/"
+
+
+@dataclasses.dataclass(frozen=True)
+class Number:
+    """A published mean IoU and how it was obtained; recipes, ledger and `run published` take it from here."""
+    name: str
+    miou: float  # percent
+    list: str = "val"
+    output_stride: int = 16
+    scales: Tuple[float, ...] = (1.0,)
+    flip: bool = False
+
+    @property
+    def how(self):
+        return "output stride {}{}{}".format(
+            self.output_stride, ", six scales" if len(self.scales) > 1 else "", ", flip" if self.flip else "")
+
+    @property
+    def text(self):
+        return "mIoU {:.2f} % on VOC 2012 {} at {}".format(self.miou, self.list, self.how)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,42 +39,57 @@ class Published:
     file: str      # below BASE
     size: str
     holds: dict    # settings that its variables must imply
-    expected: str  # the published number, or what it is a start for
+    use: str = ""  # of one without a number
+    numbers: Tuple[Number, ...] = ()
     digest: Optional[str] = None  # of the archive, 'algorithm:hex'; few were ever published
+
+    @property
+    def expected(self):
+        """The published numbers in words, or what it is a start for."""
+        return "; ".join(number.text for number in self.numbers) or "no number: " + self.use
 
 
 def _mobilenet(width):
-    return {"backbone": "mobilenet_v2", "depth_multiplier": width, "num_classes": 21}
+    return {"backbone": "mobilenet_v2", "depth_multiplier": width, "num_classes": 21, "aspp": False, "decoder": False}
 
 
-_XCEPTION = {"backbone": "xception_65", "num_classes": 21}
+def _refined(name, miou, list="val"):
+    """A number at the finest that the papers evaluate."""
+    return Number(name, miou, list, output_stride=8, scales=SIX_SCALES, flip=True)
+
+
+_XCEPTION = {"backbone": "xception_65", "num_classes": 21, "aspp": True, "decoder": True}
 
 PUBLISHED = (
     Published("mobilenetv2_dm05_coco_voc_trainaug", "deeplabv3_mnv2_dm05_pascal_trainaug_2018_10_01.tar.gz", "7.6 MB",
-              _mobilenet(0.5), "mIoU 70.19 % on VOC 2012 val at output stride 16"),
+              _mobilenet(0.5), numbers=(Number("mobilenetv2_dm05", 70.19),)),
     Published("mobilenetv2_coco_voc_trainaug", "deeplabv3_mnv2_pascal_train_aug_2018_01_29.tar.gz", "23.9 MB",
-              _mobilenet(1.0), "mIoU 75.32 % on VOC 2012 val at output stride 16; 77.33 % at 8, six scales, flip",
+              _mobilenet(1.0), numbers=(Number("mobilenetv2", 75.32), _refined("mobilenetv2_refined", 77.33)),
               digest="sha384:d3f2b27bb00c485ca45d68731f7198a23926cb865dd010fc444bcad9158e3341"
                      "3cd60da2588a9be3ff1e8c9b4557362b"),  # as Open Model Zoo records it
     Published("mobilenetv2_coco_voc_trainval", "deeplabv3_mnv2_pascal_trainval_2018_01_29.tar.gz", "23 MB",
-              _mobilenet(1.0), "mIoU 80.25 % on VOC 2012 test at output stride 8, six scales, flip"),
+              _mobilenet(1.0), numbers=(_refined("mobilenetv2_test", 80.25, "test"),)),
     Published("xception65_coco_voc_trainaug", "deeplabv3_pascal_train_aug_2018_01_04.tar.gz", "439 MB",
-              _XCEPTION, "mIoU 82.20 % on VOC 2012 val at output stride 16; 83.58 % at 8, six scales, flip"),
+              _XCEPTION, numbers=(Number("xception65", 82.20), _refined("xception65_refined", 83.58))),
     Published("xception65_coco_voc_trainval", "deeplabv3_pascal_trainval_2018_01_04.tar.gz", "439 MB",
-              _XCEPTION, "mIoU 87.80 % on VOC 2012 test at output stride 8, six scales, flip"),
+              _XCEPTION, numbers=(_refined("xception65_test", 87.80, "test"),)),
     Published("xception_65_imagenet_coco", "xception_65_coco_pretrained_2018_10_02.tar.gz", "292 MB",
-              {"backbone": "xception_65"}, "no number: the start of the deeplabv3plus recipes"),
+              {"backbone": "xception_65"}, "the start of the deeplabv3plus recipes"),
     Published("xception_65_imagenet", "deeplabv3_xception_2018_01_04.tar.gz", "447 MB",
-              {"backbone": "xception_65"}, "no number: a backbone to start from"),
+              {"backbone": "xception_65"}, "a backbone to start from"),
     Published("xception_41_imagenet", "xception_41_2018_05_09.tar.gz", "288 MB",
-              {"backbone": "xception_41"}, "no number: a backbone to start from"),
+              {"backbone": "xception_41"}, "a backbone to start from"),
     Published("xception_71_imagenet", "xception_71_2018_05_09.tar.gz", "474 MB",
-              {"backbone": "xception_71"}, "no number: a backbone to start from"),
+              {"backbone": "xception_71"}, "a backbone to start from"),
     Published("resnet_v1_50_beta_imagenet", "resnet_v1_50_2018_05_04.tar.gz", "274 MB",
-              {"backbone": "resnet_v1_50_beta"}, "no number: a backbone to start from"),
+              {"backbone": "resnet_v1_50_beta"}, "a backbone to start from"),
     Published("resnet_v1_101_beta_imagenet", "resnet_v1_101_2018_05_04.tar.gz", "477 MB",
-              {"backbone": "resnet_v1_101_beta"}, "no number: a backbone to start from"),
+              {"backbone": "resnet_v1_101_beta"}, "a backbone to start from"),
 )
+
+# what can be measured here, since VOC's test masks are not public; the cheapest first
+VOC_VAL = tuple(sorted(((row, number) for row in PUBLISHED for number in row.numbers if number.list == "val"),
+                       key=lambda pair: (pair[1].flip, pair[1].miou)))
 
 NAMES = tuple(row.name for row in PUBLISHED)
 
@@ -63,3 +99,9 @@ def get(name):
     if name not in NAMES:
         raise WorkbookError("unknown weights '{}'{}; there are {}".format(name, nearest(name, NAMES), ", ".join(NAMES)))
     return PUBLISHED[NAMES.index(name)]
+
+
+def name_of(prefix):
+    """The published checkpoint whose folder, named as `fetch weights` names it, holds this prefix; None for any other."""
+    folder = os.path.basename(os.path.dirname(os.path.abspath(prefix)))
+    return folder if folder in NAMES else None

@@ -49,7 +49,9 @@ def _unpack_as(target, archive_path, row):
     try:
         fetch.unpack(archive_path, beside)
         prefix = _checkpoint_in(beside, archive_path)
-        _check(prefix, archive_path, row)
+        wrong = misfit(prefix, row)
+        if wrong:
+            raise WorkbookError("archive {} does not hold {}: {}; delete it and fetch it again".format(archive_path, row.name, wrong))
         os.rename(os.path.dirname(prefix), target)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
@@ -63,9 +65,8 @@ def _checkpoint_in(folder, archive_path):
     return prefix
 
 
-def _check(prefix, archive_path, row):
+def misfit(prefix, row):
+    """Why a checkpoint cannot be the published one, such as 'its backbone is xception_65, not mobilenet_v2'; '' if it can."""
     found = outline(prefix)
-    for setting, value in row.holds.items():
-        if found[setting] != value:
-            raise WorkbookError("archive {} does not hold {}: its {} is {}, not {}; delete it and fetch it again".format(
-                archive_path, row.name, setting, found[setting], value))
+    wrong = [(name, found[name], value) for name, value in row.holds.items() if found[name] != value]
+    return "its {} is {}, not {}".format(*wrong[0]) if wrong else ""

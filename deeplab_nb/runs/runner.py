@@ -18,7 +18,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.processes import terminable, Watcher
-from deeplab_nb.progress import HEADLESS
+from deeplab_nb.progress import HEADLESS, duration
 from deeplab_nb.runs import state
 from deeplab_nb.runs.parameters import check_notebook
 
@@ -126,11 +126,11 @@ def _run_one(notebook, run, record, *, label, given, expected, resume, bar):
         record["notebooks"][notebook.stem] = {
             "state": how, "seconds": round(time.time() - started, 1), "parameters": _own(given), **more}
         state.write_run(run, record)
-        return _duration(time.time() - started)
+        return duration(time.time() - started)
 
     try:
         note(state.RUNNING)
-        _say("{} runs{}".format(label, ", {} expected".format(_duration(expected)) if expected else ""))
+        _say("{} runs{}".format(label, ", {} expected".format(duration(expected)) if expected else ""))
         with _signs_of_life(label, expected):
             _execute(notebook, target, given, bar)
     except KeyboardInterrupt:
@@ -179,7 +179,7 @@ def _signs_of_life(label, expected):
 
     def beat():
         while not ended.wait(BEAT):
-            _say("{}: {}{}".format(label, _duration(time.time() - started), " of about " + _duration(expected) if expected else ""))
+            _say("{}: {}{}".format(label, duration(time.time() - started), " of about " + duration(expected) if expected else ""))
 
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()
@@ -236,13 +236,6 @@ def _resume_command(run, recipe, overrides, parameters):
     for name, text in texts.items():
         words += ["--set", "{}={}".format(name, text)]
     return " ".join(shlex.quote(word) for word in words)
-
-
-def _duration(seconds):
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes >= 90:
-        return "{} h {:02d} min".format(*divmod(minutes, 60))
-    return "{} min {:02d} s".format(minutes, rest) if minutes else "{} s".format(rest)
 
 
 def _is_interactive():

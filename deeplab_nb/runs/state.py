@@ -42,7 +42,7 @@ def new_or_resumed_run(runs_root, recipe_name, settings, name=None):
     """
     runs_root = os.path.abspath(runs_root)
     if name is not None:
-        run = os.path.join(runs_root, _checked(name))
+        run = os.path.join(runs_root, checked_name(name))
         return run if _is_same_run(run, recipe_name, settings) else _start(run, recipe_name, settings)
     for info in list_runs(runs_root):
         run = os.path.join(runs_root, info.name)
@@ -155,7 +155,7 @@ def _is_locked(run):
     return False
 
 
-def _checked(name):
+def checked_name(name):
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise WorkbookError("run name '{}' is not a plain folder name: use letters, digits, '.', '_' and '-'".format(name))
     return name
