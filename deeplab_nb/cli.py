@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from deeplab_nb import cli_evaluation, paths, recipes
+from deeplab_nb import cli_evaluation, cli_runs, paths, recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.launch import commands
@@ -30,10 +30,6 @@ class _Sentences(click.Group):
             sys.exit(130)
 
 
-_set_option = click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE",
-                           help="Change one setting; may be repeated.")
-
-
 @click.group(cls=_Sentences)
 @click.version_option(package_name="deeplab_nb")
 def main():
@@ -51,45 +47,7 @@ def show_recipes():
 
 @main.command()
 @click.argument("recipe")
-@_set_option
-@click.option("--name", help="Name of the run's folder under papermill_runs.")
-@click.option("--from", "from_", metavar="NN", help="Start with this notebook.")
-@click.option("--only", metavar="NN", help="Run this notebook alone.")
-@click.option("--show-output", is_flag=True, help="Show what the cells print.")
-def run(recipe, assignments, name, from_, only, show_output):
-    """Execute the notebooks with a recipe, headlessly, into one run folder.
-
-    The same command again resumes an unfinished run.
-    """
-    from deeplab_nb.runs import runner, state
-    chosen = recipes.get(recipe)
-    notebooks = runner.find_notebooks(paths.NOTEBOOKS)
-    selected = runner.select(notebooks, from_=from_, only=only) if from_ or only else None
-    overrides, values = parameters.split(
-        parameters.parse_assignments(assignments), [notebook.path for notebook in notebooks], chosen.settings)
-    overrides = paths.make_absolute(overrides)
-    folder = state.new_or_resumed_run(paths.RUNS, chosen.name, settings_module.override(chosen.settings, overrides), name=name)
-    click.echo("{}; time: {}".format(chosen.title, chosen.time))
-    results = runner.run_notebooks(folder, notebooks, recipe=chosen.name, overrides=overrides,
-                                   parameters=values, selected=selected, show_output=show_output)
-    _print_summary(folder, results)
-
-
-@main.command()
-def runs():
-    """List the runs with their state and mIoU."""
-    from deeplab_nb.runs import state
-    rows = state.list_runs(paths.RUNS)
-    for info in rows:
-        click.echo("{:32s} {:26s} {:12s} {}".format(
-            info.name, info.recipe or "", info.state, "mIoU {:.4f}".format(info.miou) if info.miou is not None else ""))
-    if not rows:
-        click.echo("no runs yet: `make run` makes the first")
-
-
-@main.command()
-@click.argument("recipe")
-@_set_option
+@cli_runs.set_option
 @click.option("--device", type=click.Choice(settings_module.FIELDS["device"].metadata["choices"]), help="The same as --set device=...")
 @click.option("--dry-run", is_flag=True, help="With --device npu: show what each card would be given; needs no card, writes nothing.")
 @click.option("--out", metavar="FOLDER", help="Where checkpoints and log go; default papermill_runs/RECIPE-train.")
@@ -119,7 +77,7 @@ def _dry_run(settings):
 
 @main.command()
 @click.argument("recipe")
-@_set_option
+@cli_runs.set_option
 @click.option("--cards", type=int, help="Ranks in all; default: the recipe's.")
 @click.option("--rank-table", envvar="RANK_TABLE_FILE", metavar="FILE", help="Which card is which rank; default: RANK_TABLE_FILE.")
 @click.option("--server", type=int, help="Which of the table's servers this machine is, from 0.")
@@ -144,7 +102,7 @@ main.add_command(commands.rank_table)
 main.add_command(commands.published)
 
 
-for _command in (cli_evaluation.evaluate, cli_evaluation.score, cli_evaluation.predict, cli_evaluation.export):
+for _command in (cli_runs.run, cli_runs.runs, cli_runs.show, cli_evaluation.evaluate, cli_evaluation.score, cli_evaluation.predict, cli_evaluation.export):
     main.add_command(_command)
 
 
@@ -262,18 +220,3 @@ def bench_engine(names):
     from deeplab_nb import bench as benchmarks
     for line in benchmarks.engines(names):
         click.echo(line)
-
-
-def _print_summary(folder, results):
-    """What a run ends with: its table, and where its pictures are."""
-    if results.get("eval"):
-        classes = [(c["iou"], name) for name, c in results["eval"]["classes"].items() if c["iou"] is not None]
-        click.echo("\nIoU %   class")
-        for iou, name in sorted(classes, reverse=True):
-            click.echo("{:5.1f}   {}".format(100 * iou, name))
-        click.echo("{:5.1f}   mean over {}, {} images\n".format(
-            100 * results["miou"], results["eval"]["mean_over"], results["eval"]["images"]))
-    for name in ("overlays", "ledger.txt", ""):
-        path = os.path.join(folder, name)
-        if os.path.exists(path):
-            click.echo("{:9s}{}".format(name.split(".")[0] or "run", os.path.relpath(path)))
