@@ -126,6 +126,35 @@ def audit(voc_root, list_names, num_classes):
 
 
 @main.command()
+@click.argument("images")
+@click.argument("masks")
+@click.option("--out", required=True, metavar="VOC_ROOT", help="A new folder, which gets VOC's layout.")
+@click.option("--classes", default="", metavar="NAME,NAME,...", help="Names by class number, background first.")
+@click.option("--colours", metavar="FILE", help='For masks in colour: JSON such as {"background": [0, 0, 0], "leaf": [0, 255, 0]}.')
+@click.option("--val-share", default=0.2, show_default=True, help="Share of the images that are kept for the score.")
+@click.option("--seed", default=1, show_default=True, help="Of the split.")
+def convert(images, masks, out, classes, colours, val_share, seed):
+    """Lay your own IMAGES and MASKS, two folders with files of the same names, out as VOC does; then audit them.
+
+    Masks may be palette or grey PNGs of class numbers, 0/255, or colours.
+    """
+    from deeplab_nb.data import audit as audits
+    from deeplab_nb.data import class_weights, own
+    table, named = own.read_colours(colours) if colours else (None, [])
+    names = [name.strip() for name in classes.split(",") if name.strip()] or named
+    found = own.convert(images, masks, out, classes=names, colours=table, val_share=val_share, seed=seed)
+    click.echo("{}\n".format(found))
+    result = audits.audit(out, ["train", "val"], num_classes=len(found.classes))
+    click.echo(result.table("train"))
+    for sentence in [sentence for _, sentence in result.problems + result.warnings]:
+        click.echo(sentence)
+    for how in (class_weights.median_frequency, class_weights.inverse_log):
+        click.echo("class_weights by {}: {}".format(how.__name__, ",".join(map(str, how(result.of("train"), len(found.classes))))))
+    result.raise_if_bad()
+    click.echo("deeplab-nb train finetune_mobilenetv2_dm05 --set data_root={} --set num_classes={}".format(out, len(found.classes)))
+
+
+@main.command()
 @click.argument("what", type=click.Choice(["voc", "trainaug", "weights"]))
 @click.argument("name", required=False)
 def fetch(what, name):

@@ -23,7 +23,7 @@ Counts = collections.namedtuple("Counts", "confusions bands conditions seconds")
 
 def evaluate(settings, checkpoint, **options):
     """Scores a checkpoint on a list of photographs and returns an `Evaluation`; options and errors as for `count`."""
-    return summarise(count(settings, checkpoint, **options))
+    return summarise(count(settings, checkpoint, **options), voc.class_names(settings.num_classes, settings.data_root))
 
 
 def count(settings, checkpoint, *, list_name=None, ids=None, predictions=None, trimap=False, predictor=None,
@@ -72,14 +72,15 @@ def score(settings, predictions, *, list_name=None, trimap=False):
         _check_size("prediction " + path, labels, "its mask", truth)
         tally.add(image_id, truth, labels)
     says = "mindspore: saved predictions of the centre crop" if crop else "saved predictions of whole images"
-    return summarise(Counts(tally.confusions, tally.bands, {"protocol": says, "list": list_name}, tally.seconds))
+    counts = Counts(tally.confusions, tally.bands, {"protocol": says, "list": list_name}, tally.seconds)
+    return summarise(counts, voc.class_names(settings.num_classes, root))
 
 
-def summarise(counts):
-    """The `Evaluation` that counts give; the one place where counts become numbers."""
+def summarise(counts, names=None):
+    """The `Evaluation` that counts give; the one place where counts become numbers. names: of the classes; None takes VOC's."""
     scores = metrics.Scores(sum(counts.confusions.values()), counts.bands)
     images, official = len(counts.confusions), voc.LIST_SIZES.get(counts.conditions["list"])
-    results = dict(scores.as_dict(voc.class_names(len(scores.iou))), **counts.conditions, images=images,
+    results = dict(scores.as_dict(names or voc.class_names(len(scores.iou))), **counts.conditions, images=images,
                    whole_list=images == official if official else None, seconds_an_image=round(counts.seconds, 4))
     if counts.conditions["protocol"].startswith("mindspore"):
         results.update(standard_miou=results["miou"], **_batch_mean(list(counts.confusions.values())))

@@ -59,7 +59,7 @@ class Explorer:
         self.settings, self._checkpoint, self._engine = settings, checkpoint, engine
         self.image_miou = image_miou
         self._root = voc.check_root(settings.data_root)
-        self.names = voc.class_names(settings.num_classes)
+        self.names = voc.class_names(settings.num_classes, self._root)
         self._longest = max(max(voc.image_size(voc.image_path(self._root, i))) for i in image_miou)
         self._scales = SIX_SCALES if settings.eval_scales == (1.0,) else settings.eval_scales
         self._own = collections.OrderedDict()  # the reader's photographs
