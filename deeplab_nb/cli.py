@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from deeplab_nb import cli_bench, cli_evaluation, paths, recipes
+from deeplab_nb import cli_bench, cli_evaluation, cli_runs, paths, recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.launch import commands
@@ -29,10 +29,6 @@ class _Sentences(click.Group):
             sys.exit(130)
 
 
-_set_option = click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE",
-                           help="Change one setting; may be repeated.")
-
-
 @click.group(cls=_Sentences)
 @click.version_option(package_name="deeplab_nb")
 def main():
@@ -50,82 +46,7 @@ def show_recipes():
 
 @main.command()
 @click.argument("recipe")
-@_set_option
-@click.option("--name", help="Name of the run's folder under papermill_runs.")
-@click.option("--from", "from_", metavar="NN", help="Start with this notebook.")
-@click.option("--only", metavar="NN", help="Run this notebook alone; of `published`, this row.")
-@click.option("--show-output", is_flag=True, help="Show what the cells print.")
-@click.option("--data", metavar="VOC_ROOT", help="The same as --set data_root=...")
-@click.option("--checkpoint", metavar="PATH", help="The same as --set initial_checkpoint=...")
-@click.option("--list", "list_name", metavar="NAME", help="The same as --set val_list=...")
-def run(recipe, assignments, name, from_, only, show_output, data, checkpoint, list_name):
-    """Execute the notebooks with a recipe, headlessly, into one run folder.
-
-    RECIPE `published` executes none: it evaluates the published checkpoints, fetched where they are missing, on VOC 2012 val
-    as their numbers were obtained, and ends with a table. The same command again resumes what was interrupted.
-    """
-    given = (("data_root", data), ("initial_checkpoint", checkpoint), ("val_list", list_name))
-    assignments += tuple("{}={}".format(*item) for item in given if item[1])
-    if recipe == "published":
-        if from_ or show_output:
-            raise WorkbookError("run published executes no notebook: leave --from and --show-output out")
-        return _run_published(parameters.parse_assignments(assignments), name or recipe, only)
-    from deeplab_nb.runs import runner, state
-    chosen = recipes.get(recipe)
-    notebooks = runner.find_notebooks(paths.NOTEBOOKS)
-    selected = runner.select(notebooks, from_=from_, only=only) if from_ or only else None
-    overrides, values = parameters.split(
-        parameters.parse_assignments(assignments), [notebook.path for notebook in notebooks], chosen.settings)
-    overrides = paths.make_absolute(overrides)
-    folder = state.new_or_resumed_run(paths.RUNS, chosen.name, settings_module.override(chosen.settings, overrides), name=name)
-    click.echo("{}; time: {}".format(chosen.title, chosen.time))
-    results = runner.run_notebooks(folder, notebooks, recipe=chosen.name, overrides=overrides,
-                                   parameters=values, selected=selected, show_output=show_output)
-    _print_summary(folder, results)
-
-
-def _run_published(values, name, only):
-    for setting in values:
-        if setting not in ("data_root", "initial_checkpoint", "val_list"):
-            raise WorkbookError("{} is part of what was published: run published takes --data, --checkpoint and --list".format(setting))
-    from deeplab_nb.runs import published_table, state
-    values = paths.make_absolute(values)
-    folder = os.path.join(paths.RUNS, state.checked_name(name))
-    outcomes = published_table.run(folder, only=only, data_root=values.get("data_root"), list_name=values.get("val_list", "val"),
-                                   checkpoint=values.get("initial_checkpoint"))
-    click.echo("\n{}\n{}".format(published_table.table(outcomes), os.path.relpath(folder)))
-    if any("error" in results for _, results in outcomes):
-        sys.exit(1)
-
-
-@main.command()
-def runs():
-    """List the runs with their state and mIoU."""
-    from deeplab_nb.runs import state
-    rows = state.list_runs(paths.RUNS)
-    for info in rows:
-        click.echo("{:32s} {:26s} {:12s} {}".format(
-            info.name, info.recipe or "", info.state, "mIoU {:.4f}".format(info.miou) if info.miou is not None else ""))
-    if not rows:
-        click.echo("no runs yet: `make run` makes the first")
-
-
-@main.command()
-@click.argument("results", nargs=-1)
-def ledger(results):
-    """Put numbers beside the published ones, with a tick or a cross for each condition that must agree.
-
-    RESULTS: runs, their folders, or files that `evaluate --json` wrote; default: every run.
-    """
-    from deeplab_nb.runs import ledger as ledgers
-    found = ledgers.find(results)
-    tables = [ledgers.table(values, name, related=True) for name, values in found]
-    click.echo("\n\n".join(tables) or "no results yet: `make run` makes the first")
-
-
-@main.command()
-@click.argument("recipe")
-@_set_option
+@cli_runs.set_option
 @click.option("--device", type=click.Choice(settings_module.FIELDS["device"].metadata["choices"]), help="The same as --set device=...")
 @click.option("--dry-run", is_flag=True, help="With --device npu: show what each card would be given; needs no card, writes nothing.")
 @click.option("--out", metavar="FOLDER", help="Where checkpoints and log go; default papermill_runs/RECIPE-train.")
@@ -158,7 +79,7 @@ def _dry_run(settings):
 
 @main.command()
 @click.argument("recipe")
-@_set_option
+@cli_runs.set_option
 @click.option("--cards", type=int, help="Ranks in all; default: the recipe's.")
 @click.option("--rank-table", envvar="RANK_TABLE_FILE", metavar="FILE", help="Which card is which rank; default: RANK_TABLE_FILE.")
 @click.option("--addresses", metavar="HOST:PORT,...", help="Where each rank listens, in place of a rank table; default: ports of this machine.")
@@ -184,7 +105,8 @@ main.add_command(commands.published)
 main.add_command(cli_bench.bench)
 
 
-for _command in (cli_evaluation.evaluate, cli_evaluation.score, cli_evaluation.predict, cli_evaluation.export):
+for _command in (cli_runs.run, cli_runs.runs, cli_runs.show, cli_runs.ledger,
+                 cli_evaluation.evaluate, cli_evaluation.score, cli_evaluation.predict, cli_evaluation.export):
     main.add_command(_command)
 
 
@@ -205,6 +127,35 @@ def audit(voc_root, list_names, num_classes):
         click.echo(sentence)
     result.raise_if_bad()
     click.echo("nothing is wrong with {}".format(root))
+
+
+@main.command()
+@click.argument("images")
+@click.argument("masks")
+@click.option("--out", required=True, metavar="VOC_ROOT", help="A new folder, which gets VOC's layout.")
+@click.option("--classes", default="", metavar="NAME,NAME,...", help="Names by class number, background first.")
+@click.option("--colours", metavar="FILE", help='For masks in colour: JSON such as {"background": [0, 0, 0], "leaf": [0, 255, 0]}.')
+@click.option("--val-share", default=0.2, show_default=True, help="Share of the images that are kept for the score.")
+@click.option("--seed", default=1, show_default=True, help="Of the split.")
+def convert(images, masks, out, classes, colours, val_share, seed):
+    """Lay your own IMAGES and MASKS, two folders with files of the same names, out as VOC does; then audit them.
+
+    Masks may be palette or grey PNGs of class numbers, 0/255, or colours.
+    """
+    from deeplab_nb.data import audit as audits
+    from deeplab_nb.data import class_weights, own
+    table, named = own.read_colours(colours) if colours else (None, [])
+    names = [name.strip() for name in classes.split(",") if name.strip()] or named
+    found = own.convert(images, masks, out, classes=names, colours=table, val_share=val_share, seed=seed)
+    click.echo("{}\n".format(found))
+    result = audits.audit(out, ["train", "val"], num_classes=len(found.classes))
+    click.echo(result.table("train"))
+    for sentence in [sentence for _, sentence in result.problems + result.warnings]:
+        click.echo(sentence)
+    for how in (class_weights.median_frequency, class_weights.inverse_log):
+        click.echo("class_weights by {}: {}".format(how.__name__, ",".join(map(str, how(result.of("train"), len(found.classes))))))
+    result.raise_if_bad()
+    click.echo("deeplab-nb train finetune_mobilenetv2_dm05 --set data_root={} --set num_classes={}".format(out, len(found.classes)))
 
 
 @main.command()
@@ -255,18 +206,3 @@ def doctor():
         click.echo("{:8s} {:16s} {}".format(*finding))
     if any(finding.state == "wrong" for finding in findings):
         sys.exit(1)
-
-
-def _print_summary(folder, results):
-    """What a run ends with: its table, and where its pictures are."""
-    if results.get("eval"):
-        classes = [(c["iou"], name) for name, c in results["eval"]["classes"].items() if c["iou"] is not None]
-        click.echo("\nIoU %   class")
-        for iou, name in sorted(classes, reverse=True):
-            click.echo("{:5.1f}   {}".format(100 * iou, name))
-        click.echo("{:5.1f}   mean over {}, {} images\n".format(
-            100 * results["miou"], results["eval"]["mean_over"], results["eval"]["images"]))
-    for name in ("overlays", "ledger.txt", ""):
-        path = os.path.join(folder, name)
-        if os.path.exists(path):
-            click.echo("{:9s}{}".format(name.split(".")[0] or "run", os.path.relpath(path)))

@@ -145,9 +145,8 @@ def _settings_of(checkpoint, output_stride, scales="1.0", flip=False, **values):
 
 def _show(evaluation, json_path):
     """The table, and the conditions that it must be read with."""
-    from deeplab_nb.data import voc
     results = evaluation.results
-    click.echo(evaluation.scores.table(voc.class_names(len(evaluation.scores.iou))))
+    click.echo(evaluation.scores.table(list(results["classes"])))
     if "standard_miou" in results:
         click.echo("{:>6.2f}  by the mindspore protocol: mean over {}".format(100 * results["miou"], results["mean_over"]))
     told = ("protocol", "output_stride", "scales", "flip", "engine", "list", "images", "seconds_an_image")

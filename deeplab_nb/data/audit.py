@@ -89,7 +89,7 @@ class Audit:
         one = self.of(list_name)
         labelled = max(1, sum(one.pixels[:self.num_classes]))
         rows = ["{} ({})".format(one.name, one.size), "{:>3}  {:<14}{:>8}{:>9}".format("id", "class", "pixels", "images")]
-        for value, name in enumerate(voc.class_names(self.num_classes)):
+        for value, name in enumerate(voc.class_names(self.num_classes, self.root)):
             rows.append(_row(value, name, one.pixels[value] / labelled, one.images[value]))
         rows.append(_row(self.ignore_label, "(ignored)", self.void_share(list_name), one.images[self.ignore_label]))
         return "\n".join(rows)

@@ -12,6 +12,7 @@ from deeplab_nb.errors import WorkbookError
 CLASSES = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
     "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tv")
+NAMES = "classes.txt"  # of a data folder that is not VOC: a class name a line, from number 0 on
 VOID = 255  # object borders and difficult pixels
 
 # Official sizes of the segmentation lists; a list of another size is a subset or another set.
@@ -31,10 +32,18 @@ def palette(size=256):
     return colours
 
 
-def class_names(num_classes):
-    """VOC's names for 21 classes, numbered names for any other count."""
-    if num_classes == len(CLASSES):
-        return CLASSES
+def class_names(num_classes, root=None):
+    """Names by class id: those that a data folder brings in NAMES, if it names so many, else VOC's for 21, else numbered ones."""
+    path = os.path.join(root or "", NAMES)
+    if root and os.path.isfile(path):
+        with open(path, encoding="utf-8") as file:
+            names = tuple(file.read().splitlines())
+        if len(names) == num_classes:
+            return names
+    return CLASSES if num_classes == len(CLASSES) else numbered_names(num_classes)
+
+
+def numbered_names(num_classes):
     return ("background",) + tuple("class {}".format(i) for i in range(1, num_classes))
 
 

@@ -19,7 +19,7 @@ Evaluation = collections.namedtuple("Evaluation", "scores image_miou results")
 
 def evaluate(settings, checkpoint, **options):
     """Scores a checkpoint on a list of photographs and returns an `Evaluation`; options and errors as for `count`."""
-    return summarise(count(settings, checkpoint, **options))
+    return summarise(count(settings, checkpoint, **options), voc.class_names(settings.num_classes, settings.data_root))
 
 
 def count(settings, checkpoint, *, list_name=None, ids=None, predictions=None, trimap=False, predictor=None,
@@ -72,14 +72,14 @@ def score(settings, predictions, *, list_name=None, trimap=False):
         labels = _read_classes("prediction", path, settings, ignore_label=None)
         _check_size("prediction " + path, labels, "its mask", truth)
         tally.add(image_id, truth, labels)
-    return summarise(tally.counts(ids))
+    return summarise(tally.counts(ids), voc.class_names(settings.num_classes, root))
 
 
-def summarise(counts):
-    """The `Evaluation` that counts give; the one place where counts become numbers."""
+def summarise(counts, names=None):
+    """The `Evaluation` that counts give; the one place where counts become numbers. names: of the classes; None takes VOC's."""
     scores = metrics.Scores(sum(counts.confusions.values()), counts.bands)
     images, official = len(counts.confusions), voc.LIST_SIZES.get(counts.conditions["list"])
-    results = dict(scores.as_dict(voc.class_names(len(scores.iou))), **counts.conditions, images=images,
+    results = dict(scores.as_dict(names or voc.class_names(len(scores.iou))), **counts.conditions, images=images,
                    whole_list=images == official if official else None, seconds_an_image=round(counts.seconds, 4))
     if counts.conditions["protocol"].startswith("mindspore"):
         results.update(standard_miou=results["miou"], **_batch_mean(list(counts.confusions.values())))

@@ -79,7 +79,7 @@ def run_notebooks(run, notebooks, *, recipe, overrides, parameters, selected=Non
     """
     run = os.path.abspath(run)
     given = {notebook.stem: _parameters_of(notebook, run, recipe, overrides, parameters) for notebook in notebooks}
-    resume = _resume_command(run, recipe, overrides, parameters)
+    resume = command_line(run, recipe, overrides, parameters)
     with state.locked(run), terminable(), _papermill_log(show_output):
         record = state.read_run(run)
         record["notebooks"] = {stem: record["notebooks"].get(stem, {"state": state.PENDING, "seconds": 0.0}) for stem in given}
@@ -228,8 +228,8 @@ def _short(text, length=300):
     return text if len(text) <= length else text[:length - 3] + "..."
 
 
-def _resume_command(run, recipe, overrides, parameters):
-    """The command line whose settings are those of this run again."""
+def command_line(run, recipe, overrides, parameters):
+    """The command line whose settings are those of this run again; it resumes the run, or makes it anew elsewhere."""
     words = ["deeplab-nb", "run", recipe, "--name", os.path.basename(run)]
     texts = {**{name: str(value) for name, value in overrides.items()},
              **{name: value if isinstance(value, str) else json.dumps(value) for name, value in parameters.items()}}

@@ -99,14 +99,20 @@ def write_results(run, record):
     """Writes RUN/results.json with what evaluation found, if it ran; returns it."""
     results = {"recipe": record["recipe"], "name": os.path.basename(run), "state": _state(record),
                "seconds": _seconds(record), "notebooks": record["notebooks"]}
-    path = os.path.join(run, "eval", "results.json")
-    evaluation = _read_json(path)
+    evaluation = evaluation_of(run)
     if evaluation is not None:
-        if not isinstance(evaluation, dict):
-            raise WorkbookError("{} holds no results: run the evaluation again".format(path))
         results.update(miou=evaluation.get("miou"), eval=evaluation)
     write_json(os.path.join(run, "results.json"), results)
     return results
+
+
+def evaluation_of(run):
+    """What the evaluation wrote, None without one. Raises WorkbookError for a file that holds something else."""
+    path = os.path.join(run, "eval", "results.json")
+    evaluation = _read_json(path)
+    if evaluation is not None and not isinstance(evaluation, dict):
+        raise WorkbookError("{} holds no results: run the evaluation again".format(path))
+    return evaluation
 
 
 def forget_results(run):

@@ -27,7 +27,7 @@ class Run:
     def __init__(self, recipe, settings, folder):
         self.recipe, self.settings, self.folder = recipe, paths.resolve(settings), folder
         self.train_folder = os.path.join(folder, "train")
-        self.names = voc.class_names(settings.num_classes)
+        self.names = voc.class_names(settings.num_classes, self.settings.data_root)
 
     @property
     def data_root(self):

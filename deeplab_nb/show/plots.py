@@ -18,17 +18,17 @@ CHANGE_COLOURS = {"as before": (232, 240, 232), "now right": (40, 110, 190), "no
                   "wrong both times": (230, 170, 60), "ignored": (160, 160, 160)}
 
 
-def coloured(labels):
-    """Class ids uint8 [h, w] in VOC's colours, uint8 [h, w, 3]; any class count up to 255."""
-    return voc.palette()[labels]
+def coloured(labels, palette=None):
+    """Class ids uint8 [h, w] as colours uint8 [h, w, 3]; palette: colours [256, 3], None takes VOC's."""
+    return (voc.palette() if palette is None else palette)[labels]
 
 
-def overlay(image, labels, strength=0.6):
+def overlay(image, labels, strength=0.6, palette=None):
     """The photograph with its classes laid over it, uint8 [h, w, 3]; background stays as it is.
 
     strength: 0 shows the photograph alone, 1 the classes alone.
     """
-    mixed = (1 - strength) * image + strength * coloured(labels)
+    mixed = (1 - strength) * image + strength * coloured(labels, palette)
     return np.where((labels == 0)[..., None], image, mixed).astype(np.uint8)
 
 
@@ -114,9 +114,9 @@ def show_grid(rows, *, width=2.6):
     return figure
 
 
-def add_legend(figure, ids, names, ignore_label=voc.VOID, *, errors=False):
+def add_legend(figure, ids, names, ignore_label=voc.VOID, *, errors=False, palette=None):
     """Class names in their colours along the lower edge."""
-    entries = [(names[i], voc.palette()[i]) for i in sorted(ids) if i < len(names) and i != ignore_label]
+    entries = [(names[i], coloured(i, palette)) for i in sorted(ids) if i < len(names) and i != ignore_label]
     if errors:
         entries += [("wrong", ERROR_COLOURS["wrong"]), ("not scored", ERROR_COLOURS["ignored"])]
     handles = [patches.Patch(facecolor=np.divide(colour, 255), edgecolor="black", linewidth=0.5, label=name)
@@ -146,11 +146,16 @@ def loss_curve(log):
 def class_bars(scores, names):
     """IoU of each class that the masks show, best first."""
     order = sorted(np.flatnonzero(scores.present), key=lambda i: scores.iou[i])
-    figure = Figure(figsize=(6, 0.28 * len(order) + 0.8), constrained_layout=True)
+    return bars([(names[i], 100 * scores.iou[i], voc.palette()[i] / 255) for i in order], 100 * scores.mean_iou)
+
+
+def bars(rows, mean):
+    """Rows (name, percent, colour) from below, and a dotted line at their mean."""
+    figure = Figure(figsize=(6, 0.28 * len(rows) + 0.8), constrained_layout=True)
     axes = figure.add_subplot(1, 1, 1)
-    axes.barh([names[i] for i in order], [100 * scores.iou[i] for i in order],
-              color=[voc.palette()[i] / 255 for i in order], edgecolor="black", linewidth=0.5)
-    axes.axvline(100 * scores.mean_iou, color="black", linestyle=":")
+    names, values, colours = zip(*rows)
+    axes.barh(names, values, color=colours, edgecolor="black", linewidth=0.5)
+    axes.axvline(mean, color="black", linestyle=":")
     axes.set(xlim=(0, 100), xlabel="IoU in percent; dotted: their mean")
     return figure
 

@@ -1,0 +1,191 @@
+"""What the explorer shows, without a browser; the widgets are the real ones, moved by their values."""
+import dataclasses
+import datetime
+import io
+import os
+
+import numpy as np
+from PIL import Image
+import pytest
+
+from deeplab_nb import settings as settings_module
+from deeplab_nb.data import voc
+from deeplab_nb.errors import WorkbookError
+from deeplab_nb.evaluation.evaluate import evaluate
+from deeplab_nb.progress import HEADLESS
+from deeplab_nb.show import controls, explorer
+from tests.tiny_checkpoint import amplified, make_tiny_checkpoint, SETTINGS
+from tests.tiny_voc import make_tiny_voc
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory):
+    """(explorer, evaluation, folder of its predictions) of a tiny network on five images."""
+    folder = tmp_path_factory.mktemp("explorer")
+    settings = settings_module.read(dict(SETTINGS, data_root=make_tiny_voc(folder, val=5)))
+    checkpoint, predictions = amplified(make_tiny_checkpoint(folder), folder), str(folder / "predictions")
+    evaluation = evaluate(settings, checkpoint, predictions=predictions)
+    with explorer.Explorer(settings, checkpoint, evaluation.image_miou, engine="tensorflow") as opened:
+        yield opened, evaluation, predictions
+
+
+def file_of(size, orientation=None, form="JPEG"):
+    """Bytes of a picture file, left half white; orientation: the mark that a camera held sideways leaves."""
+    image = Image.new("RGB", size)
+    image.paste((255, 255, 255), (0, 0, size[0] // 2, size[1]))
+    exif, file = Image.Exif(), io.BytesIO()
+    if orientation:
+        exif[0x0112] = orientation
+    image.save(file, form, exif=exif)
+    return file.getvalue()
+
+
+def test_a_view_predicts_what_the_evaluation_predicted(scored):
+    explored, evaluation, predictions = scored
+    for image_id in explored.ids("as listed"):
+        view = dataclasses.replace(explored.first_view(), image_id=image_id)
+        saved, _ = voc.read_mask(os.path.join(predictions, image_id + ".png"))
+        assert np.array_equal(explored.probabilities(view).argmax(axis=2), saved)
+        assert explored.miou(view) == evaluation.image_miou[image_id]
+
+
+def test_images_are_listed_in_every_order(scored):
+    explored, evaluation, _ = scored
+    assert explored.ids("as listed") == ["val_{:03d}".format(i) for i in range(5)]
+    worst = explored.ids("worst first")
+    assert [evaluation.image_miou[i] for i in worst] == sorted(evaluation.image_miou.values())
+    assert explored.ids("with the chosen class", 7) == ["val_002"]
+
+
+@pytest.mark.parametrize("order, class_id, words", [
+    ("with the chosen class", None, "no class is chosen"), ("with the chosen class", 20, "with the chosen class', tv"),
+    ("your photographs", None, "upload a photograph")])
+def test_an_order_without_images_is_refused(scored, order, class_id, words):
+    with pytest.raises(WorkbookError, match=words):
+        scored[0].ids(order, class_id)
+
+
+def panel(explored, start, **changes):
+    """The one panel whose caption starts so, of the first view with changes."""
+    panels = explored.panels(dataclasses.replace(explored.first_view(), **changes))
+    found, = [picture for caption, picture in panels if caption.startswith(start)]
+    return found
+
+
+def test_strength_filter_and_palette_change_the_mask_shown(scored):
+    explored = scored[0]
+    image, truth = explored.photograph(explored.first_view())
+    shown, other = truth.max(where=truth < 255, initial=0), 20
+    assert np.array_equal(panel(explored, "mask", strength=0.0), image)
+    assert np.array_equal(panel(explored, "mask", class_id=other), image)
+    voc_mask, safe = panel(explored, "mask", strength=1.0), panel(explored, "mask", strength=1.0, palette="colour-blind safe")
+    assert (voc_mask[truth == shown] == voc.palette()[shown]).all()
+    assert not np.array_equal(voc_mask, safe) and np.array_equal(voc_mask[truth == 0], safe[truth == 0])
+
+
+def test_the_heat_map_is_the_chosen_classes_probability(scored):
+    explored = scored[0]
+    maps = explored.probabilities(explored.first_view())
+    assert np.array_equal(panel(explored, "probability of boat", class_id=4), maps[..., 4])
+    assert np.array_equal(panel(explored, "how sure"), maps.max(axis=2))
+
+
+@pytest.mark.parametrize("change", [{"flip": True}, {"all_scales": True}, {"output_stride": 8}])
+def test_each_method_changes_the_prediction(scored, change):
+    explored = scored[0]
+    first = explored.first_view()
+    assert not np.array_equal(explored.probabilities(first), explored.probabilities(dataclasses.replace(first, **change)))
+
+
+@pytest.mark.slow
+def test_only_a_few_networks_are_held(scored):
+    explored = scored[0]
+    for stride in (32, 16, 8):
+        for flip in (True, False):
+            explored.probabilities(dataclasses.replace(explored.first_view(), output_stride=stride, flip=flip))
+    assert len(explored._networks) == len(explored._maps) == explorer.KEPT
+
+
+def test_a_photograph_of_the_readers_is_brought_to_the_lists_size_and_turned_upright(scored):
+    explored = scored[0]
+    image_id = explored.add_photograph("holiday.jpg", file_of((400, 200), orientation=6))
+    view = dataclasses.replace(explored.first_view(), image_id=image_id)
+    image, truth = explored.photograph(view)
+    assert image.shape[0] == 49 and 22 <= image.shape[1] <= 27 and truth is None
+    assert image[5].mean() > 200 > 50 > image[-5].mean()  # the white half is above now
+    assert len(explored.panels(view)) == 4 and "no mask" in explored.in_words(view)
+    assert explored.ids("your photographs") == [image_id]
+
+
+def test_a_file_that_is_no_picture_is_refused(scored):
+    with pytest.raises(WorkbookError, match="notes.txt cannot be read as a picture"):
+        scored[0].add_photograph("notes.txt", b"no picture")
+
+
+def test_borders_are_told_apart():
+    labels, truth = np.zeros((8, 8), int), np.zeros((8, 8), int)
+    labels[:, 4:], truth[:4, 4:], truth[4:, 6:] = 1, 1, 1
+    picture = explorer.borders(np.zeros((8, 8, 3), np.uint8), labels, truth)
+    assert tuple(picture[1, 3]) == explorer.BORDER_COLOURS["both"]
+    assert tuple(picture[6, 3]) == explorer.BORDER_COLOURS["predicted"]
+    assert tuple(picture[6, 5]) == explorer.BORDER_COLOURS["mask"]
+    assert tuple(picture[1, 1]) == (64, 64, 64)
+
+
+def test_a_picture_comes_with_words_for_those_who_do_not_see_it(scored):
+    data, metadata = scored[0].picture(scored[0].first_view())._repr_mimebundle_()
+    assert Image.open(io.BytesIO(data["image/png"])).size[0] > 400
+    assert metadata["image/png"]["alt"] == data["text/plain"] and "mean IoU" in data["text/plain"]
+
+
+# --- controls
+
+@pytest.fixture
+def moved(scored, monkeypatch):
+    monkeypatch.delenv(HEADLESS, raising=False)
+    return controls.explore(scored[0])
+
+
+def test_moving_a_control_changes_the_picture_and_moving_it_back_restores_it(moved):
+    first = moved.picture.value
+    moved.strength.value = 1.0
+    assert moved.picture.value != first and controls.READY in moved.state.value
+    moved.strength.value = 0.6
+    assert moved.picture.value == first
+
+
+def test_a_new_order_lists_its_images_and_shows_the_first(moved):
+    moved.class_id.value = 7
+    moved.order.value = "with the chosen class"
+    assert moved.image_id.options == ("val_002",) and "val_002" in moved.state.value
+
+
+def test_an_error_is_said_in_words_and_the_picture_stays(moved):
+    before = moved.picture.value
+    moved.order.value = "with the chosen class"
+    assert "no class is chosen" in moved.state.value and moved.picture.value == before
+    moved.order.value = "as listed"
+    assert controls.READY in moved.state.value
+
+
+def test_an_uploaded_photograph_is_shown(moved):
+    moved.upload.value = ({"name": "mine.png", "type": "image/png", "size": 1, "content": memoryview(file_of((60, 30), form="PNG")),
+                           "last_modified": datetime.datetime(2020, 1, 1)},)
+    assert moved.view.image_id == "your mine.png" and "your mine.png" in moved.state.value
+
+
+def test_it_says_that_it_works_before_it_is_ready(moved):
+    said = []
+    moved.state.observe(lambda change: said.append(change["new"]), "value")
+    moved.flip.value = True
+    assert controls.BUSY in said[0] and controls.READY in said[-1] and len(said) == 2
+
+
+def test_where_no_one_can_move_controls_it_is_a_picture(scored, monkeypatch):
+    monkeypatch.setenv(HEADLESS, "1")
+    assert isinstance(controls.explore(scored[0]), explorer.Picture)
+
+
+def test_a_saved_notebook_keeps_the_picture_beside_the_controls(moved):
+    data, metadata = moved._repr_mimebundle_()
+    assert data["image/png"].startswith(b"\x89PNG") and "application/vnd.jupyter.widget-view+json" in data and metadata["image/png"]["alt"]

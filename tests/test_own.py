@@ -1,0 +1,157 @@
+"""Own data in every form they come in, and the forms that are refused."""
+import json
+import os
+
+import numpy as np
+from PIL import Image
+import pytest
+
+from deeplab_nb.data import class_weights, own, voc
+from deeplab_nb.data.audit import audit, ListAudit
+from deeplab_nb.errors import WorkbookError
+from tests.test_cli import call
+
+SIZE = (24, 36)  # height, width
+IDS = np.zeros(SIZE, np.uint8)
+IDS[4:12, 4:20], IDS[14:20, 22:30] = 1, 2
+IDS[3, :] = voc.VOID
+COLOURS = {(0, 0, 0): 0, (0, 200, 0): 1, (200, 0, 0): 2}
+
+
+def write(folder, mask, count=5, size=SIZE, suffix=".jpg"):
+    """Photographs of noise and copies of a mask, a PIL image; returns the two folders."""
+    images, masks = folder / "images", folder / "masks"
+    images.mkdir()
+    masks.mkdir()
+    for i in range(count):
+        noise = np.random.RandomState(i).randint(0, 256, size + (3,), dtype=np.uint8)
+        Image.fromarray(noise).save(str(images / "leaf {}{}".format(i, suffix)))
+        mask.save(str(masks / "leaf {}.png".format(i)))
+    return str(images), str(masks)
+
+
+def palette_mask():
+    image = Image.fromarray(IDS, mode="P")
+    image.putpalette(list(range(256)) * 3)  # of other colours than VOC's
+    return image
+
+
+def rgb_mask():
+    rgb = np.empty(SIZE + (3,), np.uint8)
+    rgb[...] = voc.palette()[voc.VOID]
+    for colour, class_id in COLOURS.items():
+        rgb[IDS == class_id] = colour
+    return Image.fromarray(rgb)
+
+
+@pytest.mark.parametrize("mask, form, wanted", [
+    (palette_mask(), own.PALETTE, IDS), (Image.fromarray(IDS), own.INDEX, IDS),
+    (Image.fromarray((IDS == 1).astype(np.uint8) * 255), own.BINARY, (IDS == 1).astype(np.uint8))])
+def test_masks_of_numbers_keep_them(tmp_path, mask, form, wanted):
+    out = str(tmp_path / "out")
+    found = own.convert(*write(tmp_path, mask), out, classes=("background", "leaf"))
+    ids, kind = voc.read_mask(voc.mask_path(out, "leaf_3"))
+    assert found.form == form and kind == "palette" and np.array_equal(ids, wanted)
+    assert found.classes[:2] == ("background", "leaf") and len(found.classes) == wanted.max(where=wanted < 255, initial=0) + 1
+    assert audit(out, ["train", "val"], num_classes=len(found.classes)).ok
+
+
+def test_colours_become_the_classes_they_were_given_and_cream_stays_ignored(tmp_path):
+    found = own.convert(*write(tmp_path, rgb_mask()), str(tmp_path / "out"), colours=COLOURS)
+    ids, _ = voc.read_mask(voc.mask_path(str(tmp_path / "out"), "leaf_0"))
+    assert found.form == own.RGB and np.array_equal(ids, IDS)
+    assert "2 class 2  (200, 0, 0)" in str(found)
+
+
+def test_colours_without_classes_are_numbered_in_their_order(tmp_path):
+    found = own.convert(*write(tmp_path, rgb_mask()), str(tmp_path / "out"))
+    assert found.colours == COLOURS
+
+
+def test_names_and_split_lie_where_all_read_them(tmp_path):
+    images, masks = write(tmp_path, palette_mask(), count=10)
+    out = str(tmp_path / "out")
+    found = own.convert(images, masks, out, classes=("background", "leaf", "spot"), val_share=0.3)
+    assert found.counts == {"train": 7, "val": 3, "trainval": 10}
+    assert not set(voc.read_list(out, "train")) & set(voc.read_list(out, "val"))
+    assert voc.class_names(3, out) == ("background", "leaf", "spot") and voc.class_names(21, out) == voc.CLASSES
+    assert "leaf" in audit(out, ["train"], num_classes=3).table("train")
+    again = str(tmp_path / "again")
+    own.convert(images, masks, again, val_share=0.3)
+    assert voc.read_list(again, "val") == voc.read_list(out, "val")
+
+
+def test_a_photograph_is_copied_byte_for_byte_and_one_held_sideways_stood_up(tmp_path):
+    images, masks = write(tmp_path, palette_mask())
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", SIZE, (9, 9, 9)).save(os.path.join(images, "leaf 1.jpg"), exif=exif)  # stored upright as 24 wide
+    out = str(tmp_path / "out")
+    own.convert(images, masks, out)
+    with open(os.path.join(images, "leaf 0.jpg"), "rb") as ours, open(voc.image_path(out, "leaf_0"), "rb") as theirs:
+        assert ours.read() == theirs.read()
+    assert voc.read_image(voc.image_path(out, "leaf_1")).shape == SIZE + (3,)
+
+
+def smooth():
+    return Image.fromarray(np.random.RandomState(0).randint(0, 256, SIZE + (3,), dtype=np.uint8))
+
+
+@pytest.mark.parametrize("mask, arguments, words", [
+    (smooth(), {}, "more than 64 colours: it was smoothed"),
+    (Image.fromarray(np.where(IDS == 1, 147, 0).astype(np.uint8)), {}, "values are 0, 147: such wide gaps are shades of grey"),
+    (rgb_mask(), {"colours": {(0, 0, 0): 0, (0, 200, 0): 1}}, r"colour \(200, 0, 0\), which was given no class"),
+    (palette_mask(), {"classes": ("a", "b", "c", "d")}, "4 class names for 3 classes"),
+    (palette_mask().resize((30, 20)), {}, "is 30x20, its photograph 36x24"),
+    (palette_mask(), {"val_share": 1.0}, "leaves one list empty"),
+    (Image.fromarray(IDS.astype(np.int32) * 1000, mode="I"), {}, "16 or more bits")])
+def test_what_is_not_certain_is_refused_and_nothing_is_left(tmp_path, mask, arguments, words):
+    out = str(tmp_path / "out")
+    with pytest.raises(WorkbookError, match=words):
+        own.convert(*write(tmp_path, mask), out, **arguments)
+    assert not os.path.exists(out)
+
+
+def test_files_that_do_not_pair_up_are_refused(tmp_path):
+    images, masks = write(tmp_path, palette_mask())
+    os.rename(os.path.join(masks, "leaf 2.png"), os.path.join(masks, "stem.png"))
+    with pytest.raises(WorkbookError, match="leaf 2.jpg has no partner"):
+        own.convert(images, masks, str(tmp_path / "out"))
+    os.remove(os.path.join(images, "leaf 2.jpg"))
+    with pytest.raises(WorkbookError, match="stem.png has no partner"):
+        own.convert(images, masks, str(tmp_path / "out"))
+
+
+def test_masks_of_several_forms_are_refused(tmp_path):
+    images, masks = write(tmp_path, palette_mask())
+    rgb_mask().save(os.path.join(masks, "leaf 2.png"))
+    with pytest.raises(WorkbookError, match="mode RGB in .*leaf 2.png and P in most"):
+        own.convert(images, masks, str(tmp_path / "out"))
+
+
+def test_a_folder_that_holds_something_is_left_alone(tmp_path):
+    images, masks = write(tmp_path, palette_mask())
+    with pytest.raises(WorkbookError, match="holds something already"):
+        own.convert(images, masks, images)
+
+
+def counted(pixels, images):
+    fill = (0,) * (256 - len(pixels))
+    return ListAudit(name="train", count=4, official=None, pixels=pixels + fill, images=images + fill, kinds={}, longest_side=1)
+
+
+def test_weights_follow_their_formulas():
+    one = counted((300, 90, 10, 0), (4, 2, 1, 0))  # 400 pixels in 4 images of 100
+    assert class_weights.median_frequency(one, 4) == (0.6, 1.0, 4.5, 0.0)  # frequencies 0.75, 0.45, 0.1
+    wanted = [1 / np.log(1.02 + share) for share in (0.75, 0.225, 0.025)] + [0]
+    assert class_weights.inverse_log(one, 4) == pytest.approx(wanted, abs=1e-3)
+
+
+def test_the_command_converts_audits_and_says_what_comes_next(tmp_path):
+    images, masks = write(tmp_path, rgb_mask())
+    colours = tmp_path / "colours.json"
+    colours.write_text(json.dumps({"background": [0, 0, 0], "leaf": [0, 200, 0], "spot": [200, 0, 0]}))
+    said = call("convert", images, masks, "--out", str(tmp_path / "out"), "--colours", str(colours))
+    for words in ("each one is a class", "leaf", "class_weights by median_frequency: ", "--set num_classes=3"):
+        assert words in said
+    assert "cannot be used" in call("convert", images, masks, "--out", str(tmp_path / "two"), "--colours", masks, code=1)
