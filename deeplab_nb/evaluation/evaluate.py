@@ -8,7 +8,7 @@ import numpy as np
 from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation import metrics, protocols
-from deeplab_nb.evaluation.counts import Counts, Tally
+from deeplab_nb.evaluation.counts import Tally
 from deeplab_nb.evaluation.origin import origin
 from deeplab_nb.evaluation.predict import ANY_SHAPE, Predictor
 from deeplab_nb.progress import progress

@@ -4,7 +4,6 @@ import collections
 import numpy as np
 from matplotlib.figure import Figure
 
-from deeplab_nb import settings as settings_module
 from deeplab_nb.network.deeplab import build_logits
 from deeplab_nb.tf1 import tf
 from deeplab_nb.training import devices, objective, precision
