@@ -120,7 +120,7 @@ def test_without_a_network_one_sentence_says_what_to_put_where(folder):
     (packed_file("../evil"), "holds ../evil, which leads out of its folder: do not use this archive"),
     (packed_file("top/frozen_inference_graph.pb"), "holds no checkpoint: delete it and fetch it again"),
     (b"<html>please log in</html>", "is damaged"),
-])
+], ids=["a path that climbs out", "no checkpoint", "a page"])
 def test_what_is_no_archive_of_a_checkpoint_is_refused(server, folder, content, sentence):
     server.content = content
     said = refusal(HALF_WIDTH, folder, base=server.base)

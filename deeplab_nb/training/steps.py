@@ -3,7 +3,6 @@ import contextlib
 import hashlib
 import math
 import os
-import resource
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from deeplab_nb.data.pipeline import training_batches
 from deeplab_nb.data.records import count_records, read_ids
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.launch import workers
-from deeplab_nb.processes import asked_to_stop
+from deeplab_nb.processes import asked_to_stop, peak_memory
 from deeplab_nb.progress import progress
 from deeplab_nb.tf1 import tf
 from deeplab_nb.training.journal import cannot_write
@@ -81,7 +80,7 @@ class Run:
         """What shows that all ranks hold the same, and what one took."""
         floats = [tf.reshape(v, [-1]) for v in tf.global_variables() if v.dtype.base_dtype == tf.float32]
         digest = hashlib.sha256(self._session.run(tf.concat(floats, 0)).tobytes()).hexdigest()
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        memory = peak_memory()
         self._journal.end(rank=self._team.rank, ranks=self._team.ranks, variables_sha256=digest, peak_memory_mb=round(memory))
         print("rank {} of {} has ended: peak memory {:.0f} MB, sha256 of all variables {}".format(
             self._team.rank, self._team.ranks, memory, digest[:16]), flush=True)
