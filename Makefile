@@ -1,6 +1,6 @@
 # Every target but `lock` first brings .venv in step with requirements.lock (bootstrap.sh);
 # once it is, that takes a few hundredths of a second. ARGS is handed on: make test ARGS="-k sample"
-.PHONY: run test lab lock environment
+.PHONY: run test test-browser lab lock environment
 
 # Without it a kernel named python3 in the user's home would be taken for ours.
 export JUPYTER_PREFER_ENV_PATH = 1
@@ -12,6 +12,11 @@ run: environment
 # every test, two files of them at a time
 test: environment
 	.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+# JupyterLab in a headless Chromium, which is installed or asked for; screenshots in build/screenshots
+test-browser: environment
+	@sh tests/browser/install.sh
+	.venv/bin/python -m pytest tests/browser $(ARGS)
 
 # the notebooks in the browser, reachable from this machine only, by the token that is printed
 lab: environment

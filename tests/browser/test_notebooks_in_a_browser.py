@@ -1,0 +1,187 @@
+"""JupyterLab as a reader has it: notebooks opened, run and explored in Chromium; screenshots stay in build/screenshots."""
+import glob
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import nbformat
+import numpy as np
+from PIL import Image
+import pytest
+
+from deeplab_nb import paths
+from deeplab_nb.data.sample import make_sample
+from deeplab_nb.processes import Watcher
+from deeplab_nb.progress import HEADLESS
+from tests.browser.chromium import answers, Chromium, free_port, wait
+from tests.tiny_checkpoint import amplified, make_tiny_checkpoint, SETTINGS
+
+pytestmark = pytest.mark.browser
+
+TOKEN = "of-this-test"
+SCREENSHOTS = os.path.join(paths.ROOT, "build", "screenshots")
+ARROW_RIGHT = "\ue014"
+
+# the widget's file field is in no document until it is clicked, and a click would open the system's own window
+CATCH_FILE_FIELD = """HTMLInputElement.prototype.click = function () {
+    this.id = "caught"; this.style.display = "block"; document.body.appendChild(this); }"""
+PICTURE = ".widget-html-content img[alt]"
+STATE = ".widget-html-content [role=status]"
+
+
+@pytest.fixture(scope="session")
+def notebooks(tmp_path_factory):
+    """A folder with 00 and 06, on a few drawn pictures and random weights: the answers need not be good here."""
+    folder = tmp_path_factory.mktemp("lab")
+    weights = amplified(make_tiny_checkpoint(folder), folder)
+    overrides = dict(SETTINGS, train_steps=0, initial_checkpoint=weights, eval_output_stride=16,
+                     data_root=make_sample(str(folder / "VOC2012"), train=1, val=6))
+    for number in ("00", "06"):
+        path, = glob.glob(os.path.join(paths.NOTEBOOKS, number + "_*.ipynb"))
+        notebook = nbformat.read(path, as_version=4)
+        cell, = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+        cell.source += "\nrun_folder = {!r}\noverrides = {}".format(str(folder / "run"), overrides)
+        nbformat.write(notebook, str(folder / os.path.basename(path)))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def lab(notebooks, tmp_path_factory):
+    """Address of a JupyterLab that only this machine reaches, and only with the token."""
+    home, port = tmp_path_factory.mktemp("home"), free_port()
+    quiet = home / "settings" / "@jupyterlab" / "apputils-extension"
+    quiet.mkdir(parents=True)
+    (quiet / "notification.jupyterlab-settings").write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
+    variables = dict(os.environ, HOME=str(home), JUPYTERLAB_SETTINGS_DIR=str(home / "settings"),
+                     JUPYTERLAB_WORKSPACES_DIR=str(home / "workspaces"))
+    variables.pop(HEADLESS, None)
+    with open(str(home / "lab.txt"), "w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", "--port={}".format(port),
+             "--ServerApp.port_retries=0", "--ServerApp.token=" + TOKEN, "--ServerApp.password=",
+             "--ServerApp.root_dir={}".format(notebooks)], env=variables, stdout=log, stderr=subprocess.STDOUT,
+            start_new_session=True)
+    watcher = Watcher()
+    watcher.add(process.pid)
+    try:
+        address = "http://127.0.0.1:{}".format(port)
+        wait(lambda: answers("{}/api/status?token={}".format(address, TOKEN)), "JupyterLab, see {}".format(home / "lab.txt"))
+        yield address
+    finally:
+        process.terminate()  # the server ends its kernels
+        process.wait()
+        watcher.close()
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    if not shutil.which("chromedriver"):
+        pytest.fail("chromedriver is missing: `make test-browser` installs it or says how")
+    with Chromium(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+def run_all(browser, lab, name):
+    """Opens a notebook and runs its cells from the menu; returns once all have ended, without an error among them."""
+    browser.open("{}/lab/workspaces/{}/tree/{}?token={}".format(lab, name[:2], name, TOKEN))
+    wait(lambda: browser.count(".jp-NotebookPanel .jp-Notebook .jp-Cell") > 10, "the notebook")
+    wait(lambda: browser.count(".jp-Notebook-ExecutionIndicator[data-status=idle]"), "the kernel")
+    browser.click("//*[contains(@class, 'lm-MenuBar-itemLabel') and text()='Run']")
+    wait(lambda: browser.count("[data-command='runmenu:run-all']"), "the menu")
+    browser.click("//*[@data-command='runmenu:run-all']")
+    wait(lambda: waiting_cells(browser) == 0, "the cells of " + name, seconds=1800)
+    assert errors(browser) == []
+
+
+def waiting_cells(browser):
+    """Code cells that have no number yet."""
+    return browser.run("""return Array.from(document.querySelectorAll(".jp-CodeCell .jp-InputPrompt"))
+        .filter(prompt => !/[0-9]/.test(prompt.textContent)).length""")
+
+
+def errors(browser):
+    """What cells show in the colours of an error."""
+    return browser.run("""return Array.from(document.querySelectorAll(
+        '[data-mime-type="application/vnd.jupyter.error"], [data-mime-type="application/vnd.jupyter.stderr"]')).map(e => e.innerText)""")
+
+
+def screenshot(browser, name):
+    os.makedirs(SCREENSHOTS, exist_ok=True)
+    path = os.path.join(SCREENSHOTS, name + ".png")
+    browser.screenshot(path)
+    with Image.open(path) as image:
+        assert np.asarray(image.convert("L")).std() > 10  # a page without content is of one grey
+
+
+def test_the_first_notebook_runs_and_shows_its_pictures(browser, lab):
+    run_all(browser, lab, "00_start_here.ipynb")
+    assert browser.count(".jp-OutputArea-output img") >= 1
+    browser.run("document.querySelector('.jp-OutputArea-output img').scrollIntoView({block: 'center'})")
+    screenshot(browser, "00_start_here")
+
+
+@pytest.fixture(scope="module")
+def explorer(browser, lab):
+    """Notebook 06 executed, its explorer in view."""
+    run_all(browser, lab, "06_visual_overlay.ipynb")
+    wait(lambda: shown(browser) is not None, "the explorer's picture")
+    browser.run("document.querySelector('.widget-slider').scrollIntoView({block: 'start'})")
+    screenshot(browser, "06_explorer")
+    return browser
+
+
+def shown(browser):
+    """The explorer's picture, as the browser has decoded it; None before there is one."""
+    return browser.run("""const picture = document.querySelector(arguments[0]);
+        return picture && picture.naturalWidth > 400 ? picture.src : null""", PICTURE)
+
+
+def said(browser):
+    return browser.run("return document.querySelector(arguments[0]).innerText", STATE)
+
+
+def test_the_slider_changes_the_picture(explorer):
+    before, readout = shown(explorer), "return document.querySelector('.widget-slider .widget-readout').innerText"
+    value = explorer.run(readout)
+    explorer.type(".widget-slider .noUi-handle", ARROW_RIGHT * 3)
+    wait(lambda: shown(explorer) not in (before, None) and said(explorer).startswith("ready"), "another picture")
+    assert float(explorer.run(readout)) > float(value)
+    assert errors(explorer) == []
+    screenshot(explorer, "06_stronger")
+
+
+def test_a_checkbox_predicts_anew_and_says_so(explorer):
+    before = shown(explorer)
+    explorer.click("//label[contains(., 'mirrored too')]//input")
+    wait(lambda: "mirrored too" in said(explorer) and shown(explorer) not in (before, None), "the mirrored prediction")
+    assert errors(explorer) == []
+    screenshot(explorer, "06_mirrored")
+
+
+def upload(browser, path):
+    browser.run(CATCH_FILE_FIELD)
+    browser.click("//button[contains(@class, 'jupyter-widgets') and contains(., 'your photograph')]")
+    browser.type("#caught", str(path))
+    browser.run("document.querySelector('#caught').remove()")
+
+
+def test_an_uploaded_photograph_is_labelled(explorer, tmp_path):
+    path = tmp_path / "holiday.jpg"
+    Image.fromarray(np.random.RandomState(0).randint(0, 255, (60, 90, 3), dtype=np.uint8)).resize((900, 600)).save(str(path))
+    before = shown(explorer)
+    upload(explorer, path)
+    wait(lambda: "your holiday.jpg" in said(explorer) and shown(explorer) not in (before, None), "the uploaded photograph")
+    assert said(explorer).startswith("ready") and errors(explorer) == []
+    screenshot(explorer, "06_own_photograph")
+
+
+def test_a_file_that_is_no_picture_is_refused_in_words_and_the_picture_stays(explorer, tmp_path):
+    path = tmp_path / "notes.png"
+    path.write_text("no picture")
+    before = shown(explorer)
+    upload(explorer, path)
+    wait(lambda: "notes.png cannot be read as a picture" in said(explorer), "a sentence")
+    assert shown(explorer) == before and errors(explorer) == []
+    screenshot(explorer, "06_refused")
