@@ -20,7 +20,7 @@ def cells(path, kind):
 
 
 def test_all_notebooks_are_there():
-    assert [os.path.basename(path)[:2] for path in PATHS] == ["00", "01", "02", "03", "05", "06", "07", "08"]
+    assert [os.path.basename(path)[:2] for path in PATHS] == ["00", "01", "02", "03", "04", "05", "06", "07", "08"]
 
 
 @each
