@@ -103,7 +103,7 @@ def test_a_steps_time_is_split(pair):
 def test_rank_0_alone_writes_checkpoints_and_both_say_what_a_step_takes(pair):
     assert not [name for name in os.listdir(str(pair / "rank_1")) if "ckpt" in name or name == "settings.json"]
     for rank in range(2):
-        sentence = r"rank {} of 2 is process \d+: 2 images a step on each, 4 in all, learning_rate 0.0003".format(rank)
+        sentence = r"rank {} of 2 is process \d+: 2 images a step on each, 4 in all, learning_rate 0.0001".format(rank)
         assert re.search(sentence, said(pair, rank))
     assert settings_module.load(str(pair / "train")).cards == 2
 
