@@ -102,7 +102,8 @@ main.add_command(commands.rank_table)
 main.add_command(commands.published)
 
 
-for _command in (cli_runs.run, cli_runs.runs, cli_runs.show, cli_evaluation.evaluate, cli_evaluation.score, cli_evaluation.predict, cli_evaluation.export):
+for _command in (cli_runs.run, cli_runs.runs, cli_runs.show, cli_evaluation.evaluate, cli_evaluation.score,
+                 cli_evaluation.predict, cli_evaluation.export):
     main.add_command(_command)
 
 
