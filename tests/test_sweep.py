@@ -85,9 +85,9 @@ def test_numbers_make_a_line_and_names_make_bars():
 
 
 def test_a_sweep_that_is_ended_ends_its_runs(tmp_path):
+    long = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
     code = ("import sys; from deeplab_nb.runs import sweep; "
-            "sweep.run([sweep.Trial('1', 'long', (sys.executable, '-c', 'import os, time; print(os.getpid(), flush=True); time.sleep(600)'))],"
-            " sys.argv[1], sys.argv[1])")
+            "sweep.run([sweep.Trial('1', 'long', (sys.executable, '-c', '{}'))], sys.argv[1], sys.argv[1])".format(long))
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stderr=subprocess.DEVNULL)
     log = str(tmp_path / "long.log")
     wait_for(lambda: os.path.exists(log) and open(log).read().strip(), "the run")

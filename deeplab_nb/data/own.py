@@ -88,7 +88,8 @@ def _pairs(images, masks):
             raise WorkbookError("{} {} has no partner of that name in {} ({} such): add it, or take the file out".format(
                 what, ours[alone[0]], other, len(alone)))
     if len(photographs) < 2:
-        raise WorkbookError("{} holds {} photograph: at least two are needed, one to train and one to score".format(images, len(photographs)))
+        raise WorkbookError("{} holds {} photograph: at least two are needed, one to train and one to score".format(
+            images, len(photographs)))
     return {name: (photographs[name], drawn[name]) for name in sorted(photographs)}
 
 

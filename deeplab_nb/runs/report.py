@@ -111,7 +111,8 @@ def _audit(settings):
     except WorkbookError as error:
         return {"tables": [], "sentences": [str(error)]}
     sentences = [sentence for _, sentence in found.problems + found.warnings] + list(found.notes)
-    return {"tables": [found.table(name) for name in names], "sentences": sentences or ["nothing is wrong with masks, photographs and lists"]}
+    return {"tables": [found.table(name) for name in names],
+            "sentences": sentences or ["nothing is wrong with masks, photographs and lists"]}
 
 
 def _curve(run):
