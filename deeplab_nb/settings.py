@@ -122,7 +122,8 @@ class Settings:
     eval_output_stride: int = _setting(16, "output stride while evaluating", choices=(8, 16, 32))
     eval_scales: Tuple[float, ...] = _setting((1.0,), "image scales whose probabilities are averaged")
     eval_flip: bool = _setting(False, "average with the mirrored image too")
-    eval_protocol: str = _setting("deeplab", "'deeplab': whole image padded to the list's largest; 'tight': padded to the nearest sides; "
+    eval_protocol: str = _setting("deeplab", "'deeplab': whole image padded to the list's largest; 'tight': padded to the nearest sides, "
+                                             "quicker and up to 1.5 points lower, since image pooling sees less of the grey; "
                                              "'native': not padded; 'mindspore': centre crop, mean of per-batch mIoU",
                                   choices=("deeplab", "tight", "native", "mindspore"))
 
