@@ -72,7 +72,8 @@ def test_eight_ranks_end_well(tmp_path):
 
 def test_each_rank_has_its_environment_its_folder_and_its_log(tmp_path, monkeypatch):
     monkeypatch.setenv("RANK_TABLE_FILE", "of another job")
-    program = "import os, json; assert 'RANK_TABLE_FILE' not in os.environ\n" \
+    monkeypatch.setenv("DEEPLAB_NB_HEADLESS", "of the notebook that launches")
+    program = "import os, json; assert not {'RANK_TABLE_FILE', 'DEEPLAB_NB_HEADLESS'} & set(os.environ)\n" \
               "print(json.dumps([os.environ['RANK_ID'], os.environ['HOME'], os.getcwd(), os.environ['OMP_NUM_THREADS']]))"
     workers.launch(python(program), range(8, 10), str(tmp_path), on_line=print,
                    environment=lambda rank: {"RANK_ID": str(rank), "RANK_TABLE_FILE": None})

@@ -18,6 +18,7 @@ import time
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.launch.following import Follower, last_lines
 from deeplab_nb.processes import locked, terminable, Watcher
+from deeplab_nb.progress import HEADLESS
 
 HEARTBEAT = "DEEPLAB_NB_HEARTBEAT"  # names the file that a rank touches as it goes on, see `beat`
 SILENCE = 2400  # seconds: longer than HCCL waits for ranks that still compile
@@ -92,7 +93,9 @@ class _Job:
     def start(self, rank, command, environment, cores):
         folder = _made(os.path.join(self.folder, "rank_{}".format(rank)))
         log, heartbeat = os.path.join(folder, "log.txt"), os.path.join(folder, "heartbeat")
-        values = {**os.environ, "OMP_NUM_THREADS": str(len(cores)), "PYTHONUNBUFFERED": "1", HEARTBEAT: heartbeat, **environment}
+        values = {**os.environ, "OMP_NUM_THREADS": str(len(cores)), "PYTHONUNBUFFERED": "1", HEARTBEAT: heartbeat,
+                  HEADLESS: None,  # a rank writes into its log, wherever the launcher runs
+                  **environment}
         with open(log, "ab") as file:
             start = file.tell()
             try:
