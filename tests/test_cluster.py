@@ -41,8 +41,9 @@ def alone(records, folder, batch=4, **values):
 @pytest.fixture(scope="module")
 def warm(records, tmp_path_factory):
     """Weights whose frozen statistics fit, so that gradients reach every layer."""
-    return alone(records, tmp_path_factory.mktemp("warm"), train_steps=10, learning_rate=1e-2, fine_tune_batch_norm=True,
-                 batch_norm_decay=0.5)
+    # the rate falls to 0, for statistics of weights that still move make a network in which roundings grow without bound
+    return alone(records, tmp_path_factory.mktemp("warm"), train_steps=30, learning_rate=1e-2, learning_rate_policy="poly",
+                 fine_tune_batch_norm=True, batch_norm_decay=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +104,7 @@ def test_a_steps_time_is_split(pair):
 def test_rank_0_alone_writes_checkpoints_and_both_say_what_a_step_takes(pair):
     assert not [name for name in os.listdir(str(pair / "rank_1")) if "ckpt" in name or name == "settings.json"]
     for rank in range(2):
-        sentence = r"rank {} of 2 is process \d+: 2 images a step on each, 4 in all, learning_rate 0.0001".format(rank)
+        sentence = r"rank {} of 2 is process \d+: 2 images a step on each, 4 in all, learning_rate 2e-05".format(rank)
         assert re.search(sentence, said(pair, rank))
     assert settings_module.load(str(pair / "train")).cards == 2
 

@@ -14,7 +14,7 @@ from tests.tiny_notebooks import lives, wait_for
 from tests.tiny_training import TINY
 
 # frozen batch norm, so that a batch is the sum of its images; the rate does not depend on how many steps there are
-EXACT = dict(TINY, fine_tune_batch_norm=False, learning_rate=1e-4, learning_rate_policy="constant", log_every=1, depth_multiplier=0.1)
+EXACT = dict(TINY, fine_tune_batch_norm=False, learning_rate=2e-5, learning_rate_policy="constant", log_every=1, depth_multiplier=0.1)
 
 _TRAIN = """
 import json, os, sys
