@@ -369,7 +369,7 @@ def test_every_recipe_can_be_shown(recipe):
     (["--dry-run", "--device", "gpu"], "add --device npu"),
     (["--dry-run", "--device", "npu", "--set", "device=cpu"], "'device' is given twice"),
     (["--dry-run", "--device", "npu", "--set", "dump_folder=gone"], "gone is no folder that can be written to"),
-    (["--device", "npu", "--set", "cards=8"], "NPU"),
+    (["--device", "npu", "--set", "cards=8"], "start all with `deeplab-nb launch sample --cards 8`"),
 ])
 def test_what_cannot_be_shown_or_trained_is_refused(arguments, sentence):
     done = call("sample", *arguments)
