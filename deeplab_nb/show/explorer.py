@@ -20,7 +20,7 @@ from deeplab_nb.evaluation import protocols
 from deeplab_nb.evaluation.evaluate import read_pair
 from deeplab_nb.evaluation.metrics import Scores, confusion_matrix
 from deeplab_nb.evaluation.predict import Predictor
-from deeplab_nb.recipes import SIX_SCALES
+from deeplab_nb.settings import SIX_SCALES
 from deeplab_nb.show import plots
 from deeplab_nb.show.palettes import PALETTES
 
