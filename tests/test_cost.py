@@ -6,7 +6,7 @@ from deeplab_nb import settings as settings_module
 from deeplab_nb.network import deeplab
 from deeplab_nb.network.cost import Counter, Map
 from deeplab_nb.network.layers import BatchNorm, truncated_normal
-from deeplab_nb.recipes import SIX_SCALES
+from deeplab_nb.settings import SIX_SCALES
 from deeplab_nb.tf1 import tf
 from tests import golden
 

@@ -6,7 +6,7 @@ import pytest
 
 from deeplab_nb.evaluation import multi_scale
 from deeplab_nb.evaluation.predict import ANY_SHAPE, Predictor, framed
-from deeplab_nb.recipes import SIX_SCALES
+from deeplab_nb.settings import SIX_SCALES
 from deeplab_nb.tf1 import tf
 from tests import golden
 

@@ -3,7 +3,7 @@ import collections
 
 from deeplab_nb import settings as settings_module
 from deeplab_nb.evaluation.evaluate import evaluate
-from deeplab_nb.recipes import SIX_SCALES
+from deeplab_nb.settings import SIX_SCALES
 
 # name and what is set for it; each step keeps what the ones before it set
 STEPS = (

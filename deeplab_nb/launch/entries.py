@@ -8,8 +8,9 @@ import os
 import platform
 import statistics
 
-from deeplab_nb import paths, recipes
+from deeplab_nb import paths
 from deeplab_nb.errors import WorkbookError
+from deeplab_nb.settings import SIX_SCALES
 
 # commands: lists of words; environment: for all of them; notes: what is otherwise than in the scripts
 Entry = collections.namedtuple("Entry", "recipe folder commands environment notes")
@@ -61,7 +62,7 @@ def run_eval(device_id, data_path, checkpoint):
     """run_eval DEVICE_ID DATA_PATH CKPT: scores a checkpoint of either."""
     folder = os.path.join(paths.RUNS, "run_eval")
     command = _evaluation(folder, data_path, os.path.abspath(checkpoint)) + [
-        "--protocol", "mindspore", "--scales", ",".join(map(str, recipes.SIX_SCALES))]
+        "--protocol", "mindspore", "--scales", ",".join(map(str, SIX_SCALES))]
     return Entry("deeplabv3_mindspore_1p", folder, [command], {"ASCEND_DEVICE_ID": _device(device_id)},
                  ["DATA_PATH is a VOC folder, not one of Images and SegmentationClassRaw",
                   "mIoU is the entry's own, a mean over batches of two; VOC's of the same predictions stands above it"])
