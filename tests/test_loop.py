@@ -37,6 +37,14 @@ def test_training_moves_weights_and_statistics(trained):
     assert after["global_step"] == 6
 
 
+def test_first_weights_follow_from_the_seed(records, tmp_path):
+    first = []
+    for number, seed in enumerate((1, 1, 2)):
+        still = settings_module.read(dict(TINY, seed=seed, train_steps=1, learning_rate=0))
+        first.append(variables(loop.train(still, records, str(tmp_path / str(number))))["MobilenetV2/Conv/weights"])
+    assert np.array_equal(first[0], first[1]) and not np.array_equal(first[0], first[2])
+
+
 def test_a_finished_training_is_not_repeated(trained, records):
     folder, last = trained
     changed = os.path.getmtime(last + ".index")

@@ -55,6 +55,7 @@ def train(settings, records, folder):
         if settings.validate_every:
             validation = QuickValidation(settings, folder, best_before(folder, first_step))
     with tf.Graph().as_default():
+        tf.set_random_seed(settings.seed)  # first values of variables follow from it
         batches = timed_batches(records, settings, first_step, team)
         step = training_step(batches.images, batches.labels, settings, device, team)
         with tf.Session(team.target, config=config) as session:
