@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import numpy as np
+import onnx
 import pytest
 
 from deeplab_nb import settings as settings_module
@@ -50,6 +51,13 @@ def converted(tmp_path_factory):
         assert predictor.engine == "onnxruntime"
     assert len(conversions(folder)) == 1
     return folder
+
+
+def test_a_conversion_pads_within_its_convolutions(converted):
+    nodes = onnx.load(str(converted / conversions(converted)[0])).graph.node
+    kinds = {node.op_type for node in nodes}
+    assert "Conv" in kinds and "Pad" not in kinds
+    assert any(list(one.ints) == [2, 2, 2, 2] for node in nodes for one in node.attribute if one.name == "pads")
 
 
 @pytest.fixture

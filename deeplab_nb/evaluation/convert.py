@@ -1,4 +1,5 @@
 """A network and its weights as one graph without variables, and that graph as an ONNX model."""
+import collections
 import importlib
 import logging
 import os
@@ -37,7 +38,24 @@ def to_onnx(graph_def, inputs, outputs):
                                           output_names=tensors[len(inputs):], tensors_to_rename={t: t[:-2] for t in tensors})
     except Exception as error:  # whatever a converter of another project raises
         raise WorkbookError("the conversion to ONNX failed ({}): use TensorFlow's forms".format(str(error)[:200]))
+    _pad_in_convolutions(model.graph)
     return model.SerializeToString()
+
+
+def _pad_in_convolutions(graph):
+    """Leaves zeros round a map to the convolution that reads it, which needs no padded copy and no other layout for that."""
+    numpy_helper, helper = import_package("onnx.numpy_helper"), import_package("onnx.helper")
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    readers = collections.Counter(name for node in graph.node for name in node.input)
+    pads = {node.output[0]: node for node in graph.node if node.op_type == "Pad" and not node.attribute and len(node.input) == 2
+            and node.input[1] in constants and readers[node.output[0]] == 1}
+    for node in graph.node:
+        if node.op_type == "Conv" and node.input[0] in pads and not {"pads", "auto_pad"} & {one.name for one in node.attribute}:
+            pad = pads[node.input[0]]
+            top, left, bottom, right = constants[pad.input[1]][[2, 3, 6, 7]].tolist()
+            node.attribute.append(helper.make_attribute("pads", [top, left, bottom, right]))
+            node.input[0] = pad.input[0]
+            graph.node.remove(pad)
 
 
 def import_package(name):
@@ -57,6 +75,9 @@ def open_onnx(model):
     onnxruntime = import_package("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors only
+    # left to itself it may take a machine of two cores for one core with two threads, and use one
+    options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting threads leave their core to others
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors are of no common class

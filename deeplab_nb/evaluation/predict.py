@@ -4,7 +4,7 @@ import collections
 import numpy as np
 
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.evaluation import multi_scale
+from deeplab_nb.evaluation import enlarge, multi_scale
 from deeplab_nb.evaluation.engine import choose
 from deeplab_nb.network.checkpoints import find_checkpoint, restore
 from deeplab_nb.network.deeplab import build_logits, cost, predict_labels
@@ -58,10 +58,21 @@ class Predictor:
         top left. None takes the smallest square of 16k+1 that holds it (513 for VOC's 500 x 375).
         """
         if self.settings.eval_scales == (1.0,) and not self.settings.eval_flip:  # the largest logit needs no softmax
-            found = _inside(self._run(self._label_pass(), [self._framed(images, frame)]), images)
+            found = self._largest(self._framed(images, frame), images)
         else:
             found = self._sum(images, frame).argmax(axis=3)
         return _alike(found.astype(np.uint8), images)
+
+    def _largest(self, frames, images):
+        """Labels at scale 1: by the graph where its shapes are fixed, else from the logits."""
+        made = self._label_pass()
+        feeds = {made.fed[0]: frames}
+        if not self._fixed:
+            feeds[made.logits] = self._logits(made, feeds)
+            step = enlarge.factors(frames.shape[1:3], feeds[made.logits].shape[1:3])
+            if step:
+                return enlarge.largest(feeds[made.logits], images.shape[-3:-1], step)
+        return _inside(self._session.run(made.found, feeds), images)
 
     def probabilities(self, images, frame=None):
         """As `labels`, float32 [height, width, num_classes]: softmax, the mean over scales and mirror images."""
@@ -81,8 +92,14 @@ class Predictor:
         """What a pass finds for the values that are fed."""
         feeds = dict(zip(made.fed, values))
         if self._compute:  # TensorFlow takes fed logits in place of computing them
-            feeds[made.logits] = self._compute(self._session.run(made.seen, feeds))
+            feeds[made.logits] = self._logits(made, feeds)
         return self._session.run(made.found, feeds)
+
+    def _logits(self, made, feeds):
+        """The logits of a pass by the engine."""
+        if self._compute:
+            return self._compute(self._session.run(made.seen, feeds))
+        return self._session.run(made.logits, feeds)
 
     def _label_pass(self):
         """The pass to labels at scale 1."""
