@@ -140,13 +140,14 @@ def audit(voc_root, list_names, num_classes):
 def convert(images, masks, out, classes, colours, val_share, seed):
     """Lay your own IMAGES and MASKS, two folders with files of the same names, out as VOC does; then audit them.
 
-    Masks may be palette or grey PNGs of class numbers, 0/255, or colours.
+    Masks may be palette or grey PNGs of class numbers, 0/255, or colours; or outlines, labelme's files or one file of COCO's.
     """
     from deeplab_nb.data import audit as audits
-    from deeplab_nb.data import class_weights, own
+    from deeplab_nb.data import class_weights, own, polygons
     table, named = own.read_colours(colours) if colours else (None, [])
     names = [name.strip() for name in classes.split(",") if name.strip()] or named
-    found = own.convert(images, masks, out, classes=names, colours=table, val_share=val_share, seed=seed)
+    with polygons.drawn(masks, names) as (masks, names):
+        found = own.convert(images, masks, out, classes=names, colours=table, val_share=val_share, seed=seed)
     click.echo("{}\n".format(found))
     result = audits.audit(out, ["train", "val"], num_classes=len(found.classes))
     click.echo(result.table("train"))
