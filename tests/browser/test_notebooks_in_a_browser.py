@@ -3,26 +3,34 @@ import glob
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import time
 
 import nbformat
 import numpy as np
 from PIL import Image
 import pytest
+import requests
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
 from deeplab_nb import paths
 from deeplab_nb.data.sample import make_sample
 from deeplab_nb.processes import Watcher
 from deeplab_nb.progress import HEADLESS
-from tests.browser.chromium import answers, Chromium, free_port, wait
 from tests.tiny_checkpoint import amplified, make_tiny_checkpoint, SETTINGS
+from tests.tiny_training import TINY
 
 pytestmark = pytest.mark.browser
 
 TOKEN = "of-this-test"
 SCREENSHOTS = os.path.join(paths.ROOT, "build", "screenshots")
-ARROW_RIGHT = "\ue014"
+ARGUMENTS = ("--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+             "--disable-component-update --disable-sync --disable-dev-shm-usage --window-size=1280,1700").split()
 
 # the widget's file field is in no document until it is clicked, and a click would open the system's own window
 CATCH_FILE_FIELD = """HTMLInputElement.prototype.click = function () {
@@ -33,16 +41,16 @@ STATE = ".widget-html-content [role=status]"
 
 @pytest.fixture(scope="session")
 def notebooks(tmp_path_factory):
-    """A folder with 00 and 06, on a few drawn pictures and random weights: the answers need not be good here."""
+    """A folder with 00, 03 and 06, on a few drawn pictures: the answers need not be good here."""
     folder = tmp_path_factory.mktemp("lab")
     weights = amplified(make_tiny_checkpoint(folder), folder)
-    overrides = dict(SETTINGS, train_steps=0, initial_checkpoint=weights, eval_output_stride=16,
-                     data_root=make_sample(str(folder / "VOC2012"), train=1, val=6))
-    for number in ("00", "06"):
+    data = {"data_root": make_sample(str(folder / "VOC2012"), train=6, val=6)}
+    labels = dict(SETTINGS, train_steps=0, initial_checkpoint=weights, eval_output_stride=16, **data)
+    for number, overrides in (("00", labels), ("03", dict(TINY, **data)), ("06", labels)):
         path, = glob.glob(os.path.join(paths.NOTEBOOKS, number + "_*.ipynb"))
         notebook = nbformat.read(path, as_version=4)
         cell, = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
-        cell.source += "\nrun_folder = {!r}\noverrides = {}".format(str(folder / "run"), overrides)
+        cell.source += "\nrun_folder = {!r}\noverrides = {}".format(str(folder / ("run-" + number)), overrides)
         nbformat.write(notebook, str(folder / os.path.basename(path)))
     return folder
 
@@ -77,49 +85,96 @@ def lab(notebooks, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory):
-    if not shutil.which("chromedriver"):
+    driver = shutil.which("chromedriver")
+    if not driver:
         pytest.fail("chromedriver is missing: `make test-browser` installs it or says how")
-    with Chromium(tmp_path_factory.mktemp("profile")) as opened:
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or shutil.which("google-chrome")
+    for argument in ARGUMENTS + ["--user-data-dir={}".format(tmp_path_factory.mktemp("profile"))]:
+        options.add_argument(argument)
+    with webdriver.Chrome(options=options, service=Service(driver)) as opened:
         yield opened
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def answers(address):
+    try:
+        return requests.get(address, timeout=30).ok
+    except requests.RequestException:
+        return False
+
+
+def wait(condition, what, seconds=120):
+    """Until the condition holds; a busy machine may take its time, so the limit is generous."""
+    end = time.time() + seconds
+    while not condition():
+        assert time.time() < end, "waited in vain for " + what
+        time.sleep(0.2)
+
+
+def count(browser, selector):
+    return len(browser.find_elements(By.CSS_SELECTOR, selector))
+
+
+def click(browser, xpath):
+    browser.find_element(By.XPATH, xpath).click()
+
+
+def type_into(browser, selector, keys):
+    """Keys into the first element of a CSS selector; into a file field, the path of a file."""
+    browser.find_element(By.CSS_SELECTOR, selector).send_keys(keys)
 
 
 def run_all(browser, lab, name):
     """Opens a notebook and runs its cells from the menu; returns once all have ended, without an error among them."""
-    browser.open("{}/lab/workspaces/{}/tree/{}?token={}".format(lab, name[:2], name, TOKEN))
-    wait(lambda: browser.count(".jp-NotebookPanel .jp-Notebook .jp-Cell") > 10, "the notebook")
-    wait(lambda: browser.count(".jp-Notebook-ExecutionIndicator[data-status=idle]"), "the kernel")
-    browser.click("//*[contains(@class, 'lm-MenuBar-itemLabel') and text()='Run']")
-    wait(lambda: browser.count("[data-command='runmenu:run-all']"), "the menu")
-    browser.click("//*[@data-command='runmenu:run-all']")
+    browser.get("{}/lab/workspaces/{}/tree/{}?token={}".format(lab, name[:2], name, TOKEN))
+    wait(lambda: count(browser, ".jp-NotebookPanel .jp-Notebook .jp-Cell") > 10, "the notebook")
+    wait(lambda: count(browser, ".jp-Notebook-ExecutionIndicator[data-status=idle]"), "the kernel")
+    click(browser, "//*[contains(@class, 'lm-MenuBar-itemLabel') and text()='Run']")
+    wait(lambda: count(browser, "[data-command='runmenu:run-all']"), "the menu")
+    click(browser, "//*[@data-command='runmenu:run-all']")
     wait(lambda: waiting_cells(browser) == 0, "the cells of " + name, seconds=1800)
     assert errors(browser) == []
 
 
 def waiting_cells(browser):
     """Code cells that have no number yet."""
-    return browser.run("""return Array.from(document.querySelectorAll(".jp-CodeCell .jp-InputPrompt"))
+    return browser.execute_script("""return Array.from(document.querySelectorAll(".jp-CodeCell .jp-InputPrompt"))
         .filter(prompt => !/[0-9]/.test(prompt.textContent)).length""")
 
 
 def errors(browser):
     """What cells show in the colours of an error."""
-    return browser.run("""return Array.from(document.querySelectorAll(
+    return browser.execute_script("""return Array.from(document.querySelectorAll(
         '[data-mime-type="application/vnd.jupyter.error"], [data-mime-type="application/vnd.jupyter.stderr"]')).map(e => e.innerText)""")
 
 
 def screenshot(browser, name):
     os.makedirs(SCREENSHOTS, exist_ok=True)
     path = os.path.join(SCREENSHOTS, name + ".png")
-    browser.screenshot(path)
+    browser.save_screenshot(path)
     with Image.open(path) as image:
         assert np.asarray(image.convert("L")).std() > 10  # a page without content is of one grey
 
 
 def test_the_first_notebook_runs_and_shows_its_pictures(browser, lab):
     run_all(browser, lab, "00_start_here.ipynb")
-    assert browser.count(".jp-OutputArea-output img") >= 1
-    browser.run("document.querySelector('.jp-OutputArea-output img').scrollIntoView({block: 'center'})")
+    assert count(browser, ".jp-OutputArea-output img") >= 1
+    browser.execute_script("document.querySelector('.jp-OutputArea-output img').scrollIntoView({block: 'center'})")
     screenshot(browser, "00_start_here")
+
+
+def test_training_runs_in_the_browser_and_shows_its_loss(browser, lab):
+    run_all(browser, lab, "03_mixed_precision_training.ipynb")
+    said = browser.execute_script("return document.querySelector('.jp-Notebook').innerText")
+    assert "at step {}".format(TINY["train_steps"]) in said and "refused:" in said
+    browser.execute_script("Array.from(document.querySelectorAll('.jp-OutputArea-output img')).pop().scrollIntoView({block: 'center'})")
+    screenshot(browser, "03_training")
 
 
 @pytest.fixture(scope="module")
@@ -127,44 +182,44 @@ def explorer(browser, lab):
     """Notebook 06 executed, its explorer in view."""
     run_all(browser, lab, "06_visual_overlay.ipynb")
     wait(lambda: shown(browser) is not None, "the explorer's picture")
-    browser.run("document.querySelector('.widget-slider').scrollIntoView({block: 'start'})")
+    browser.execute_script("document.querySelector('.widget-slider').scrollIntoView({block: 'start'})")
     screenshot(browser, "06_explorer")
     return browser
 
 
 def shown(browser):
     """The explorer's picture, as the browser has decoded it; None before there is one."""
-    return browser.run("""const picture = document.querySelector(arguments[0]);
+    return browser.execute_script("""const picture = document.querySelector(arguments[0]);
         return picture && picture.naturalWidth > 400 ? picture.src : null""", PICTURE)
 
 
 def said(browser):
-    return browser.run("return document.querySelector(arguments[0]).innerText", STATE)
+    return browser.execute_script("return document.querySelector(arguments[0]).innerText", STATE)
 
 
 def test_the_slider_changes_the_picture(explorer):
     before, readout = shown(explorer), "return document.querySelector('.widget-slider .widget-readout').innerText"
-    value = explorer.run(readout)
-    explorer.type(".widget-slider .noUi-handle", ARROW_RIGHT * 3)
+    value = explorer.execute_script(readout)
+    type_into(explorer, ".widget-slider .noUi-handle", Keys.ARROW_RIGHT * 3)
     wait(lambda: shown(explorer) not in (before, None) and said(explorer).startswith("ready"), "another picture")
-    assert float(explorer.run(readout)) > float(value)
+    assert float(explorer.execute_script(readout)) > float(value)
     assert errors(explorer) == []
     screenshot(explorer, "06_stronger")
 
 
 def test_a_checkbox_predicts_anew_and_says_so(explorer):
     before = shown(explorer)
-    explorer.click("//label[contains(., 'mirrored too')]//input")
+    click(explorer, "//label[contains(., 'mirrored too')]//input")
     wait(lambda: "mirrored too" in said(explorer) and shown(explorer) not in (before, None), "the mirrored prediction")
     assert errors(explorer) == []
     screenshot(explorer, "06_mirrored")
 
 
 def upload(browser, path):
-    browser.run(CATCH_FILE_FIELD)
-    browser.click("//button[contains(@class, 'jupyter-widgets') and contains(., 'your photograph')]")
-    browser.type("#caught", str(path))
-    browser.run("document.querySelector('#caught').remove()")
+    browser.execute_script(CATCH_FILE_FIELD)
+    click(browser, "//button[contains(@class, 'jupyter-widgets') and contains(., 'your photograph')]")
+    type_into(browser, "#caught", str(path))
+    browser.execute_script("document.querySelector('#caught').remove()")
 
 
 def test_an_uploaded_photograph_is_labelled(explorer, tmp_path):
