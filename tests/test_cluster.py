@@ -147,6 +147,14 @@ def test_ctrl_c_stops_all_ranks_at_the_same_step_and_saves(records, tmp_path):
     assert steps[0] == steps[1] and find_checkpoint(str(tmp_path / "train")).endswith("model.ckpt-" + steps[0])
 
 
+@pytest.mark.slow
+def test_eight_ranks_end_with_the_weights_of_one_process(warm, records, tmp_path):
+    ranks_of(records, tmp_path, 8, prelude=OTHER_WEIGHTS, train_batch_size=1, train_steps=STEPS, initial_checkpoint=warm)
+    reference = alone(records, tmp_path / "single", 8, train_steps=STEPS, initial_checkpoint=warm)
+    assert largest_difference(reference, find_checkpoint(str(tmp_path / "train"))) < 1e-5
+    assert len({journal.end_of(log_of(tmp_path, rank))["variables_sha256"] for rank in range(8)}) == 1
+
+
 # --- who the ranks are
 
 def config_of(*workers, index=0):

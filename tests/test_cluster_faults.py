@@ -4,9 +4,12 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
+from deeplab_nb import paths
+from deeplab_nb.data.records import write_records
 from deeplab_nb.launch import job
 from deeplab_nb.network.checkpoints import find_checkpoint, step_of
 from deeplab_nb.training import journal
@@ -27,10 +30,15 @@ assert libc.capset(header, data) == 0
 
 @pytest.mark.parametrize("killed", [0, 1])
 def test_a_killed_rank_ends_all_and_the_last_checkpoint_stays(records, tmp_path, killed):
+    times = []
+
+    def kill():
+        times.append(time.time())
+        os.kill(pid(tmp_path, killed), signal.SIGKILL)
     words = "rank {} was killed by SIGKILL: see .*; checkpoints are kept, and the same command goes on".format(killed)
     with failing(tmp_path, (0, 1), words):
-        ranks_of(records, tmp_path, 2, train_steps=5000, save_every=2,
-                 on_line=at_step(5, lambda: os.kill(pid(tmp_path, killed), signal.SIGKILL)))
+        ranks_of(records, tmp_path, 2, train_steps=5000, save_every=2, on_line=at_step(5, kill))
+    assert time.time() - times[0] < 10, "all are to be gone by then"
     assert step_of(find_checkpoint(str(tmp_path / "train"))) >= 4
 
 
@@ -87,3 +95,19 @@ def test_the_command_trains_two_ranks_and_goes_on_with_one(tmp_path):
     assert code == 1 and "was trained with 2 x 2 images a step" in text and text.count("\n") == 1
     code, text = call("--cards", "1", "--out", out, *values(root, train_steps=4, train_batch_size=4))
     assert code == 0 and "resuming at step 2 of 4" in text, text
+
+
+@pytest.mark.slow
+def test_two_hosts_launch_their_own_ranks(tmp_path):
+    """Two addresses of this machine stand for two hosts."""
+    root = make_tiny_voc(tmp_path / "voc", train=5)
+    ports = [address.split(":")[1] for address in job._free_addresses(2)]
+    write_records(root, "train", paths.records_folder(root))  # else both would at the same time, into the same folder
+    words = ["--cards", "2", "--addresses", "127.0.0.1:{},127.0.0.2:{}".format(*ports)] + values(root)
+    started = [subprocess.Popen(COMMAND + ["--server", str(server), "--out", str(tmp_path / str(server))] + words,
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True) for server in range(2)]
+    said = [process.communicate()[0] for process in started]
+    assert [process.returncode for process in started] == [0, 0], said
+    assert "[rank 1] rank 1 of 2 has ended" in said[1]
+    digests = [journal.end_of(log_of(tmp_path / str(rank), rank))["variables_sha256"] for rank in range(2)]
+    assert digests[0] == digests[1]
