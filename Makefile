@@ -1,6 +1,6 @@
 # Every target but `lock` first brings .venv in step with requirements.lock (bootstrap.sh);
 # once it is, that takes a few hundredths of a second. ARGS is handed on: make test ARGS="-k sample"
-.PHONY: run test test-browser lab lock environment
+.PHONY: run reference test test-browser lab lock environment
 
 # Without it a kernel named python3 in the user's home would be taken for ours.
 export JUPYTER_PREFER_ENV_PATH = 1
@@ -8,6 +8,12 @@ export JUPYTER_PREFER_ENV_PATH = 1
 # the whole workbook on the drawn sample
 run: environment
 	.venv/bin/deeplab-nb run sample $(ARGS)
+
+# the run that is committed, made anew: after every change of a notebook, which the tests notice
+reference: environment
+	rm -rf papermill_runs/reference
+	.venv/bin/deeplab-nb run sample --name reference
+	.venv/bin/python -m deeplab_nb.runs.reference papermill_runs/reference
 
 # every test, two files of them at a time
 test: environment

@@ -105,3 +105,11 @@ def test_a_saved_picture_can_be_read_again(tmp_path):
     path = str(tmp_path / "x.png")
     plots.save(plots.show_row([("photograph", IMAGE)]), path)
     assert voc.read_image(path).std() > 0
+
+
+def test_a_figure_has_words():
+    log = [{"step": step, "loss": 1 / step, "cross_entropy": 1 / step, "learning_rate": 0.1} for step in (1, 2, 3)]
+    said = plots.words(plots.loss_curve(log))
+    assert "loss" in said and "step" in said and "\n" not in said
+    row = plots.words(plots.show_row([("photograph", np.zeros((4, 5))), ("mask", np.zeros((4, 5)))], title="2007_000033"))
+    assert row == "2007_000033; photograph; mask"

@@ -1,6 +1,8 @@
 """Pictures: overlays with a legend, error maps, curves. Every function returns a matplotlib Figure or an array."""
+import IPython
 import matplotlib
 import numpy as np
+from IPython.core.pylabtools import print_figure
 from matplotlib import patches
 from matplotlib.figure import Figure
 
@@ -250,6 +252,22 @@ def seen_box(seen):
     top, left = places.min(axis=0)
     height, width = places.max(axis=0) - (top, left) + 1
     return top, left, height, width
+
+
+def inline():
+    """From here on this notebook shows a Figure as a picture that carries its words, for readers who hear it."""
+    pictures = IPython.get_ipython().display_formatter.formatters["image/png"]
+    pictures.for_type(Figure, lambda figure: (print_figure(figure), {"alt": words(figure)}))
+
+
+def words(figure):
+    """What stands in a Figure as one line: titles, axes, names of colours and curves."""
+    found = [text.get_text() for text in figure.texts]
+    for axes in figure.axes:
+        found += [axes.get_title(), " over ".join(filter(None, [axes.get_ylabel(), axes.get_xlabel()]))]
+    legends = figure.legends + [axes.get_legend() for axes in figure.axes if axes.get_legend()]
+    found += [", ".join(text.get_text() for text in legend.get_texts()) for legend in legends]
+    return "; ".join(" ".join(part.split()) for part in found if part)
 
 
 def save(figure, path):
