@@ -28,7 +28,7 @@ class Controls(widgets.VBox):
         self.order = widgets.Dropdown(options=ORDERS, description="images")
         self.image_id = widgets.Dropdown(options=explorer.ids(ORDERS[0]), description="image")
         self.class_id = widgets.Dropdown(options=[("all classes", None)] + [(name, i) for i, name in enumerate(names)], description="class")
-        self.upload = widgets.FileUpload(accept="image/*", description="your photograph")
+        self.upload = widgets.FileUpload(accept="image/*", description="your photograph", layout={"width": "auto"})
         self.strength = widgets.FloatSlider(first.strength, min=0, max=1, step=0.1, description="strength", continuous_update=False)
         self.output_stride = widgets.Dropdown(options=(8, 16, 32), value=first.output_stride, description="stride")
         self.all_scales = widgets.Checkbox(first.all_scales, description="several scales", indent=False)

@@ -103,8 +103,8 @@ class Explorer:
         try:
             with Image.open(io.BytesIO(content)) as image:
                 image = ImageOps.exif_transpose(image).convert("RGB")  # cameras store how they were held
-        except Exception as error:  # Pillow's decoders raise many kinds
-            raise WorkbookError("{} cannot be read as a picture ({}): choose a JPEG or PNG file".format(name, str(error)[:100]))
+        except Exception:  # Pillow's decoders raise many kinds, and name a buffer where a reader looks for a file
+            raise WorkbookError("{} cannot be read as a picture: choose a JPEG or PNG file".format(name))
         image.thumbnail((self._longest, self._longest), Image.BICUBIC)
         image_id = "your {}".format(os.path.basename(name))
         for key in [key for key in self._maps if key[0] == image_id]:
