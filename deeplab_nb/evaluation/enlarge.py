@@ -1,7 +1,7 @@
 """Labels of a photograph from its network's coarse logits, without enlarging what is plain to see.
 
 Between four logits that all prefer one class, so does every bilinear mean of them. Only the cells where a border
-runs, a fifth of a usual photograph's, are enlarged class by class.
+runs, one in four on a photograph tried at stride 16, are enlarged class by class.
 """
 import numpy as np
 
