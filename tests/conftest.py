@@ -1,6 +1,7 @@
 """What every test stands on: the repository, the real photographs, a quiet and private Jupyter."""
 import os
 import shutil
+import signal
 import tempfile
 
 import pytest
@@ -20,6 +21,8 @@ def pytest_configure(config):
         JUPYTER_PREFER_ENV_PATH="1",  # the environment's own kernel, whatever the user has installed
         TF_CPP_MIN_LOG_LEVEL="2",
         MPLBACKEND="Agg")
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a shell's background job; the processes of tests would ignore it too
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_unconfigure(config):
