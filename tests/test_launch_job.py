@@ -1,6 +1,7 @@
 """From a recipe, or a published script's arguments, to the ranks' commands and environments."""
 import os
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -184,7 +185,8 @@ def test_an_entry_is_launched_scored_and_summed_up(tmp_path, capsys):
     root, out = make_tiny_voc(tmp_path / "voc"), str(tmp_path / "out")
     tiny = dict(data_root=root, depth_multiplier=0.25, train_crop_size=33, train_batch_size=2, train_steps=2)
     launch = ["deeplab-nb", "launch", "sample", "--out", out] + ["--set={}={}".format(*item) for item in tiny.items()]
-    commands._run(entries.Entry("sample", out, [launch, entries._evaluation(out, root)], {}, ["otherwise"]), dry_run=False)
+    with click.Context(main):
+        commands._run(entries.Entry("sample", out, [launch, entries._evaluation(out, root)], {}, ["otherwise"]), dry_run=False)
     said = capsys.readouterr().out
     assert said.startswith("note: otherwise\n$ deeplab-nb launch sample --out") and "[rank 0] starting from random weights" in said
     assert "mean over" in said and "BatchSize = 2" in said and "TrainAccuracy = 0." in said

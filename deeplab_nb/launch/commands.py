@@ -134,8 +134,7 @@ def _run(entry, dry_run):
         click.echo("$ " + " ".join(["{}={}".format(*item) for item in entry.environment.items()] + list(map(shlex.quote, words))))
     if dry_run:
         return
-    from deeplab_nb.cli import main
-    began = time.time()
+    main, began = click.get_current_context().find_root().command, time.time()
     os.environ.update(entry.environment)
     for words in entry.commands:
         main.main(words[1:], standalone_mode=False)
