@@ -42,6 +42,7 @@ def test_it_opens_and_ends_as_all_do(path):
     assert re.match(r"# {} \w.*\n\n\*.+\*\n".format(number), text[0])
     for row in ("comes after", "reads", "writes", "time on a laptop"):
         assert "| {} |".format(row) in text[0]
+    assert "\n中文：" in text[0]
     headings = " ".join(re.findall(r"^## (.+)$", "\n".join(text), re.M))
     assert "Exercise" in headings and headings.endswith("Summary")
 
