@@ -146,7 +146,7 @@ def convert(images, masks, out, classes, colours, val_share, seed):
     from deeplab_nb.data import class_weights, own, polygons
     table, named = own.read_colours(colours) if colours else (None, [])
     names = [name.strip() for name in classes.split(",") if name.strip()] or named
-    with polygons.drawn(masks, names) as (masks, names):
+    with polygons.drawn(images, masks, names) as (masks, names):
         found = own.convert(images, masks, out, classes=names, colours=table, val_share=val_share, seed=seed)
     click.echo("{}\n".format(found))
     result = audits.audit(out, ["train", "val"], num_classes=len(found.classes))

@@ -1,6 +1,8 @@
 """Outlines of labelme and COCO against masks drawn by hand."""
+import glob
 import json
 import os
+import shutil
 
 import numpy as np
 from PIL import Image
@@ -11,6 +13,7 @@ from deeplab_nb.errors import WorkbookError
 from tests.test_cli import call
 
 HEIGHT, WIDTH = 24, 36
+NO_IMAGES = "photographs elsewhere"
 SQUARE = [[4, 4], [20, 4], [20, 12], [4, 12]]       # 16 x 8 pixels
 BOX = [[22, 14], [30, 20]]                          # 8 x 6
 WANTED = np.zeros((HEIGHT, WIDTH), np.uint8)
@@ -51,14 +54,14 @@ def mask_of(folder, name="a"):
 
 
 def test_labelme_polygons_and_rectangles_become_masks(tmp_path):
-    with polygons.drawn(labelme(tmp_path)) as (folder, names):
+    with polygons.drawn(NO_IMAGES, labelme(tmp_path)) as (folder, names):
         assert names == ["background", "bug", "leaf"] and np.array_equal(mask_of(folder), WANTED)
     assert not os.path.exists(folder)
 
 
 def test_the_shape_drawn_last_is_on_top_and_ignored_ones_are_void(tmp_path):
     shapes = SHAPES + [{"label": "__ignore__", "points": [[4, 4], [8, 12]], "shape_type": "rectangle"}]
-    with polygons.drawn(labelme(tmp_path, shapes), ["ground", "leaf", "bug"]) as (folder, names):
+    with polygons.drawn(NO_IMAGES, labelme(tmp_path, shapes), ["ground", "leaf", "bug"]) as (folder, names):
         mask = mask_of(folder)
     assert names == ["ground", "leaf", "bug"]
     assert (mask[4:12, 4:8] == voc.VOID).all() and (mask[4:12, 8:20] == 1).all() and (mask[14:20, 22:30] == 2).all()
@@ -70,7 +73,7 @@ def test_coco_polygons_and_run_lengths_become_masks(tmp_path):
     edges = np.flatnonzero(np.diff(np.concatenate([[0], box.ravel(order="F"), [0]])))
     counts = np.diff(np.concatenate([[0], edges, [box.size]])).tolist()
     path = coco(tmp_path, [{"category_id": 4, "segmentation": {"counts": counts, "size": [HEIGHT, WIDTH]}}, {}])
-    with polygons.drawn(path) as (folder, names):
+    with polygons.drawn(NO_IMAGES, path) as (folder, names):
         assert names == ["background", "bug", "leaf"] and np.array_equal(mask_of(folder), WANTED)
         assert not mask_of(folder, "b").any(), "a photograph without shapes is background"
 
@@ -78,14 +81,23 @@ def test_coco_polygons_and_run_lengths_become_masks(tmp_path):
 def test_a_small_coco_shape_is_seen_on_a_large_one_and_a_crowd_is_void(tmp_path):
     small = [6, 6, 10, 6, 10, 10, 6, 10]
     path = coco(tmp_path, [{"category_id": 4, "segmentation": [small]}, {}, {"segmentation": [[22, 14, 30, 14, 30, 20, 22, 20]], "iscrowd": 1}])
-    with polygons.drawn(path) as (folder, _):
+    with polygons.drawn(NO_IMAGES, path) as (folder, _):
         mask = mask_of(folder)
     assert (mask[6:10, 6:10] == 1).all() and (mask == 2).sum() == 16 * 8 - 16 and (mask[14:20, 22:30] == voc.VOID).all()
 
 
 def test_masks_are_handed_on_as_they_are(tmp_path):
-    with polygons.drawn(str(tmp_path), ["background", "leaf"]) as given:
+    voc.write_mask(str(tmp_path / "a.png"), WANTED)
+    (tmp_path / "colours.json").write_text("{}")
+    with polygons.drawn(NO_IMAGES, str(tmp_path), ["background", "leaf"]) as given:
         assert given == (str(tmp_path), ["background", "leaf"])
+
+
+def test_labelme_files_may_lie_beside_their_photographs(images, tmp_path):
+    for path in glob.glob(os.path.join(labelme(tmp_path), "*.json")):
+        shutil.copy(path, images)
+    with polygons.drawn(images, images) as (folder, names):
+        assert len(os.listdir(folder)) == 3 and names == ["background", "bug", "leaf"]
 
 
 @pytest.mark.parametrize("shapes, words", [
@@ -94,7 +106,7 @@ def test_masks_are_handed_on_as_they_are(tmp_path):
     ([{"label": "leaf"}], "KeyError: 'points'")])
 def test_a_shape_that_cannot_be_drawn_is_refused(tmp_path, shapes, words):
     with pytest.raises(WorkbookError, match="a.json cannot be read as labelme's .*" + words):
-        with polygons.drawn(labelme(tmp_path, shapes)):
+        with polygons.drawn(NO_IMAGES, labelme(tmp_path, shapes)):
             pass
 
 
@@ -103,13 +115,13 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
     for text in ("{", "[1, 2]", '{"images": 3}'):
         path.write_text(text)
         with pytest.raises(WorkbookError, match="other.json cannot be read as COCO's"):
-            with polygons.drawn(str(path)):
+            with polygons.drawn(NO_IMAGES, str(path)):
                 pass
 
 
 def test_a_label_that_is_not_among_the_classes_is_refused(tmp_path):
     with pytest.raises(WorkbookError, match="a.json has a shape of 'bug', which is not among the classes background, leaf"):
-        with polygons.drawn(labelme(tmp_path), ["background", "leaf"]):
+        with polygons.drawn(NO_IMAGES, labelme(tmp_path), ["background", "leaf"]):
             pass
 
 
@@ -122,6 +134,6 @@ def test_the_command_converts_outlines(images, tmp_path):
 
 
 def test_outlines_of_another_size_than_the_photograph_are_named(images, tmp_path):
-    with polygons.drawn(labelme(tmp_path, imageWidth=WIDTH + 1)) as (masks, names):
+    with polygons.drawn(NO_IMAGES, labelme(tmp_path, imageWidth=WIDTH + 1)) as (masks, names):
         with pytest.raises(WorkbookError, match="drawn from outlines.* is 37x24, its photograph 36x24"):
             own.convert(images, masks, str(tmp_path / "root"), classes=names)

@@ -111,6 +111,11 @@ def _files(folder):
     return found
 
 
+def holds_pictures(folder):
+    """Whether a folder has a file that could be a photograph or a mask."""
+    return any(name.lower().endswith(SUFFIXES) for name in os.listdir(folder))
+
+
 def _look(path):
     """(PIL mode reduced to P, L or RGB, {value or colour}) of a mask."""
     image = _opened(path)

@@ -12,20 +12,23 @@ import tempfile
 import numpy as np
 
 from deeplab_nb.data import voc
+from deeplab_nb.data.own import holds_pictures
 from deeplab_nb.errors import WorkbookError
 
 NO_CLASS = {"_background_": 0, "__ignore__": voc.VOID}  # labelme's own names
 
 
 @contextlib.contextmanager
-def drawn(annotations, classes=()):
+def drawn(images, annotations, classes=()):
     """`(folder of masks, class names)` while the block lasts; a folder that holds masks already is handed on as it is.
 
-    annotations: a COCO file or a folder of labelme files. classes: names from background on; without them they are
+    annotations: a COCO file or a folder of labelme files, which may be that of the photographs, `images`. classes: names from background on; without them they are
     COCO's by number, labelme's by alphabet. Raises WorkbookError for a file that cannot be read, a shape without an
     inside, and a label that is not among the classes.
     """
     files = sorted(glob.glob(os.path.join(glob.escape(annotations), "*.json")))
+    if files and os.path.realpath(annotations) != os.path.realpath(images) and holds_pictures(annotations):
+        files = []  # masks, and some other JSON beside them
     if not annotations.lower().endswith(".json") and not files:
         yield annotations, list(classes)
         return
