@@ -88,11 +88,11 @@ def test_a_sweep_that_is_ended_ends_its_runs(tmp_path):
     long = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
     code = ("import sys; from deeplab_nb.runs import sweep; "
             "sweep.run([sweep.Trial('1', 'long', (sys.executable, '-c', '{}'))], sys.argv[1], sys.argv[1])".format(long))
-    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     log = str(tmp_path / "long.log")
     wait_for(lambda: os.path.exists(log) and open(log).read().strip(), "the run")
     process.send_signal(signal.SIGTERM)
-    assert process.wait() != 0
+    assert b"0 of 1 runs are done; the same command goes on" in process.communicate()[0] and process.returncode != 0
     with open(log) as file, pytest.raises(ProcessLookupError):
         os.kill(int(file.read()), 0)
 

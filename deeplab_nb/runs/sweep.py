@@ -87,6 +87,10 @@ def run(trials, folder, runs_root, *, jobs=1):
                 if time.time() - beat > BEAT:
                     beat = _tell(running, folder)
                 time.sleep(0.2)
+        except KeyboardInterrupt:
+            _say("the sweep ends: {} of {} runs are done; the same command goes on with the others".format(
+                len(trials) - len(waiting) - len(running), len(trials)))
+            raise
         finally:
             for process in running.values():
                 process.terminate()  # the run saves its state and ends, as with Ctrl-C
