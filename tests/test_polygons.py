@@ -67,6 +67,12 @@ def test_the_shape_drawn_last_is_on_top_and_ignored_ones_are_void(tmp_path):
     assert (mask[4:12, 4:8] == voc.VOID).all() and (mask[4:12, 8:20] == 1).all() and (mask[14:20, 22:30] == 2).all()
 
 
+def test_a_shape_of_background_makes_no_class_of_its_own(tmp_path):
+    hole = {"label": "background", "points": [[6, 6], [8, 8]], "shape_type": "rectangle"}
+    with polygons.drawn(NO_IMAGES, labelme(tmp_path, SHAPES + [hole])) as (folder, names):
+        assert names == ["background", "bug", "leaf"] and (WANTED != mask_of(folder)).sum() == 4
+
+
 def test_coco_polygons_and_run_lengths_become_masks(tmp_path):
     box = np.zeros((HEIGHT, WIDTH), np.uint8)
     box[14:20, 22:30] = 1

@@ -15,16 +15,16 @@ from deeplab_nb.data import voc
 from deeplab_nb.data.own import holds_pictures
 from deeplab_nb.errors import WorkbookError
 
-NO_CLASS = {"_background_": 0, "__ignore__": voc.VOID}  # labelme's own names
+NO_CLASS = {"background": 0, "_background_": 0, "__ignore__": voc.VOID}  # the last two are labelme's own names
 
 
 @contextlib.contextmanager
 def drawn(images, annotations, classes=()):
     """`(folder of masks, class names)` while the block lasts; a folder that holds masks already is handed on as it is.
 
-    annotations: a COCO file or a folder of labelme files, which may be that of the photographs, `images`. classes: names from background on; without them they are
-    COCO's by number, labelme's by alphabet. Raises WorkbookError for a file that cannot be read, a shape without an
-    inside, and a label that is not among the classes.
+    annotations: a COCO file or a folder of labelme files, which may be that of the photographs, `images`. classes: names
+    from background on; without them they are COCO's by number, labelme's by alphabet. Raises WorkbookError for a file that
+    cannot be read, a shape without an inside, and a label that is not among the classes.
     """
     files = sorted(glob.glob(os.path.join(glob.escape(annotations), "*.json")))
     if files and os.path.realpath(annotations) != os.path.realpath(images) and holds_pictures(annotations):
@@ -86,7 +86,7 @@ def _coco(path):
             shapes[entry["image_id"]].append((label, _inside(entry["segmentation"], sizes[entry["image_id"]])))
         pictures = [(os.path.splitext(os.path.basename(entry["file_name"]))[0], path, sizes[entry["id"]],
                      sorted(shapes[entry["id"]], key=lambda shape: -shape[1].sum())) for entry in values["images"]]
-    used = {label for *_, found in pictures for label, _ in found}
+    used = {label for *_, found in pictures for label, _ in found} - set(NO_CLASS)
     return pictures, [name for name in names.values() if name in used]
 
 
