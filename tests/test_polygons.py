@@ -116,6 +116,13 @@ def test_a_shape_that_cannot_be_drawn_is_refused(tmp_path, shapes, words):
             pass
 
 
+@pytest.mark.parametrize("segmentation, words", [([], "0 points"), ([[1, 1, 5, 5]], "2 points"), ([["a"] * 6], ""), ({"counts": 3}, "")])
+def test_a_coco_shape_that_cannot_be_drawn_is_refused(tmp_path, segmentation, words):
+    with pytest.raises(WorkbookError, match="instances.json cannot be read as COCO's .*" + words):
+        with polygons.drawn(NO_IMAGES, coco(tmp_path, [{"segmentation": segmentation}])):
+            pass
+
+
 def test_a_file_of_another_kind_is_refused(tmp_path):
     path = tmp_path / "other.json"
     for text in ("{", "[1, 2]", '{"images": 3}'):

@@ -69,8 +69,6 @@ def _outline(shape):
         points = [(left, top), (right, top), (right, bottom), (left, bottom)]
     elif kind != "polygon":
         raise ValueError("a {} has no inside: draw polygons and rectangles".format(kind))
-    if len(points) < 3:
-        raise ValueError("a polygon of {} points has no inside".format(len(points)))
     return [float(value) for point in points for value in point]
 
 
@@ -94,6 +92,9 @@ def _inside(segmentation, size):
     """bool [height, width] of COCO's polygons, or of its run lengths, packed or not."""
     from pycocotools import mask
     if isinstance(segmentation, list):
+        points = min(len(outline) // 2 for outline in segmentation) if segmentation else 0
+        if points < 3:
+            raise ValueError("a polygon of {} points has no inside".format(points))
         packed = mask.merge(mask.frPyObjects(segmentation, *size))
     else:
         packed = mask.frPyObjects(segmentation, *size) if isinstance(segmentation["counts"], list) else segmentation
@@ -112,6 +113,6 @@ def _json(path):
 def _readable(path, kind):
     try:
         yield
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except Exception as error:  # pycocotools raises no kind of its own, and JSON may hold anything
         raise WorkbookError("{} cannot be read as {}'s ({}: {}): export it anew, or take it out".format(
             path, kind, type(error).__name__, error))

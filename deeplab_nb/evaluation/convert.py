@@ -48,8 +48,8 @@ def _pad_in_convolutions(graph):
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     readers = collections.Counter(name for node in graph.node for name in node.input)
     pads = {node.output[0]: node for node in graph.node if node.op_type == "Pad" and not node.attribute and len(node.input) == 2
-            and node.input[1] in constants and readers[node.output[0]] == 1}
-    for node in graph.node:
+            and node.input[1] in constants and readers[node.output[0]] == 1 and not constants[node.input[1]][[0, 1, 4, 5]].any()}
+    for node in list(graph.node):
         if node.op_type == "Conv" and node.input[0] in pads and not {"pads", "auto_pad"} & {one.name for one in node.attribute}:
             pad = pads[node.input[0]]
             top, left, bottom, right = constants[pad.input[1]][[2, 3, 6, 7]].tolist()

@@ -2,6 +2,7 @@
 import collections
 import os
 import sys
+import tempfile
 
 import numpy as np
 from PIL import Image
@@ -14,20 +15,19 @@ from deeplab_nb.files import write_text
 from deeplab_nb.runs import state
 from deeplab_nb.show import plots
 
-TEXTS = (".ipynb", ".json", ".html", ".txt", ".jsonl")
+TEXTS = (".ipynb", ".json", ".html", ".txt")
 PICTURES = 6  # of the README, from the best to the median
 
 
 def publish(run):
     """Makes a run's texts those of any clone, and draws RUN/overlays.png for the README; returns that picture's path.
 
-    Absolute paths become paths from the project's folder. Raises WorkbookError for a folder that no run wrote.
+    Paths begin at the project's folder, or at that of temporary files. Raises WorkbookError for a folder that no run wrote.
     """
     state.read_run(run)
-    for folder, _, names in os.walk(run):
-        for name in names:
-            if name.endswith(TEXTS):
-                _make_relative(os.path.join(folder, name))
+    for name in os.listdir(run):
+        if name.endswith(TEXTS):
+            _make_relative(os.path.join(run, name))
     path = os.path.join(run, "overlays.png")
     rows = _overlays(run)
     Image.fromarray(rows).quantize(256).save(path, optimize=True)
@@ -37,7 +37,7 @@ def publish(run):
 def _make_relative(path):
     with open(path, encoding="utf-8") as file:
         text = file.read()
-    write_text(path, text.replace(paths.ROOT + os.sep, ""))
+    write_text(path, text.replace(paths.ROOT + os.sep, "").replace(tempfile.gettempdir() + os.sep, ""))
 
 
 def _overlays(run):

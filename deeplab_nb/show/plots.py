@@ -1,8 +1,6 @@
 """Pictures: overlays with a legend, error maps, curves. Every function returns a matplotlib Figure or an array."""
-import IPython
 import matplotlib
 import numpy as np
-from IPython.core.pylabtools import print_figure
 from matplotlib import patches
 from matplotlib.figure import Figure
 
@@ -256,7 +254,9 @@ def seen_box(seen):
 
 def inline():
     """From here on this notebook shows a Figure as a picture that carries its words, for readers who hear it."""
-    pictures = IPython.get_ipython().display_formatter.formatters["image/png"]
+    from IPython import get_ipython  # slow to load, and only notebooks need it
+    from IPython.core.pylabtools import print_figure
+    pictures = get_ipython().display_formatter.formatters["image/png"]
     pictures.for_type(Figure, lambda figure: (print_figure(figure), {"alt": words(figure)}))
 
 
