@@ -10,6 +10,7 @@ import json
 import os
 from typing import Mapping, Optional, Tuple
 
+from deeplab_nb import ascend_profiles
 from deeplab_nb.casts import ClassWeights, cast
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.files import write_json
@@ -93,6 +94,8 @@ class Settings:
     # --- hardware
     device: str = _setting("auto", "'auto' takes an NPU where npu_bridge is installed, else a GPU that TensorFlow sees, else the CPU",
                            choices=("auto", "cpu", "gpu", "npu"))
+    ascend_profile: str = _setting("auto", "CANN version and card: 'auto' takes what this machine has, and cann5-910, the published "
+                                           "ports', where it has none", choices=("auto",) + ascend_profiles.NAMES)
     intra_op_threads: int = _setting(0, "threads within one operation; 0 is TensorFlow's choice, 1 makes a run repeatable bit for bit",
                                      at_least=0)
     clones: int = _setting(1, "networks that share a step's batch on a CPU, a thread each: 2 on two cores took the sample's "

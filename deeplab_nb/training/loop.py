@@ -21,7 +21,7 @@ Step = collections.namedtuple("Step", "train loss cross_entropy learning_rate gr
 
 # what may change between two runs in one folder, as long as a step takes as many images; anything else would make the log a lie
 RESUMABLE = {"train_steps", "log_every", "save_every", "save_minutes", "keep_checkpoints", "validate_every", "validation_images",
-             "val_list", "data_root", "device", "intra_op_threads", "dump_folder", "profiling_folder",
+             "val_list", "data_root", "device", "ascend_profile", "intra_op_threads", "dump_folder", "profiling_folder",
              "cards", "train_batch_size", "clones",
              "eval_output_stride", "eval_scales", "eval_flip", "eval_protocol", "initial_checkpoint"}
 
