@@ -38,6 +38,7 @@ HARDWARE = {
     "910": Hardware("910", r"910((Pro|Premium)?[AB])?", "Ascend910A", "ascend910", "910"),
     "a2": Hardware("Atlas A2", r"910B\d\w*(-\d)?", "Ascend910B3", "ascend910b", "910b"),
     "a3": Hardware("Atlas A3", r"910_93\d\d", "Ascend910_9391", "ascend910_93", "A3")}
+CHIPS = "|".join(row.names for row in HARDWARE.values())  # of a 910's kin, without 'Ascend'
 
 
 class Profile(collections.namedtuple("Profile", "name cann hardware")):

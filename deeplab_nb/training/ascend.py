@@ -1,10 +1,11 @@
-"""Everything npu_bridge: Huawei's TensorFlow adapter for Ascend cards, of CANN 5 to 9 (see `ascend_profiles`).
+"""Everything npu_bridge: Huawei's TensorFlow adapter for Ascend cards, of CANN 5 to 9.
 
 No other file imports it, and only what wraps the optimiser or broadcasts needs it: the session's options
 and the environment are built on any machine, and a TensorFlow without Ascend passes over them. The adapter says nothing
 of an option with a misspelt name or in the wrong field, nor of a wrong environment; so both are checked here and in
-the tests. Since CANN 6, importing it makes every tf.Session of the process one of the card, unless its config says
-otherwise: work that belongs on the host takes `host_config`. Not run on hardware.
+the tests. What differs by CANN and card is in `ascend_profiles`. Since CANN 6, importing it makes
+every tf.Session of the process one of the card, unless its config says otherwise: work that belongs
+on the host takes `host_config`. Not run on hardware.
 """
 import functools
 import importlib.util
@@ -30,9 +31,9 @@ def _load():
     """`(its names that are used here, None)` or `(None, sentence)`; looked for once a process."""
     try:
         if importlib.util.find_spec("npu_bridge") is None:
-            return None, (f"npu_bridge is not installed: source the set_env.sh of CANN, and install "
-                          f"{ascend_profiles.chosen().adapter} (`deeplab-nb doctor` looks for them), "
-                          "or set device=cpu")
+            return None, ("npu_bridge is not installed: source the set_env.sh of CANN, and install "
+                          f"{ascend_profiles.chosen().adapter} (`deeplab-nb doctor` looks for "
+                          "them), or set device=cpu")
         if os.environ.get("RANK_SIZE", "1") == "1":  # the adapter reads these while it loads; what is exported wins
             for name in ("JOB_ID", "RANK_ID", "RANK_SIZE"):
                 os.environ.setdefault(name, job.environment(0, 1)[name])
@@ -61,23 +62,29 @@ def session_config(settings):
     """The tf.ConfigProto of a session that trains on a card.
 
     As the published DeepLabv3+ port: mixed compilation, because the input stays on the host, and one step a call,
-    which mixed compilation demands. Raises WorkbookError for what the profile's card or CANN lacks, and for a mixlist,
-    dump_folder or profiling_folder that cannot be used: the adapter would end the process without a Python error.
+    which mixed compilation demands. Raises WorkbookError for what the profile's card or CANN lacks,
+    and for a mixlist, dump_folder or profiling_folder that cannot be used: the adapter would end
+    the process without a Python error.
     """
     config = tf.ConfigProto(allow_soft_placement=True, intra_op_parallelism_threads=settings.intra_op_threads)
     rewrite = config.graph_options.rewrite_options
     rewrite.remapping = rewrite.OFF
     rewrite.memory_optimization = rewrite.OFF  # the adapter itself does so only from its next branch on
-    return _with_options(config, _options(settings, ascend_profiles.chosen(settings.ascend_profile)))
+    profile = ascend_profiles.chosen(settings.ascend_profile)
+    return _with_options(config, _options(settings, profile))
 
 
 def host_config(config=None):
-    """`config`, or a new tf.ConfigProto, of a session that stays on the host though npu_bridge is imported."""
-    return _with_options(tf.ConfigProto() if config is None else config, {"use_off_line": False})
+    """`config`, or a new one, of a session that stays on the host though npu_bridge is imported.
+
+    config: a tf.ConfigProto, changed in place.
+    """
+    config = tf.ConfigProto() if config is None else config
+    return _with_options(config, {"use_off_line": False})
 
 
 def _with_options(config, options):
-    """`config` with an entry of the adapter; an option's type is the field that the adapter reads."""
+    """`config` with an entry of the adapter; an option's type is the field that it reads."""
     npu = config.graph_options.rewrite_options.custom_optimizers.add(name="NpuOptimizer")
     for name, value in options.items():
         field = {bool: "b", int: "i", str: "s"}[type(value)]
@@ -86,12 +93,12 @@ def _with_options(config, options):
 
 
 def _options(settings, profile):
-    """{key of NpuOptimizer: value} that the profile's adapter knows; it passes over any other key."""
+    """{key of NpuOptimizer: value}, of keys that the profile's adapter knows."""
     key, word = _precision(settings, profile)
     options = {"use_off_line": True, "mix_compile_mode": True, "iterations_per_loop": 1, key: word}
     if settings.cards > 1 and profile.hcom_parallel:
-        # the default since CANN 7, written out so that the dry run shows it; CANN 5's is off, and
-        # the published port left it so
+        # the default of CANN 8 and 9, written out so that the dry run shows it; CANN 5's is off,
+        # and the published port left it so
         options["hcom_parallel"] = True
     if settings.deterministic:
         if not profile.has_deterministic:
@@ -206,10 +213,14 @@ def rank_problem(ranks, variables):
 # --- all of it in words
 
 def dry_run(settings):
-    """Lines that show what a card would be given: profile, session options, environment of rank 0, wrapping of the optimiser."""
+    """Lines that show what a card would be given.
+
+    These are profile, session options, environment of rank 0, overflow, and the optimiser's wrapping.
+    """
     ranks, profile = settings.cards, ascend_profiles.chosen(settings.ascend_profile)
     lines = [f"profile {profile.name}: {profile.title}, not run on hardware",
-             f"    source {os.path.join(ascend_profiles.ROOT, profile.script)}; npu_bridge: {profile.adapter}",
+             f"    source {os.path.join(ascend_profiles.ROOT, profile.script)}",
+             f"    npu_bridge comes as {profile.adapter}",
              "session options: key = value (field)"]
     options = session_config(settings).graph_options.rewrite_options.custom_optimizers[0].parameter_map
     for key, value in sorted(options.items()):
@@ -221,21 +232,23 @@ def dry_run(settings):
     lines += ["    {}={}".format(name, value or missing) for name, value in variables.items()]
     if ranks > 1:
         lines.append(f"    rank table of version {' or '.join(profile.rank_table_versions)}"
-                     + (", or the variables CM_* in its place" if profile.starts_without_table else ""))
-    lines += ["a float16 that is too large", "    " + _OVERFLOWS[profile.overflow, settings.loss_scale != "none"]]
+                     + ", or CM_* variables in its place" * profile.starts_without_table)
+    lines += ["a float16 that is too large",
+              "    " + _OVERFLOWS[profile.overflow, settings.loss_scale != "none"]]
     return lines + ["optimiser, from the outside in"] + ["    " + line for line in _wrapping(settings, ranks)]
 
 
 # by what the card does and whether there is a loss scale. NPULossScaleOptimizer asks the card which
 # of the two it does, so the card keeps its default: set_device_sat_mode is not called.
 _OVERFLOWS = {
-    ("saturation", True): "is clamped (saturation) and raises a status flag, by which NPULossScaleOptimizer "
-                          "skips the step; inf never shows in the gradients",
+    ("saturation", True): "is clamped (saturation) and raises a status flag, by which "
+                          "NPULossScaleOptimizer skips the step; inf never shows in the gradients",
     ("saturation", False): "is clamped (saturation); nothing tells of it without a loss scale",
-    ("inf/nan", True): "becomes inf (before CANN 8.0.RC3 an A2 clamped it); NPULossScaleOptimizer asks the card "
-                       "which, and skips the step by isfinite of the gradients, or by the flag",
-    ("inf/nan", False): "becomes inf (before CANN 8.0.RC3 an A2 clamped it), and training ends with a sentence "
-                        "where one reaches the loss or the gradients"}
+    ("inf/nan", True): "becomes inf (inf/nan mode; before CANN 8.0.RC3 an A2 clamped it); "
+                       "NPULossScaleOptimizer asks the card which, and skips the step by isfinite "
+                       "of the gradients or by the status flag",
+    ("inf/nan", False): "becomes inf (inf/nan mode; before CANN 8.0.RC3 an A2 clamped it), and "
+                        "training ends with a sentence if one reaches the loss or the gradients"}
 
 
 def _wrapping(settings, ranks):
