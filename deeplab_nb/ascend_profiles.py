@@ -19,9 +19,9 @@ ROOT = "/usr/local/Ascend"
 INSTALLED = "/etc/Ascend/ascend_cann_install.info"
 
 _GENERATIONS = {"5": 5, "6": 5, "7": 8, "8": 8, "9": 9}  # by the first number of CANN's version
-_SCRIPTS = {5: "nnae/set_env.sh", 8: "ascend-toolkit/set_env.sh", 9: "cann/set_env.sh"}
+_SCRIPTS = {5: ("nnae", "ascend-toolkit"), 8: ("ascend-toolkit", "cann"), 9: ("cann",)}
 _ADAPTERS = {
-    5: "the run package tfplugin, and source its set_env.sh",
+    5: "the run package tfplugin, with a set_env.sh of its own",
     8: "the wheel npu_bridge-1.15.0, or before 8.0.0 the run package tfplugin",
     9: "the wheel npu_bridge-1.15.0"}
 # what the environment script puts on a search path, below CANN's folder
@@ -46,7 +46,8 @@ class Profile(collections.namedtuple("Profile", "name cann hardware")):
 
     name: as `--ascend-profile` takes it; cann: 5, 8 or 9; hardware: '910', 'a2' or 'a3'.
     """
-    script = property(lambda self: _SCRIPTS[self.cann])  # that sets the environment, below ROOT
+    # one of them sets the environment
+    scripts = property(lambda self: [f"{ROOT}/{part}/set_env.sh" for part in _SCRIPTS[self.cann]])
     adapter = property(lambda self: _ADAPTERS[self.cann])  # how npu_bridge comes
     folders = property(lambda self: _FOLDERS[self.cann])
     title = property(lambda self: f"CANN {self.cann} on {HARDWARE[self.hardware].title}")

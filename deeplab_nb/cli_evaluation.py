@@ -114,8 +114,9 @@ def predict(images, checkpoint, output_stride, scales, flip, engine, out, tile):
 @click.option("--format", "form", type=click.Choice(["frozen", "saved_model", "onnx", "all"]), default="all", show_default=True)
 @click.option("--size", default=513, show_default=True, help="Side of the fixed form, and of the frame that smaller images are laid into.")
 @click.option("--image", "images", multiple=True, metavar="FILE", help="Photograph to compare on; default: three of the drawn sample.")
-@click.option("--soc-version", metavar="CHIP", help="Chip in the atc command that is written beside; "
-                                                  "default: one of the profile's, or Ascend310.")
+@click.option("--soc-version", metavar="CHIP",
+              help="Chip in the atc command that is written beside; default: one of the profile's, "
+                   "Ascend310 without a profile.")
 @cli_runs.profile_option
 def export(checkpoint, output_stride, out, form, size, images, soc_version, ascend_profile):
     """Write a checkpoint as frozen graphs, SavedModel and ONNX, each compared with it; atc command included."""

@@ -33,7 +33,7 @@ def look(name="auto", *, dev="/dev", root=ascend_profiles.ROOT, hccn=rank_table.
     profile = ascend_profiles.get(name) if name != "auto" else found or ascend_profiles.PUBLISHED
     home = next((folder for folder, _ in ascend_profiles.homes(variables, root)), root)
     scripts = [os.path.join(folder, "set_env.sh") for folder in (home, os.path.dirname(home))]
-    script = next(filter(os.path.isfile, scripts), os.path.join(root, profile.script))
+    script = next(filter(os.path.isfile, scripts), profile.scripts[0])
     cards = sorted(map(int, numbers))
     return Ascend(dev, root, hccn, variables, cards, found, profile, home, script)
 
@@ -170,7 +170,7 @@ def ranks(here, problem):
 
 
 def _by_chief(profile, variables):
-    """None if ranks that meet at a chief, without a table, have what they need, else one sentence."""
+    """None if ranks that meet at a chief have what they need, else one sentence."""
     both = [name for name in BY_TABLE if name in variables]
     missing = [name for name in BY_CHIEF if name not in variables]
     if not profile.starts_without_table:

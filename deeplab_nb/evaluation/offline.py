@@ -35,13 +35,14 @@ def chip(soc_version=None, profile=None):
 
 
 def atc_command(model, output, *, soc_version="Ascend310", size=513):
-    """The command that compiles a frozen graph of fixed size into OUTPUT.om, for `atc` of CANN 5 to 9.
+    """The command that compiles a frozen graph of fixed size into OUTPUT.om, for CANN's `atc`.
 
-    soc_version: the chip as CANN names it. Raises WorkbookError for what cannot be such a name.
+    The options are those of CANN 5 to 9. soc_version: the chip as CANN names it. Raises
+    WorkbookError for what cannot be such a name.
     """
     if not re.fullmatch(rf"Ascend((?!910)\d{{3}}\w*|{ascend_profiles.CHIPS})", soc_version):
-        raise WorkbookError(f"soc_version '{soc_version}' is no chip of this kind: give one such as "
-                            "Ascend310, Ascend910A, Ascend910B3 or Ascend910_9391")
+        raise WorkbookError(f"soc_version '{soc_version}' is no chip of this kind: give one such "
+                            "as Ascend310, Ascend910A, Ascend910B3 or Ascend910_9391")
     return " \\\n    ".join([
         "atc --model={}".format(model), "--framework=3", "--output={}".format(output), "--output_type=FP32",
         "--soc_version={}".format(soc_version), '--input_shape="{}:1,{},{},3"'.format(INPUT, size, size),

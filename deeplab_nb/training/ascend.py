@@ -215,11 +215,12 @@ def rank_problem(ranks, variables):
 def dry_run(settings):
     """Lines that show what a card would be given.
 
-    These are profile, session options, environment of rank 0, overflow, and the optimiser's wrapping.
+    These are profile, session options, environment of rank 0, overflow, and the wrapping of the
+    optimiser.
     """
     ranks, profile = settings.cards, ascend_profiles.chosen(settings.ascend_profile)
     lines = [f"profile {profile.name}: {profile.title}, not run on hardware",
-             f"    source {os.path.join(ascend_profiles.ROOT, profile.script)}",
+             f"    source {' or '.join(profile.scripts)}",
              f"    npu_bridge comes as {profile.adapter}",
              "session options: key = value (field)"]
     options = session_config(settings).graph_options.rewrite_options.custom_optimizers[0].parameter_map
@@ -244,11 +245,10 @@ _OVERFLOWS = {
     ("saturation", True): "is clamped (saturation) and raises a status flag, by which "
                           "NPULossScaleOptimizer skips the step; inf never shows in the gradients",
     ("saturation", False): "is clamped (saturation); nothing tells of it without a loss scale",
-    ("inf/nan", True): "becomes inf (inf/nan mode; before CANN 8.0.RC3 an A2 clamped it); "
-                       "NPULossScaleOptimizer asks the card which, and skips the step by isfinite "
-                       "of the gradients or by the status flag",
-    ("inf/nan", False): "becomes inf (inf/nan mode; before CANN 8.0.RC3 an A2 clamped it), and "
-                        "training ends with a sentence if one reaches the loss or the gradients"}
+    ("inf/nan", True): "becomes inf (inf/nan mode, the default since CANN 8.0.RC3), by which "
+                       "NPULossScaleOptimizer skips the step",
+    ("inf/nan", False): "becomes inf (inf/nan mode, the default since CANN 8.0.RC3); training ends "
+                        "with a sentence if it reaches the loss or the gradients"}
 
 
 def _wrapping(settings, ranks):
