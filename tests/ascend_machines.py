@@ -28,7 +28,8 @@ def _home(home, generation):
     """CANN's folder of a generation: the list of operations, kernels and what the search paths name."""
     kernels = home / "opp" / "built-in" / "op_impl" / "ai_core" / "tbe"
     layout = ("framework", "built-in") if generation == 5 else ("built-in", "framework")
-    put(home.joinpath("opp", *layout, "tensorflow", "npu_supported_ops.json"), '{"Conv2D": {}, "BiasAdd": {}}')
+    put(home.joinpath("opp", *layout, "tensorflow", "npu_supported_ops.json"),
+        '{"Conv2D": {}, "BiasAdd": {}}')
     if generation == 5:
         for part in ("lib64", "python/site-packages"):
             (home / "fwkacllib" / part).mkdir(parents=True)

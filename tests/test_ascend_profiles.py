@@ -62,10 +62,11 @@ def test_the_key_lists_are_whole(repo, cann, count):
 
 def every_combination(profile, folder):
     """Settings of every use of the options that the profile has."""
-    types = [{}, dict(mixed_precision=True), dict(mixed_precision=True, mixlist=str(folder / "list.json"))]
+    mixlist = str(folder / "list.json")
+    types = [{}, dict(mixed_precision=True), dict(mixed_precision=True, mixlist=mixlist)]
     if profile.hardware != "910":
-        types.append(dict(mixed_precision=True, mixed_type="bfloat16"))
-    rest = [dict(), dict(dump_folder=str(folder)), dict(profiling_folder=str(folder)), dict(cards=8)]
+        types.append(dict(mixed_precision=True, mixed_type="bfloat16", mixlist=mixlist))
+    rest = [{}, dict(dump_folder=str(folder)), dict(profiling_folder=str(folder)), dict(cards=8)]
     rest += [dict(deterministic=True)] if profile.cann > 5 else []
     return [dict(a, **b) for a, b in itertools.product(types, rest)]
 
@@ -77,7 +78,7 @@ def test_every_option_is_known_to_the_profiles_adapter(repo, tmp_path, profile):
     for values in every_combination(profile, tmp_path):
         settings = settings_module.read(dict(values, ascend_profile=profile.name, device="npu"))
         found = options(ascend.session_config(settings))
-        assert {key: known.get(key) for key in found} == {key: field for key, (field, _) in found.items()}
+        assert {key: known.get(key) for key in found} == {key: kind for key, (kind, _) in found.items()}
         (mode,) = {"precision_mode", "precision_mode_v2"} & set(found)  # never both
         word = found[mode][1].decode()
         assert word in WORDS[mode] and (profile.hardware != "910" or "bf" not in word)
@@ -91,7 +92,8 @@ def test_every_option_is_known_to_the_profiles_adapter(repo, tmp_path, profile):
     ({}, ON_910, "precision_mode", "allow_fp32_to_fp16"),
     ({}, NEWER, "precision_mode_v2", "origin"),
     ({"mixed_precision": True}, ["cann5-910"], "precision_mode", "allow_mix_precision"),
-    ({"mixed_precision": True}, ["cann8-910", "cann9-910"] + NEWER, "precision_mode_v2", "mixed_float16"),
+    ({"mixed_precision": True}, ["cann8-910", "cann9-910"] + NEWER, "precision_mode_v2",
+     "mixed_float16"),
     ({"mixed_precision": True, "mixed_type": "bfloat16"}, NEWER, "precision_mode_v2", "mixed_bfloat16"),
     ({"deterministic": True}, ["cann8-910", "cann9-910"] + NEWER, "deterministic", 1),
     ({"deterministic": False}, ascend_profiles.NAMES, "deterministic", None),
@@ -147,7 +149,8 @@ def test_the_four_recipes_can_be_shown_for_every_profile(recipe, profile):
     assert ("NPULossScaleOptimizer" in overflow) == (recipe == "deeplabv3plus_8p")
     (table,) = [line for line in lines if line.startswith("rank table of")] or [""]
     assert ("1.2" in table, "CM_*" in table) == (
-        ranks > 1 and profile.hardware == "a3", ranks > 1 and profile.cann > 5 and profile.hardware != "a3")
+        ranks > 1 and profile.hardware == "a3",
+        ranks > 1 and profile.cann > 5 and profile.hardware != "a3")
 
 
 def test_there_are_four_recipes_of_a_card():
@@ -176,8 +179,8 @@ def test_a_chips_name_tells_its_kind(chip, kind):
     assert f"--soc_version=Ascend{chip} " in offline.atc_command("a.pb", "b", soc_version="Ascend" + chip)
 
 
-@pytest.mark.parametrize("chip", ["310", "910B3", "Ascend910b3", "Ascend910C", "Ascend910_B3", "Ascend910_9", "Ascend 310",
-                                  "Ascend", "Ascend310;rm"])
+@pytest.mark.parametrize("chip", ["310", "910B3", "Ascend910b3", "Ascend910C", "Ascend910_B3",
+                                  "Ascend910_9", "Ascend 310", "Ascend", "Ascend310;rm"])
 def test_what_cannot_be_a_chip_is_refused(chip):
     with pytest.raises(WorkbookError, match=f"soc_version '{chip}' is no chip of this kind"):
         offline.atc_command("a.pb", "b", soc_version=chip)
@@ -185,8 +188,8 @@ def test_what_cannot_be_a_chip_is_refused(chip):
 
 @pytest.mark.parametrize("given, profile, expected", [
     (None, None, "Ascend310"), ("Ascend710", None, "Ascend710"), (None, "cann5-910", "Ascend910A"),
-    (None, "cann8-910", "Ascend910A"), (None, "cann8-a2", "Ascend910B3"), (None, "cann9-a3", "Ascend910_9391"),
-    ("Ascend310P3", "cann5-910", "Ascend310P3"), ("Ascend910B1", "cann9-a2", "Ascend910B1")])
+    (None, "cann8-910", "Ascend910A"), (None, "cann8-a2", "Ascend910B3"),
+    (None, "cann9-a3", "Ascend910_9391"), ("Ascend310P3", "cann5-910", "Ascend310P3"), ("Ascend910B1", "cann9-a2", "Ascend910B1")])
 def test_the_chip_follows_from_the_profile(given, profile, expected):
     assert offline.chip(given, profile) == expected
 
@@ -200,8 +203,8 @@ def test_cann_5_compiles_for_no_newer_card(chip):
 # --- which profile a machine has
 
 def look(folder, **places):
-    places = dict(dict(variables={}, root=str(folder), installed=str(folder / "gone"), tool=str(folder / "gone")), **places)
-    return ascend_profiles.found(**places)
+    gone = str(folder / "gone")
+    return ascend_profiles.found(**dict(dict(variables={}, root=str(folder), installed=gone, tool=gone), **places))
 
 
 def test_a_machine_without_ascend_has_none(tmp_path):
@@ -241,7 +244,8 @@ def test_a_version_goes_by_the_profile_whose_keys_it_has(tmp_path, version, name
     assert look(tmp_path).name == name
 
 
-@pytest.mark.parametrize("content", ["", "version=\n", "version=x.y\n", "Version=1.79.22.5.220\n", "version=99.1\n", "\x00\xff"])
+@pytest.mark.parametrize("content", ["", "version=\n", "version=x.y\n", "Version=1.79.22.5.220\n",
+                                     "version=99.1\n", "\x00\xff"])
 def test_odd_files_are_passed_over(tmp_path, content):
     put(tmp_path / "ascend-toolkit" / "latest" / "version.info", content)
     (tmp_path / "cann" / "version.info").mkdir(parents=True)
@@ -249,7 +253,7 @@ def test_odd_files_are_passed_over(tmp_path, content):
     assert look(tmp_path, variables={"ASCEND_TOOLKIT_HOME": "", "ASCEND_OPP_PATH": "/", "HOME": ""}) is None
 
 
-@pytest.mark.parametrize("chip, kind", [pair for pair in CHIPS if pair[1]] + [("910B3", "a2"), ("Ascend910", "910")])
+@pytest.mark.parametrize("chip, kind", [*CHIPS, ("Ascend910", "910"), ("Ascend910B3", "a2")])
 def test_npu_smi_tells_the_card(tmp_path, chip, kind):
     assert ascend_profiles.hardware(npu_smi(tmp_path, chip)) == kind
 
@@ -266,8 +270,8 @@ def test_what_npu_smi_does_not_say_is_no_card(tmp_path, text):
 
 @pytest.mark.parametrize("layout, chip, name", [
     ("cann8-910 toolkit", "910B3", "cann8-a2"), ("cann9-910 cann", "910_9391", "cann9-a3"),
-    ("cann5-910 nnae", "910A", "cann5-910"), ("cann5-910 nnae", "910B3", "cann8-a2"), (None, "910B", "cann5-910"),
-    (None, "910B2", "cann8-a2"), ("cann9-910 cann", "310P3", "cann9-910")])
+    ("cann5-910 nnae", "910A", "cann5-910"), ("cann5-910 nnae", "910B3", "cann8-a2"),
+    (None, "910B", "cann5-910"), (None, "910B2", "cann8-a2"), ("cann9-910 cann", "310P3", "cann9-910")])
 def test_the_profile_is_that_of_cann_and_card(tmp_path, layout, chip, name):
     if layout:
         LAYOUTS[layout](tmp_path)

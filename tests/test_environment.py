@@ -360,7 +360,8 @@ def package(folder):
 
 @pytest.fixture
 def ready(elsewhere):
-    (elsewhere / "setup.py").write_text("from setuptools import setup\nsetup(name='deeplab_nb', packages=[])\n")
+    setup = "from setuptools import setup\nsetup(name='deeplab_nb', packages=[])\n"
+    (elsewhere / "setup.py").write_text(setup)
     return elsewhere
 
 
@@ -371,7 +372,9 @@ def adapter_of(folder, variables):
                                    universal_newlines=True)
 
 
-def test_without_an_adapter_one_sentence_says_how_it_comes_and_the_wheel_can_follow(ready, container, tmp_path):
+def test_without_an_adapter_one_sentence_says_so_and_the_wheel_can_follow(ready, container, tmp_path):
+    if os.path.isdir("/usr/local/Ascend/tfplugin"):
+        pytest.skip("this machine has an adapter where bootstrap.sh looks")
     result = bootstrap(ready, "--ascend", **container)
     said = [line for line in result.stderr.splitlines() if "npu_bridge" in line]
     assert result.returncode == 0 and len(said) == 1 and "ADAPTER=/path/to/npu_bridge-1.15.0-" in said[0]
@@ -382,7 +385,8 @@ def test_without_an_adapter_one_sentence_says_how_it_comes_and_the_wheel_can_fol
     assert (ready / ".venv" / "stamp").stat().st_mtime_ns == stamp, "nothing was built anew"
 
 
-@pytest.mark.parametrize("place", ["tfplugin", "tfplugin/python/site-packages", "tfplugin/latest/python/site-packages"])
+@pytest.mark.parametrize("place", ["tfplugin", "tfplugin/python/site-packages",
+                                   "tfplugin/latest/python/site-packages"])
 def test_an_adapter_in_its_usual_folder_is_found(ready, container, tmp_path, place):
     folder = package(tmp_path / "home" / "Ascend" / place)
     result = bootstrap(ready, "--ascend", **container)
