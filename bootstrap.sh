@@ -2,7 +2,7 @@
 # Brings .venv in step with requirements.lock; does nothing and says nothing where it is already.
 #   bootstrap.sh          the environment
 #   bootstrap.sh --ascend the environment inside Ascend's container, on top of the TensorFlow there; it stays so.
-#                         ADAPTER=/path/to/npu_bridge-1.15.0-....whl puts the adapter of CANN 8 or 9 into it
+#                         ADAPTER=/path/to/npu_bridge-....whl puts the adapter of CANN 8 or 9 into it
 #   bootstrap.sh --find   prints the Python 3.7 on this machine that it would use
 #   bootstrap.sh --lock   resolves requirements.in into requirements.lock, keeping pins that still fit
 # Exit codes: 1 a step failed, 2 unknown argument or no such ADAPTER, 3 no Python 3.7.
@@ -97,25 +97,27 @@ packages() {
     fi
 }
 
-# Where PYTHONPATH or Python's own packages do not lead to npu_bridge, it is the wheel that ADAPTER names, put into .venv,
-# or lies where the run package tfplugin and `pip install -t` leave it; .venv then looks there too.
+# npu_bridge is the wheel that ADAPTER names, put into .venv; or what PYTHONPATH or Python's packages lead to;
+# or it lies where the run package tfplugin or `pip install -t` leaves it, and .venv then looks there too.
 adapter() {
-    [ -z "$ADAPTER" ] || install "$ADAPTER" || stop "the adapter $ADAPTER could not be installed: see pip's lines above"
-    .venv/bin/python -c "import importlib.util as u, sys; sys.exit(not u.find_spec('npu_bridge'))" && return
-    for root in /usr/local/Ascend "${HOME:-}/Ascend"; do
-        for folder in "$root/tfplugin/latest/python/site-packages" "$root/tfplugin/python/site-packages" "$root/tfplugin"; do
+    [ -z "$ADAPTER" ] || install "$ADAPTER" || stop "$ADAPTER could not be installed: see pip's lines above"
+    seen="import importlib.util, sys; sys.exit(not importlib.util.find_spec('npu_bridge'))"
+    .venv/bin/python -c "$seen" && return
+    for tfplugin in /usr/local/Ascend/tfplugin "${HOME:-}/Ascend/tfplugin"; do
+        for folder in "$tfplugin/latest/python/site-packages" "$tfplugin/python/site-packages" "$tfplugin"; do
             [ -d "$folder/npu_bridge" ] || continue
             printf '%s\n' "$folder" > .venv/lib/python3.7/site-packages/npu_bridge.pth
             return
         done
     done
-    say "npu_bridge is not importable, which training on a card needs: source tfplugin's set_env.sh, or give the wheel," \
+    say "npu_bridge is not importable, which a card needs: source tfplugin's set_env.sh, or give its wheel," \
         "ADAPTER=/path/to/npu_bridge-1.15.0-py3-none-manylinux2014_$(uname -m).whl sh bootstrap.sh --ascend"
 }
 
 # absolute, as it was meant where the command was typed; a missing file is noticed before anything is built
 case ${ADAPTER:=} in '' | /*) ;; *) ADAPTER=$OLDPWD/$ADAPTER ;; esac
-[ -z "$ADAPTER" ] || [ -f "$ADAPTER" ] || stop "ADAPTER names $ADAPTER, which does not exist: give the path of npu_bridge's wheel" 2
+[ -z "$ADAPTER" ] || [ -f "$ADAPTER" ] ||
+    stop "ADAPTER names $ADAPTER, which does not exist: give the path of npu_bridge's wheel" 2
 
 # --- building .venv
 

@@ -3,8 +3,9 @@ import os
 
 # (chip without 'Ascend', what card it is; None of one that does not train)
 CHIPS = [("910", "910"), ("910A", "910"), ("910ProA", "910"), ("910B", "910"), ("910ProB", "910"),
-         ("910PremiumA", "910"), ("910B1", "a2"), ("910B2", "a2"), ("910B2C", "a2"), ("910B3", "a2"),
-         ("910B4", "a2"), ("910B4-1", "a2"), ("910_9391", "a3"), ("910_9362", "a3"), ("310", None),
+         ("910PremiumA", "910"), ("910B1", "a2"), ("910B2", "a2"), ("910B2C", "a2"),
+         ("910B3", "a2"), ("910B4", "a2"), ("910B4-1", "a2"), ("910_9391", "a3"),
+         ("910_9362", "a3"), ("310", None),
          ("310P3", None), ("310B1", None), ("710", None)]
 
 
@@ -25,7 +26,7 @@ def npu_smi(folder, chip, board="-"):
 
 
 def _home(home, generation):
-    """CANN's folder of a generation: the list of operations, kernels and what the search paths name."""
+    """CANN's folder: the list of operations, kernels and what the search paths name."""
     kernels = home / "opp" / "built-in" / "op_impl" / "ai_core" / "tbe"
     layout = ("framework", "built-in") if generation == 5 else ("built-in", "framework")
     put(home.joinpath("opp", *layout, "tensorflow", "npu_supported_ops.json"),

@@ -22,7 +22,7 @@ SERVERS = [(layout, hardware) for layout in sorted(LAYOUTS) for hardware in sort
 
 
 def server_of(folder, layout, hardware="910"):
-    """Eight cards, driver, CANN and addresses, and the environment of rank 2 of 8, its set_env.sh sourced."""
+    """Eight cards, driver, CANN and addresses, and the environment of rank 2 of 8."""
     dev, root, hccn = folder / "dev", folder / "Ascend", folder / "hccn.conf"
     for name in [f"davinci{card}" for card in range(8)] + list(doctor_ascend.MANAGERS):
         put(dev / name)
@@ -122,7 +122,7 @@ OPERATIONS = ("root", "opp", "framework", "built-in", "tensorflow", "npu_support
      "fwkacllib/python/site-packages: source /usr/local/Ascend/nnae/set_env.sh"),
     (rank(LD_LIBRARY_PATH=os.sep), "absent", "LD_LIBRARY_PATH", "driver/lib64: source"),
     (rank(RANK_SIZE="3"), "wrong", "rank variables", "RANK_SIZE is 3, but"),
-    (rank(RANK_SIZE="all"), "wrong", "rank variables", "RANK_SIZE is all: it is the number of ranks"),
+    (rank(RANK_SIZE="all"), "wrong", "rank variables", "RANK_SIZE is all: it is the number of"),
     (rank(RANK_ID="9"), "wrong", "rank variables", "RANK_ID is 9"),
     (rank(JOB_ID=None), "wrong", "rank variables", "JOB_ID is not set"),
     (rank(RANK_TABLE_FILE="gone.json"), "wrong", "rank variables", "gone.json does not exist"),

@@ -13,7 +13,8 @@ from importlib_metadata import distribution
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-TOOLS = ("sh", "dirname", "cat", "cmp", "date", "rm", "mv", "awk", "mktemp", "uname")  # all that bootstrap.sh needs
+# all that bootstrap.sh needs
+TOOLS = ("sh", "dirname", "cat", "cmp", "date", "rm", "mv", "awk", "mktemp", "uname")
 
 
 # --- the files that name packages
@@ -342,13 +343,14 @@ def test_a_python_without_tensorflow_is_no_container(elsewhere, bare, tmp_path):
 
 def wheel(folder):
     """A wheel that holds an empty npu_bridge, named as the vendor names its own."""
-    path = folder / "npu_bridge-1.15.0-py3-none-any.whl"
-    about = "npu_bridge-1.15.0.dist-info/"
+    path, about = folder / "npu_bridge-1.15.0-py3-none-any.whl", "npu_bridge-1.15.0.dist-info/"
     with zipfile.ZipFile(str(path), "w") as file:
-        file.writestr("npu_bridge/__init__.py", "")
-        file.writestr(about + "METADATA", "Metadata-Version: 2.1\nName: npu_bridge\nVersion: 1.15.0\n")
-        file.writestr(about + "WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        file.writestr(about + "RECORD", "")
+        for name, text in (
+                ("npu_bridge/__init__.py", ""), (about + "RECORD", ""),
+                (about + "METADATA", "Metadata-Version: 2.1\nName: npu_bridge\nVersion: 1.15.0\n"),
+                (about + "WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n"
+                                  "Root-Is-Purelib: true\n")):
+            file.writestr(name, text)
     return path
 
 
@@ -368,16 +370,17 @@ def ready(elsewhere):
 def adapter_of(folder, variables):
     """Where .venv finds npu_bridge; fails without."""
     code = "import npu_bridge; print(npu_bridge.__file__)"
-    return subprocess.check_output([str(folder / ".venv" / "bin" / "python"), "-c", code], env=variables,
-                                   universal_newlines=True)
+    return subprocess.check_output([str(folder / ".venv" / "bin" / "python"), "-c", code],
+                                   env=variables, universal_newlines=True)
 
 
-def test_without_an_adapter_one_sentence_says_so_and_the_wheel_can_follow(ready, container, tmp_path):
+def test_without_an_adapter_a_sentence_says_so_and_its_wheel_can_follow(ready, container, tmp_path):
     if os.path.isdir("/usr/local/Ascend/tfplugin"):
         pytest.skip("this machine has an adapter where bootstrap.sh looks")
     result = bootstrap(ready, "--ascend", **container)
     said = [line for line in result.stderr.splitlines() if "npu_bridge" in line]
-    assert result.returncode == 0 and len(said) == 1 and "ADAPTER=/path/to/npu_bridge-1.15.0-" in said[0]
+    assert result.returncode == 0 and len(said) == 1
+    assert "ADAPTER=/path/to/npu_bridge-1.15.0-" in said[0]
     stamp = (ready / ".venv" / "stamp").stat().st_mtime_ns
     result = bootstrap(ready, "--ascend", **dict(container, ADAPTER=str(wheel(tmp_path))))
     assert (result.returncode, "not importable" in result.stderr) == (0, False), result.stderr
@@ -405,5 +408,6 @@ def test_the_adapter_that_is_on_the_path_stays(ready, container, tmp_path):
 
 def test_a_wheel_that_does_not_exist_is_named_before_anything_is_built(ready, container):
     result = bootstrap(ready, "--ascend", **dict(container, ADAPTER="/gone/npu_bridge.whl"))
-    assert result.returncode == 2 and "ADAPTER names /gone/npu_bridge.whl, which does not exist" in result.stderr
+    assert result.returncode == 2
+    assert "ADAPTER names /gone/npu_bridge.whl, which does not exist" in result.stderr
     assert not (ready / ".venv").exists()

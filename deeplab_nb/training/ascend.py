@@ -234,6 +234,8 @@ def dry_run(settings):
     if ranks > 1:
         lines.append(f"    rank table of version {' or '.join(profile.rank_table_versions)}"
                      + ", or CM_* variables in its place" * profile.starts_without_table)
+    if profile.hardware != "910" and not settings.mixed_precision:
+        lines.append("    ENABLE_HF32_EXECUTION=0 (or not set, and convolutions round float32 to HF32)")
     lines += ["a float16 that is too large",
               "    " + _OVERFLOWS[profile.overflow, settings.loss_scale != "none"]]
     return lines + ["optimiser, from the outside in"] + ["    " + line for line in _wrapping(settings, ranks)]
