@@ -20,8 +20,10 @@ BY_CHIEF = ("CM_CHIEF_IP", "CM_CHIEF_PORT", "CM_CHIEF_DEVICE", "CM_WORKER_IP", "
 
 # dev, root, hccn: where device files, CANN and the cards' addresses are; cards: numbers of those
 # with a device file; found, profile: the `Profile` found here, None without, and the one examined
-# for; home: CANN's folder; script: what sets its environment
-Ascend = collections.namedtuple("Ascend", "dev root hccn variables cards found profile home script")
+# for; card: its kind as npu-smi says, None without; home: CANN's folder; script: what sets its
+# environment
+Ascend = collections.namedtuple(
+    "Ascend", "dev root hccn variables cards found profile card home script")
 
 
 def look(name="auto", *, dev="/dev", root=ascend_profiles.ROOT, hccn=rank_table.HCCN_CONF,
@@ -34,8 +36,8 @@ def look(name="auto", *, dev="/dev", root=ascend_profiles.ROOT, hccn=rank_table.
     home = next((folder for folder, _ in ascend_profiles.homes(variables, root)), root)
     scripts = [os.path.join(folder, "set_env.sh") for folder in (home, os.path.dirname(home))]
     script = next(filter(os.path.isfile, scripts), profile.scripts[0])
-    cards = sorted(map(int, numbers))
-    return Ascend(dev, root, hccn, variables, cards, found, profile, home, script)
+    return Ascend(dev, root, hccn, variables, sorted(map(int, numbers)), found, profile,
+                  ascend_profiles.hardware(tool), home, script)
 
 
 def installed(here):
@@ -54,11 +56,12 @@ def _profile(here):
         return _lacking(here, "Ascend profile",
                         f"{here.profile.name}, but no CANN is found: install its toolkit, "
                         f"or source {here.script}")
-    if here.found != here.profile:
+    if (here.found.cann, here.card or here.profile.hardware) != here.profile[1:]:
         return Finding("wrong", "Ascend profile",
                        f"{here.profile.name} is named, but here is {here.found.title}: "
                        f"name {here.found.name}, or leave it out")
-    return Finding("present", "Ascend profile", f"{here.profile.name}: {here.profile.title}")
+    unsure = "" if here.card else ", though npu-smi does not name the card"
+    return Finding("present", "Ascend profile", f"{here.profile.name}: {here.profile.title}{unsure}")
 
 
 def _devices(here):

@@ -208,6 +208,13 @@ def test_a_profile_of_another_machine_is_wrong(stand_in, tmp_path, name):
                                        "name cann8-a2, or leave it out") in found
 
 
+def test_where_npu_smi_is_missing_the_named_card_counts(stand_in, tmp_path):
+    server = server_of(tmp_path, "cann8-910 toolkit", "a2")._replace(tool=str(tmp_path / "gone"))
+    assert others(server, "cann8-a2") == []
+    assert look(server, "cann8-a2")[0].text.endswith("though npu-smi does not name the card")
+    assert ("wrong", "Ascend profile") in [finding[:2] for finding in others(server, "cann9-a2")]
+
+
 @pytest.mark.parametrize("place", ["tfplugin", "tfplugin/python/site-packages",
                                    "tfplugin/latest/python/site-packages"])
 def test_an_adapter_that_python_does_not_see_is_told(library, server, place):
