@@ -19,7 +19,7 @@ BY_TABLE = ("RANK_ID", "RANK_SIZE", "RANK_TABLE_FILE")
 BY_CHIEF = ("CM_CHIEF_IP", "CM_CHIEF_PORT", "CM_CHIEF_DEVICE", "CM_WORKER_IP", "CM_WORKER_SIZE")
 
 # dev, root, hccn: where device files, CANN and the cards' addresses are; cards: numbers of those
-# with a device file; found, profile: the `Profile` found here, None without, and the one examined
+# with a device file; found, profile: the `Profile` found, None without CANN, and the one examined
 # for; card: its kind as npu-smi says, None without; home: CANN's folder; script: what sets its
 # environment
 Ascend = collections.namedtuple(
@@ -33,11 +33,12 @@ def look(name="auto", *, dev="/dev", root=ascend_profiles.ROOT, hccn=rank_table.
     numbers = [file[7:] for file in files if re.fullmatch(r"davinci\d+", file)]
     found = ascend_profiles.found(variables, root, tool=tool)
     profile = ascend_profiles.get(name) if name != "auto" else found or ascend_profiles.PUBLISHED
-    home = next((folder for folder, _ in ascend_profiles.homes(variables, root)), root)
+    homes = [folder for folder, _ in ascend_profiles.homes(variables, root)]
+    home = (homes or [root])[0]
     scripts = [os.path.join(folder, "set_env.sh") for folder in (home, os.path.dirname(home))]
     script = next(filter(os.path.isfile, scripts), profile.scripts[0])
-    return Ascend(dev, root, hccn, variables, sorted(map(int, numbers)), found, profile,
-                  ascend_profiles.hardware(tool), home, script)
+    return Ascend(dev, root, hccn, variables, sorted(map(int, numbers)), found if homes else None,
+                  profile, ascend_profiles.hardware(tool), home, script)
 
 
 def installed(here):
@@ -61,7 +62,8 @@ def _profile(here):
                        f"{here.profile.name} is named, but here is {here.found.title}: "
                        f"name {here.found.name}, or leave it out")
     unsure = "" if here.card else ", though npu-smi does not name the card"
-    return Finding("present", "Ascend profile", f"{here.profile.name}: {here.profile.title}{unsure}")
+    return Finding("present", "Ascend profile",
+                   f"{here.profile.name}: {here.profile.title}{unsure}")
 
 
 def _devices(here):

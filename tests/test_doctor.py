@@ -197,8 +197,9 @@ def test_cards_without_cann_are_wrong(stand_in, tmp_path):
     for name in ("cann", "cann-9.0.0"):
         path = os.path.join(server.root, name)
         os.remove(path) if os.path.islink(path) else shutil.rmtree(path)
-    wrong = {name for state, name, _ in others(server) if state == "wrong"}
-    assert wrong >= {"CANN operations", "CANN kernels", "PYTHONPATH"}
+    wrong = {name: text for state, name, text in others(server) if state == "wrong"}
+    assert set(wrong) >= {"Ascend profile", "CANN operations", "CANN kernels", "PYTHONPATH"}
+    assert wrong["Ascend profile"].startswith("cann8-a2, but no CANN is found: install its toolkit")
 
 
 @pytest.mark.parametrize("name", [name for name in ascend_profiles.NAMES if name != "cann8-a2"])
