@@ -3,7 +3,7 @@ import os
 
 import click
 
-from deeplab_nb import paths, recipes
+from deeplab_nb import cli_runs, paths, recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.files import write_json
@@ -117,11 +117,16 @@ def predict(images, checkpoint, output_stride, scales, flip, engine, device, out
 @click.option("--format", "form", type=click.Choice(["frozen", "saved_model", "onnx", "all"]), default="all", show_default=True)
 @click.option("--size", default=513, show_default=True, help="Side of the fixed form, and of the frame that smaller images are laid into.")
 @click.option("--image", "images", multiple=True, metavar="FILE", help="Photograph to compare on; default: three of the drawn sample.")
-@click.option("--soc-version", default="Ascend310", show_default=True, help="Chip in the atc command that is written beside.")
-def export(checkpoint, output_stride, out, form, size, images, soc_version):
+@click.option("--soc-version", metavar="CHIP",
+              help="Chip in the atc command that is written beside; default: one of the profile's, "
+                   "Ascend310 without a profile.")
+@cli_runs.profile_option
+def export(checkpoint, output_stride, out, form, size, images, soc_version, ascend_profile):
     """Write a checkpoint as frozen graphs, SavedModel and ONNX, each compared with it; atc command included."""
     from deeplab_nb.data import voc
     from deeplab_nb.evaluation import export as exports
+    from deeplab_nb.evaluation import offline
+    soc_version = offline.chip(soc_version, ascend_profile)
     settings = _settings_of(checkpoint, output_stride)
     photographs = [voc.read_image(path) for path in images or _sample_photographs(3)]
     result = exports.export(settings, checkpoint, out, images=photographs, size=size, soc_version=soc_version,

@@ -133,6 +133,12 @@ Not run on hardware. In this folder, with CANN's environment set:
 
     {command}
 
+The chip is `Ascend` and what `npu-smi info` shows as Name; on an Atlas A3 it is Chip Name and
+NPU Name of `npu-smi info -t board -i 0 -c 0`, joined by `_`. Ascend910B without a digit is a
+first-generation 910, no Atlas A2. From CANN 8.5 on, atc also needs the chip's package of
+operators, such as Ascend-cann-910b-ops for an Ascend910B3. The model computes in float16, the
+default of every version.
+
 Pictures for it and scores from its results, in Python:
 
     from deeplab_nb.evaluation.offline import preprocess_bins, score_bins
