@@ -101,7 +101,6 @@ def launch(recipe, assignments, cards, rank_table, addresses, server, out, silen
 
 
 main.add_command(commands.rank_table)
-main.add_command(commands.published)
 main.add_command(cli_bench.bench)
 
 

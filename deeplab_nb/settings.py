@@ -10,7 +10,7 @@ import json
 import os
 from typing import Mapping, Optional, Tuple
 
-from deeplab_nb import ascend_profiles
+from deeplab_nb import ascend_profiles, originals
 from deeplab_nb.casts import ClassWeights, cast
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.files import write_json
@@ -166,6 +166,12 @@ def nearest(name, names):
     return ", did you mean '{}'?".format(close[0]) if close else ""
 
 
+def hint(name, names):
+    """A sentence's end about an unknown name: what an original's word is here, else the nearest of `names`."""
+    meaning = originals.meaning(name)
+    return f": {meaning}" if meaning else nearest(name, names)
+
+
 def read(values: Mapping) -> Settings:
     """Settings from names and values; texts such as '1e-4' or 'false' are cast.
 
@@ -173,7 +179,7 @@ def read(values: Mapping) -> Settings:
     """
     for name in values:
         if name not in FIELDS:
-            raise WorkbookError("unknown setting '{}'{}".format(name, nearest(name, FIELDS)))
+            raise WorkbookError(f"unknown setting '{name}'{hint(name, FIELDS)}")
     settings = Settings(**{name: _checked(FIELDS[name], value) for name, value in values.items()})
     _check_together(settings)
     return settings

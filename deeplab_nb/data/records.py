@@ -10,10 +10,12 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
+from google.protobuf.message import DecodeError
 from PIL import Image
 
 from deeplab_nb.data import voc
@@ -58,6 +60,16 @@ def write_records(root, list_name, folder, *, num_classes=21, ignore_label=255, 
 
 def shard_paths(folder, list_name, shards):
     return [os.path.join(folder, "{}-{:05d}-of-{:05d}.tfrecord".format(list_name, i, shards)) for i in range(shards)]
+
+
+def existing_shards(folder, list_name):
+    """A list's record files that someone has written into a folder, [] without any. Raises WorkbookError for part of a set."""
+    files = {path: re.search(r"-(\d{5})-of-(\d{5})(\.tfrecord)?$", path) for path in _matching(folder, list_name, "-*-of-*")}
+    shards = sorted(path for path, match in files.items() if match and path[:match.start()] == os.path.join(folder, list_name))
+    if shards and len(shards) != int(files[shards[0]].group(2)):
+        raise WorkbookError(f"{folder} holds {len(shards)} record files of list {list_name}, and the name of {shards[0]} says "
+                            f"{int(files[shards[0]].group(2))}: bring the others too")
+    return shards
 
 
 def read_ids(paths):
@@ -151,6 +163,18 @@ def _bytes(value):
 
 def _int(value):
     return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+
+
+def pairs(paths):
+    """(id, bytes of the photograph's file, bytes of the mask's) of each record. Raises WorkbookError for a damaged one."""
+    for number, record in enumerate(_records(paths)):
+        try:
+            name, photograph, mask = (_feature(record, key) for key in (
+                "image/filename", "image/encoded", "image/segmentation/class/encoded"))
+        except (IndexError, DecodeError):
+            raise WorkbookError(f"record {number} of {os.path.dirname(paths[0])} lacks a photograph or a mask: it is not in the "
+                                "form of DeepLab's build_data.py, write the records again")
+        yield name.decode(errors="replace"), photograph, mask
 
 
 def _records(paths):

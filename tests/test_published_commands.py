@@ -1,0 +1,94 @@
+"""The originals' command lines: what they come to, what is refused, where their users find what was made."""
+import os
+import shlex
+
+import pytest
+
+from deeplab_nb import originals, recipes
+from deeplab_nb import settings as settings_module
+from deeplab_nb.errors import WorkbookError
+from deeplab_nb.published import translation
+from tests import published_lines as lines
+
+DOORS = {"train": translation.training, "eval": translation.evaluation}
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch):
+    for name in ("RANK_SIZE", "RANK_ID", "RANK_TABLE_FILE", "ASCEND_DEVICE_ID"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def ask(door, command):
+    return DOORS[door](shlex.split(command))
+
+
+def settings_of(request):
+    start = recipes.get(request.recipe).settings if request.recipe else settings_module.Settings()
+    return settings_module.override(start, request.values)
+
+
+@pytest.mark.parametrize("door, command, values, notes", [
+    (door, *row) for door, rows in (("train", lines.TRAIN + lines.MINDSPORE_TRAIN), ("eval", lines.EVAL + lines.MINDSPORE_EVAL))
+    for row in rows])
+def test_a_published_line_comes_to_these_settings(door, command, values, notes):
+    request = ask(door, command)
+    found = settings_of(request)
+    assert {name: getattr(found, name) for name in values} == values
+    for note in notes:
+        assert any(note in said for said in request.notes), request.notes
+    assert len(request.notes) <= len(notes) + 2  # the ones that come with every line
+
+
+@pytest.mark.parametrize("door, command, sentence", lines.REFUSED)
+def test_what_cannot_be_done_is_refused_in_words(door, command, sentence):
+    with pytest.raises(WorkbookError) as refusal:
+        ask(door, command)
+    assert sentence in str(refusal.value)
+
+
+def test_there_are_forty_lines_and_more():
+    assert len(lines.TRAIN + lines.EVAL + lines.MINDSPORE_TRAIN + lines.MINDSPORE_EVAL) >= 40
+
+
+def test_data_lists_folders_and_cards_are_as_typed():
+    request = ask("train", f"--train_split=trainval {lines.OUT}")
+    assert (request.data, request.split, request.folder, request.cards) == ("/data/tfrecord", "trainval", "log", 1)
+    request = ask("train", "--data_url=/voc --distribute=true --epoch_size=3")
+    assert (request.data, request.split, request.folder, request.cards, request.epochs) == ("/voc", "train", "LOG0", 8, 3)
+    assert request.recipe == "deeplabv3_mindspore_8p"
+    request = ask("eval", f"--eval_split=trainval {lines.AT_OUT}")
+    assert (request.split, request.folder, request.values["initial_checkpoint"]) == ("trainval", "eval", "log")
+
+
+def test_ranks_that_a_script_has_started_are_counted(monkeypatch):
+    monkeypatch.setenv("RANK_SIZE", "4")
+    assert ask("train", lines.OUT).cards == 4 and ask("train", "--data_url=/voc --distribute=true").cards == 4
+    assert ask("train", f"--cards=1 {lines.OUT}").cards == 1 and ask("train", "--data_url=/voc").cards == 1
+
+
+def test_the_defaults_are_train_pys_own():
+    found = settings_of(ask("train", lines.OUT))
+    assert (found.backbone, found.aspp, found.decoder, found.train_steps, found.train_batch_size, found.learning_rate) == (
+        "mobilenet_v2", False, False, 30000, 8, 1e-4)
+    assert (found.fine_tune_batch_norm, found.weight_decay, found.bias_gradient_multiplier, found.save_minutes) == (
+        True, 4e-5, 2.0, 20)
+
+
+def test_every_word_leads_to_a_setting_that_there_is():
+    for names in (originals.TRAIN, originals.EVAL, originals.NETWORK, originals.CONFIG):
+        assert set(names.values()) <= set(settings_module.FIELDS)
+
+
+@pytest.mark.parametrize("word, sentence", [
+    ("base_learning_rate", "here that is learning_rate"), ("atrous_rates", "here that is aspp"),
+    ("decoder_output_stride", "here that is decoder,"), ("train_logdir", "here that is the option --out"),
+    ("tf_initial_checkpoint", "here that is initial_checkpoint"), ("training_number_of_steps", "here that is train_steps"),
+    ("model_variant", "here that is backbone"), ("seg_num_classes", "here that is num_classes"),
+    ("epoch_size", "here that is train_steps, epochs times"), ("crop_size", "here that is train_crop_size"),
+    ("checkpoint_url", "here that is initial_checkpoint"), ("batch_size", "here that is train_batch_size"),
+    ("save_summaries_secs", "TensorBoard's events"), ("image_pyramid", "one scale"), ("momentun", "did you mean 'momentum'?")])
+def test_a_setting_by_an_originals_name_is_answered_with_ours(word, sentence):
+    with pytest.raises(WorkbookError) as refusal:
+        settings_module.read({word: 1})
+    assert f"unknown setting '{word}'" in str(refusal.value) and sentence in str(refusal.value)
