@@ -154,6 +154,7 @@ REFUSED = [
     ("train", "data/tfrecord", "'data/tfrecord' is no flag"),
     ("train", "--data_url=/voc --train_logdir=log", "--train_logdir is of another command"),
     ("train", "--device_id=0", "--data_url is missing"),
+    ("train", "--device_id=first --data_url=/voc", "--device_id needs a whole number, got 'first'"),
     ("eval", "--dataset_dir=/d --eval_logdir=e", "--checkpoint_dir is missing"),
     ("eval", f"--train_batch_size=8 {AT_OUT}", "is of another command"),
     ("eval", "--dataset_url=/voc", "--checkpoint_url is missing"),

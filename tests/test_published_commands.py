@@ -1,13 +1,19 @@
 """The originals' command lines: what they come to, what is refused, where their users find what was made."""
 import os
+import json
+import os
 import shlex
 
+import numpy as np
 import pytest
 
 from deeplab_nb import originals, recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.published import translation
+from deeplab_nb.evaluation.evaluate import Evaluation
+from deeplab_nb.evaluation.metrics import Scores
+from deeplab_nb.launch import job
+from deeplab_nb.published import places, scoring, translation
 from tests import published_lines as lines
 
 DOORS = {"train": translation.training, "eval": translation.evaluation}
@@ -92,3 +98,60 @@ def test_a_setting_by_an_originals_name_is_answered_with_ours(word, sentence):
     with pytest.raises(WorkbookError) as refusal:
         settings_module.read({word: 1})
     assert f"unknown setting '{word}'" in str(refusal.value) and sentence in str(refusal.value)
+
+
+LOG = [{"step": 1, "loss": 3.0, "seconds_a_step": 99.0}] + [{"step": i, "loss": 2.0 / i, "seconds_a_step": 0.5} for i in (2, 3, 4)]
+
+
+def write_log(folder):
+    os.makedirs(folder)
+    with open(os.path.join(folder, "log.jsonl"), "w") as file:
+        file.writelines(json.dumps(entry) + "\n" for entry in LOG)
+
+
+def test_the_summary_of_eight_cards_gives_the_steps_own_time(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan = job.Plan(None, None, list(range(8)), None, None, {rank: rank for rank in range(8)})
+    found = places.of(False, str(tmp_path / "log_8p"), plan)
+    write_log(found.train)
+    places.link_logs(found)
+    text = places.finish(found, settings_module.read({"cards": 8, "train_batch_size": 7}), 61.4, "perf", 0)
+    lines = dict(line.split(" = ") for line in text.splitlines())
+    assert lines["ActualFPS"] == "112.00" and lines["TrainingTime"] == "500.00" and lines["RankSize"] == "8"
+    assert lines["ActualLoss"] == "0.5000" and lines["E2ETrainingTime"] == "61" and lines["Network"] == "Deeplabv3+_for_TensorFlow"
+    with open("output/7/Deeplabv3+_for_TensorFlow_bs7_8p_perf.log") as file:
+        assert file.read() == text
+    assert os.readlink("output/2/train_2.log") == "../../log_8p/rank_2/log.txt"
+
+
+@pytest.mark.parametrize("mindspore, rank, link, target", [
+    (False, None, "output/5/train_5.log", "run/train.log"), (False, "3", "output/5/train_5.log", "run/rank_3/train.log"),
+    (True, None, "LOG0/log.txt", "run/train.log"), (True, "3", "LOG3/log.txt", "run/rank_3/train.log")])
+def test_a_processs_log_is_where_its_user_looks(tmp_path, monkeypatch, mindspore, rank, link, target):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ASCEND_DEVICE_ID", "5")
+    for _ in range(2):
+        places.link_logs(places.of(mindspore, str(tmp_path / "run"), None, rank))
+        assert os.path.realpath(link) == str(tmp_path / target)
+
+
+def test_a_file_of_someone_else_is_not_replaced(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.makedirs("output/0")
+    with open("output/0/train_0.log", "w") as file:
+        file.write("of the original")
+    with pytest.raises(WorkbookError, match="output/0/train_0.log cannot lead to .*: move what stands there away"):
+        places.link_logs(places.of(False, str(tmp_path / "run"), None))
+    with open("output/0/train_0.log") as file:
+        assert file.read() == "of the original"
+
+
+def test_the_evaluations_lines_are_the_originals():
+    confusion = np.array([[6, 2, 0, 0], [0, 4, 4, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
+    evaluation = Evaluation(Scores(confusion), {}, {"miou": 0.65049})
+    lines = scoring._lines(False, settings_module.read({"eval_scales": "0.5,1.0", "eval_flip": "true"}), evaluation)
+    # class 2 is only predicted: it counts as 0 in the mean of three, and has no number of its own
+    assert lines == ["eval/miou_0.5_1.0_flipped_overall[0.383333]", "eval/miou_0.5_1.0_flipped_class_0[0.75]",
+                     "eval/miou_0.5_1.0_flipped_class_1[0.4]", "eval/miou_0.5_1.0_flipped_class_2[nan]",
+                     "eval/miou_0.5_1.0_flipped_class_3[nan]"]
+    assert scoring._lines(True, None, evaluation) == ["mIoU = 0.65049"]

@@ -1,4 +1,5 @@
 """What both commands share: help, notes, sentences and exit codes."""
+import importlib
 import os
 import sys
 
@@ -7,9 +8,12 @@ from deeplab_nb.errors import WorkbookError
 from deeplab_nb.published import flags, translation
 
 
-def enter(translate, run, about, words=None):
-    """Runs a command line and returns its exit code. translate: words to `Request`; about: for --help."""
-    words = sys.argv[1:] if words is None else words
+def enter(translate, module, about, words):
+    """Runs a command line; returns its exit code: 2 for words that cannot be understood, 1 for what else is wrong.
+
+    translate: words to `Request`. module: of this package, whose `run` takes it; it brings TensorFlow, for which
+    refusals need not wait. about: for --help.
+    """
     if set(words) & {"-h", "--help", "--helpfull", "--helpshort"}:
         print(about + "\n" + help_text())
         return 0
@@ -22,7 +26,7 @@ def enter(translate, run, about, words=None):
     if request.given.get("device_id"):
         os.environ["ASCEND_DEVICE_ID"] = request.given["device_id"]
     try:
-        run(request)
+        importlib.import_module("deeplab_nb.published." + module).run(request)
     except WorkbookError as error:
         return _say(error, 1)
     except KeyboardInterrupt:

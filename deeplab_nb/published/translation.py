@@ -180,6 +180,7 @@ def _needed(given, *names):
 
 
 def _data_url(given):
+    _whole(given, "device_id", 0)
     return _needed(given, "dataset_url" if "dataset_url" in given else "data_url")[0]
 
 
