@@ -167,7 +167,7 @@ def nearest(name, names):
 
 
 def hint(name, names):
-    """A sentence's end about an unknown name: what an original's word is here, else the nearest of `names`."""
+    """A sentence's end on an unknown name: what an original's word is here, or the nearest."""
     meaning = originals.meaning(name)
     return f": {meaning}" if meaning else nearest(name, names)
 

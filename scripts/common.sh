@@ -36,11 +36,13 @@ parse() {
         shift
         case $word in
         -h | --help) usage ;;
-        --data_path=* | --ckpt_path=* | --train_steps=* | --batch_size=* | --learning_rate=* | --cards=*)
+        --data_path=* | --ckpt_path=* | --train_steps=* | --batch_size=* | --learning_rate=* | \
+            --cards=*)
             word=${word#--}
             printf -v "${word%%=*}" %s "${word#*=}"
             ;;
-        --precision_mode=* | --over_dump=* | --data_dump_flag=* | --profiling=* | --rank_table=* | --set=* | --dry_run)
+        --precision_mode=* | --over_dump=* | --data_dump_flag=* | --profiling=* | --rank_table=* | \
+            --set=* | --dry_run)
             more+=("$word")
             ;;
         --set)
@@ -56,22 +58,23 @@ parse() {
 train_deeplab() {
     parse "$@"
     [ -n "$data_path" ] || refuse "--data_path is missing: give the folder of tfrecord, or VOC's"
-    [ -n "$ckpt_path" ] || refuse "--ckpt_path is missing: give the folder of xception_65_coco_pretrained"
+    [ -n "$ckpt_path" ] || refuse "--ckpt_path is missing: it holds xception_65_coco_pretrained"
     local start=$ckpt_path/xception_65_coco_pretrained/x65-b2u1s2p-d48-2-3x256-sc-cr300k_init.ckpt
     [ -e "$start.index" ] || start=$ckpt_path # or any other checkpoint
     local network=(--model_variant=xception_65 --output_stride=16 --decoder_output_stride=4
         --atrous_rates=6 --atrous_rates=12 --atrous_rates=18)
-    run train "${network[@]}" --train_split=trainval --train_crop_size=513,513 --fine_tune_batch_norm=False \
-        --precision_mode=allow_mix_precision --training_number_of_steps="$train_steps" \
+    run train "${network[@]}" --train_split=trainval --train_crop_size=513,513 \
+        --fine_tune_batch_norm=False --precision_mode=allow_mix_precision \
+        --training_number_of_steps="$train_steps" \
         --train_batch_size="$batch_size" --base_learning_rate="$learning_rate" \
         --train_logdir="log_${cards}p" --dataset_dir="$data_path" --tf_initial_checkpoint="$start" \
         --cards="$cards" --case="$case" "${more[@]}" || exit
     case " ${more[*]} " in *" --dry_run "*) exit ;; esac
-    [ "$case" = perf ] || run eval --eval_split=val --dataset_dir="$data_path" --eval_logdir=log_eval \
-        --checkpoint_dir="log_${cards}p" --max_number_of_evaluations=1
+    [ "$case" = perf ] || run eval --eval_split=val --dataset_dir="$data_path" \
+        --eval_logdir=log_eval --checkpoint_dir="log_${cards}p" --max_number_of_evaluations=1
 }
 
-# positional COUNTS NAMES WORDS: `words` gets those without dashes, as many as COUNTS say; `more` the others
+# positional COUNTS NAMES WORDS: `words` gets those without dashes, COUNTS of them; `more` the rest
 positional() {
     local counts=$1 names=$2 word
     shift 2
@@ -92,5 +95,8 @@ positional() {
         *) words+=("$word") ;;
         esac
     done
-    case " $counts " in *" ${#words[@]} "*) ;; *) refuse "$(basename -- "$0") takes $names, got ${#words[@]} words" ;; esac
+    case " $counts " in
+    *" ${#words[@]} "*) ;;
+    *) refuse "$(basename -- "$0") takes $names, got ${#words[@]} words" ;;
+    esac
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Trains DeepLabv3+ on eight cards from weights of COCO, then scores it on val, into the current folder:
-# log_8p, log_eval and output/CARD. --train_steps=20 makes it short; the same command again resumes.
+# Trains DeepLabv3+ on eight cards from weights of COCO, then scores it on val, into the current
+# folder: log_8p, log_eval and output/CARD. --train_steps=20 makes it short; the same command again
+# resumes.
 # The rank table is RANK_TABLE_FILE or --rank_table=FILE.
 
 data_path=

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Trains DeepLabv3+ on one card for 3000 steps to see how fast that is, into the current folder: log_1p and
-# output/CARD. --train_steps=20 makes it short; the same command again resumes.
+# Trains DeepLabv3+ on one card for 3000 steps to see how fast that is, into the current folder:
+# log_1p and output/CARD. --train_steps=20 makes it short; the same command again resumes.
 
 data_path=
 ckpt_path=

@@ -1,4 +1,5 @@
-"""Data as the originals' users have it: found, counted, laid out as VOC does, and left as it was."""
+"""Data as the originals' users have it: found, counted, laid out as VOC does, left as it was."""
+
 import hashlib
 import os
 import shutil
@@ -32,7 +33,10 @@ def records(root, tmp_path):
 def make_edge(root, folder):
     for split, name in (("train", "train"), ("eval", "val")):
         for image_id in voc.read_list(root, name):
-            for place, source in (("Images", voc.image_path(root, image_id)), ("SegmentationClassRaw", voc.mask_path(root, image_id))):
+            for place, source in (
+                ("Images", voc.image_path(root, image_id)),
+                ("SegmentationClassRaw", voc.mask_path(root, image_id)),
+            ):
                 os.makedirs(os.path.join(folder, split, place), exist_ok=True)
                 shutil.copy(source, os.path.join(folder, split, place))
     return folder
@@ -45,8 +49,13 @@ def edge(root, tmp_path):
 
 def content(folder):
     """{path within: digest} of all files below a folder."""
-    return {os.path.relpath(os.path.join(where, name), folder): hashlib.sha256(open(os.path.join(where, name), "rb").read()).hexdigest()
-            for where, _, names in os.walk(folder) for name in names}
+    return {
+        os.path.relpath(os.path.join(where, name), folder): hashlib.sha256(
+            open(os.path.join(where, name), "rb").read()
+        ).hexdigest()
+        for where, _, names in os.walk(folder)
+        for name in names
+    }
 
 
 def write_foreign(path, rows):
@@ -54,9 +63,14 @@ def write_foreign(path, rows):
     with tf.io.TFRecordWriter(path) as writer:
         for row in rows:
             keys = ("image/filename", "image/encoded", "image/segmentation/class/encoded")
-            features = {key: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-                        for key, value in zip(keys, row) if value is not None}
-            writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
+            features = {
+                key: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+                for key, value in zip(keys, row)
+                if value is not None
+            }
+            writer.write(
+                tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+            )
 
 
 @pytest.mark.parametrize("inside", ["", "tfrecord"])
@@ -69,14 +83,22 @@ def test_records_are_found_in_the_folder_or_in_its_tfrecord(records, inside):
 def test_a_run_trains_on_the_records_that_its_data_folder_holds(records):
     folder = os.path.join(records, "tfrecord")
     run = Run(recipes.get("sample"), settings_module.read({"data_root": folder}), records)
-    assert run.records("val") == existing_shards(folder, "val") and read_ids(run.records("val")) == ["val_000", "val_001"]
+    assert run.records("val") == existing_shards(folder, "val") and read_ids(
+        run.records("val")
+    ) == ["val_000", "val_001"]
 
 
 def test_a_list_whose_name_begins_alike_is_another(root, tmp_path):
     write_records(root, "trainval", str(tmp_path / "r"))
-    os.rename(str(tmp_path / "r" / "trainval-00000-of-00004.tfrecord"), str(tmp_path / "r" / "train-old-00000-of-00004.tfrecord"))
+    os.rename(
+        str(tmp_path / "r" / "trainval-00000-of-00004.tfrecord"),
+        str(tmp_path / "r" / "train-old-00000-of-00004.tfrecord"),
+    )
     assert existing_shards(str(tmp_path / "r"), "train") == []
-    with pytest.raises(WorkbookError, match="holds 3 record files of list trainval, and the name of .* says 4: bring the others"):
+    with pytest.raises(
+        WorkbookError,
+        match="holds 3 record files of list trainval, trainval-00001-.* is one of 4: bring all",
+    ):
         existing_shards(str(tmp_path / "r"), "trainval")
 
 
@@ -86,9 +108,14 @@ def test_records_are_unpacked_once_and_as_they_are(records, root, tmp_path):
     made = layouts.voc_root(found, out)
     assert made == voc.check_root(made) and voc.read_list(made, "val") == ["val_000", "val_001"]
     for image_id in ("val_000", "val_001"):
-        with open(voc.image_path(made, image_id), "rb") as there, open(voc.image_path(root, image_id), "rb") as here:
+        with open(voc.image_path(made, image_id), "rb") as there, open(
+            voc.image_path(root, image_id), "rb"
+        ) as here:
             assert there.read() == here.read()
-        assert np.array_equal(voc.read_mask(voc.mask_path(made, image_id))[0], voc.read_mask(voc.mask_path(root, image_id))[0])
+        assert np.array_equal(
+            voc.read_mask(voc.mask_path(made, image_id))[0],
+            voc.read_mask(voc.mask_path(root, image_id))[0],
+        )
     stamps = {path: os.stat(os.path.join(made, path)).st_mtime_ns for path in content(made)}
     layouts.lay_out(found, out)
     assert stamps == {path: os.stat(os.path.join(made, path)).st_mtime_ns for path in content(made)}
@@ -104,21 +131,33 @@ def test_other_records_are_not_mixed_with_those_unpacked(records, root, tmp_path
         layouts.lay_out(found, out)
 
 
-@pytest.mark.parametrize("names", [
-    ["../../../escape", "/etc/passwd", "..", ".hidden", ""], ["same", "same", "same", "same_2"], ["a b\tc", "a_b_c", "ü"],
-    ["x" * 400, "x" * 401]])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["../../../escape", "/etc/passwd", "..", ".hidden", ""],
+        ["same", "same", "same", "same_2"],
+        ["a b\tc", "a_b_c", "ü"],
+        ["x" * 400, "x" * 401],
+    ],
+)
 def test_ids_of_others_stay_within_the_folder_and_apart(tmp_path, names):
     source, out = tmp_path / "r", tmp_path / "deep" / "er" / "out"
     source.mkdir()
-    write_foreign(str(source / "val-00000-of-00001.tfrecord"),
-                  [(name.encode(), b"photograph %d" % i, b"mask %d" % i) for i, name in enumerate(names)])
+    write_foreign(
+        str(source / "val-00000-of-00001.tfrecord"),
+        [(name.encode(), b"photograph %d" % i, b"mask %d" % i) for i, name in enumerate(names)],
+    )
     found = layouts.find(str(source), "val")
     layouts.lay_out(found, str(out))
     made = layouts.voc_root(found, str(out))
     ids = voc.read_list(made, "val")
     assert len(set(ids)) == len(ids) == len(names)
-    assert [open(voc.image_path(made, i), "rb").read() for i in ids] == [b"photograph %d" % i for i in range(len(ids))]
-    assert sorted(os.listdir(str(tmp_path))) == ["deep", "r"] and os.listdir(str(tmp_path / "deep" / "er")) == ["out"]
+    assert [open(voc.image_path(made, i), "rb").read() for i in ids] == [
+        b"photograph %d" % i for i in range(len(ids))
+    ]
+    assert sorted(os.listdir(str(tmp_path))) == ["deep", "r"] and os.listdir(
+        str(tmp_path / "deep" / "er")
+    ) == ["out"]
     assert os.listdir(str(out)) == ["voc_val"]
 
 
@@ -148,22 +187,52 @@ def test_the_edge_adapters_folders_become_lists_of_links(edge, root, tmp_path, n
         layouts.lay_out(found, out)
         made = layouts.voc_root(found, out)
         assert voc.read_list(made, name) == voc.read_list(root, name)
-        assert os.path.realpath(voc.image_path(made, name + "_001")) == os.path.join(edge, folder, "Images", name + "_001.jpg")
+        assert os.path.realpath(voc.image_path(made, name + "_001")) == os.path.join(
+            edge, folder, "Images", name + "_001.jpg"
+        )
         assert content(edge) == before
-    shutil.copy(voc.image_path(root, name + "_000"), os.path.join(edge, folder, "Images", "new.jpg"))
-    shutil.copy(voc.mask_path(root, name + "_000"), os.path.join(edge, folder, "SegmentationClassRaw", "new.png"))
+    shutil.copy(
+        voc.image_path(root, name + "_000"), os.path.join(edge, folder, "Images", "new.jpg")
+    )
+    shutil.copy(
+        voc.mask_path(root, name + "_000"),
+        os.path.join(edge, folder, "SegmentationClassRaw", "new.png"),
+    )
     layouts.lay_out(found, out)
     assert "new" in voc.read_list(made, name)
 
 
-@pytest.mark.parametrize("break_it, sentence", [
-    (lambda f: os.remove(f + "/train/SegmentationClassRaw/train_002.png"), r"Images/train_002.jpg has no .*Raw/train_002.png"),
-    (lambda f: os.remove(f + "/train/Images/train_001.jpg"), r"Raw/train_001.png has no .*Images/train_001.jpg"),
-    (lambda f: shutil.rmtree(f + "/train/SegmentationClassRaw"), "SegmentationClassRaw does not exist"),
-    (lambda f: [os.rename(f + f"/train/{name}", f + f"/train/{name.replace('_003', ' 3')}")
-                for name in ("Images/train_003.jpg", "SegmentationClassRaw/train_003.png")], "has a blank in its name"),
-    (lambda f: [shutil.rmtree(f + f"/train/{name}") or os.mkdir(f + f"/train/{name}")
-                for name in ("Images", "SegmentationClassRaw")], "holds no .jpg")])
+@pytest.mark.parametrize(
+    "break_it, sentence",
+    [
+        (
+            lambda f: os.remove(f + "/train/SegmentationClassRaw/train_002.png"),
+            r"Images/train_002.jpg has no .*Raw/train_002.png",
+        ),
+        (
+            lambda f: os.remove(f + "/train/Images/train_001.jpg"),
+            r"Raw/train_001.png has no .*Images/train_001.jpg",
+        ),
+        (
+            lambda f: shutil.rmtree(f + "/train/SegmentationClassRaw"),
+            "SegmentationClassRaw does not exist",
+        ),
+        (
+            lambda f: [
+                os.rename(f + f"/train/{name}", f + f"/train/{name.replace('_003', ' 3')}")
+                for name in ("Images/train_003.jpg", "SegmentationClassRaw/train_003.png")
+            ],
+            "has a blank in its name",
+        ),
+        (
+            lambda f: [
+                shutil.rmtree(f + f"/train/{name}") or os.mkdir(f + f"/train/{name}")
+                for name in ("Images", "SegmentationClassRaw")
+            ],
+            "holds no .jpg",
+        ),
+    ],
+)
 def test_incomplete_pairs_are_named(edge, tmp_path, break_it, sentence):
     break_it(edge)
     with pytest.raises(WorkbookError, match=sentence):
@@ -182,8 +251,13 @@ def test_a_voc_folder_is_taken_as_it_is(root, tmp_path):
     assert layouts.find(root, "train_aug").name == "trainaug"
 
 
-@pytest.mark.parametrize("name, sentence", [("test", "list .*test.txt does not exist"), ("val", "does not exist")])
+@pytest.mark.parametrize(
+    "name, sentence", [("test", "list .*test.txt does not exist"), ("val", "does not exist")]
+)
 def test_where_nothing_fits_all_three_are_named(root, tmp_path, name, sentence):
     path = root if name == "test" else str(tmp_path / "nowhere")
-    with pytest.raises(WorkbookError, match=f"{sentence}.*record files {name}-00000.*Images and SegmentationClassRaw"):
+    with pytest.raises(
+        WorkbookError,
+        match=f"{sentence}.*record files {name}-00000.*Images and SegmentationClassRaw",
+    ):
         layouts.find(path, name)

@@ -1,4 +1,4 @@
-"""Data as the originals' users have it: DeepLab's record files, or the folders of MindSpore's edge adapter.
+"""Data as the originals' users have it: DeepLab's records, or MindSpore's edge adapter's folders.
 
 records  LIST-00000-of-00004.tfrecord, in the folder or in its `tfrecord`
 edge     train/Images/*.jpg and train/SegmentationClassRaw/*.png, and the same under eval
@@ -22,27 +22,31 @@ _EDGE = {"train": "train", "val": "eval"}
 
 
 def find(path, list_name):
-    """The `Layout` of a list of a data folder. Raises WorkbookError where there is none of the three."""
+    """The `Layout` of a list of a data folder. Raises WorkbookError where there is none."""
     for root in (path, os.path.join(path, "tfrecord")):
         if records.existing_shards(root, list_name):
             return Layout("records", root, list_name)
-    if list_name in _EDGE and os.path.isdir(os.path.join(path, _EDGE[list_name], "Images")):
+    edge = _EDGE.get(list_name)
+    if edge and os.path.isdir(os.path.join(path, edge, "Images")):
         return Layout("edge", path, list_name)
+    name = "trainaug" if list_name == "train_aug" else list_name
     try:
         root = voc.check_root(path)
-        name = "trainaug" if list_name == "train_aug" else list_name
         voc.read_list(root, name)
     except WorkbookError as error:
-        raise WorkbookError(f"{error}; or a folder of record files {list_name}-00000-of-00004.tfrecord, or one of "
-                            f"{_EDGE.get(list_name, 'train')}/Images and SegmentationClassRaw")
+        raise WorkbookError(
+            f"{error}; or a folder of record files {list_name}-00000-of-00004.tfrecord, or one of "
+            f"{edge or 'train'}/Images and SegmentationClassRaw")
     return Layout("voc", root, name)
 
 
 def count(layout):
-    """Number of images of the list. Raises WorkbookError for damaged records and incomplete pairs."""
+    """Number of images. Raises WorkbookError for damaged records and incomplete pairs."""
     if layout.kind == "records":
         return records.count_records(records.existing_shards(layout.root, layout.name))
-    return len(_edge_ids(layout) if layout.kind == "edge" else voc.read_list(layout.root, layout.name))
+    if layout.kind == "edge":
+        return len(_edge_ids(layout))
+    return len(voc.read_list(layout.root, layout.name))
 
 
 def voc_root(layout, folder):
@@ -51,25 +55,28 @@ def voc_root(layout, folder):
 
 
 def lay_out(layout, folder):
-    """Makes `voc_root` where it is not there yet, from records or by links; the source stays as it is.
+    """Makes `voc_root` unless it is there, from records or by links; the source stays as it is.
 
-    Raises WorkbookError for damaged records, incomplete pairs, and where the place holds other records.
+    Raises WorkbookError for damaged records and incomplete pairs, and where other records were
+    unpacked before.
     """
     if layout.kind == "voc":
         return
+    root = voc_root(layout, folder)
     try:
         os.makedirs(folder, exist_ok=True)
         with alone_in(folder):
-            {"records": _unpack, "edge": _link}[layout.kind](layout, voc_root(layout, folder))
+            {"records": _unpack, "edge": _link}[layout.kind](layout, root)
     except OSError as error:
-        raise WorkbookError(f"{voc_root(layout, folder)} cannot be written ({error.strerror}): make room on "
-                            "the disk, or give a folder that you may write to")
+        raise WorkbookError(f"{root} cannot be written ({error.strerror}): make room on the "
+                            "disk, or give a folder that you may write to")
 
 
 def _unpack(layout, root):
     """The records' own bytes as files; whole or absent."""
     shards = records.existing_shards(layout.root, layout.name)
-    source = {path: [os.path.getsize(path), os.stat(path).st_mtime_ns] for path in map(os.path.realpath, shards)}
+    source = {os.path.realpath(path): [os.path.getsize(path), os.stat(path).st_mtime_ns]
+              for path in shards}
     if os.path.exists(root):
         return _check_source(root, source)
     part, ids = root + ".part", {}
@@ -78,12 +85,16 @@ def _unpack(layout, root):
     for name, photograph, mask in records.pairs(shards):
         safe = _safe(name, ids)
         ids[safe] = name
-        for path, content in ((voc.image_path(part, safe), photograph), (voc.mask_path(part, safe), mask)):
-            with open(path, "wb") as file:
-                file.write(content)
+        _write(voc.image_path(part, safe), photograph)
+        _write(voc.mask_path(part, safe), mask)
     write_text(voc.list_path(part, layout.name), "".join(f"{name}\n" for name in ids))
     write_json(os.path.join(part, "source.json"), source)
     os.replace(part, root)
+
+
+def _write(path, content):
+    with open(path, "wb") as file:
+        file.write(content)
 
 
 def _check_source(root, source):
@@ -93,11 +104,11 @@ def _check_source(root, source):
     except (OSError, ValueError):
         same = False
     if not same:
-        raise WorkbookError(f"{root} is not made of these records: delete it, or write to another folder")
+        raise WorkbookError(f"{root} is not made of these records: delete it, or write elsewhere")
 
 
 def _safe(name, taken):
-    """A file name of an id that someone else wrote: no folders, no blanks, unlike those `taken`."""
+    """A file name of someone else's id: no folders, no blanks, unlike those `taken`."""
     safe = re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".-")[:150] or "image"
     while safe in taken:
         safe += f"_{len(taken)}"
@@ -105,12 +116,12 @@ def _safe(name, taken):
 
 
 def _link(layout, root):
-    """Links to the adapter's files, of whatever is new there, and a list of all."""
+    """Links to the adapter's files and a list of all."""
     ids = _edge_ids(layout)
     _make_folders(root)
     for name in ids:
-        for source, place in zip(_edge_pair(layout, name), (voc.image_path(root, name), voc.mask_path(root, name))):
-            source = os.path.abspath(source)
+        places = voc.image_path(root, name), voc.mask_path(root, name)
+        for source, place in zip(map(os.path.abspath, _edge_pair(layout, name)), places):
             if os.path.islink(place) and os.readlink(place) != source:
                 os.remove(place)
             if not os.path.lexists(place):
@@ -120,27 +131,29 @@ def _link(layout, root):
 
 def _edge_pair(layout, name):
     folder = os.path.join(layout.root, _EDGE[layout.name])
-    return os.path.join(folder, "Images", name + ".jpg"), os.path.join(folder, "SegmentationClassRaw", name + ".png")
+    return (os.path.join(folder, "Images", name + ".jpg"),
+            os.path.join(folder, "SegmentationClassRaw", name + ".png"))
 
 
 def _edge_ids(layout):
-    """The ids of a list, sorted. Raises WorkbookError for a file without its other, and for a blank in a name."""
-    image, mask = _edge_pair(layout, "")
-    found = []
-    for path in (image, mask):
-        folder, ending = os.path.dirname(path), path[-4:]
-        if not os.path.isdir(folder):
-            raise WorkbookError(f"{folder} does not exist: masks and photographs lie side by side")
-        found.append({name[:-4] for name in os.listdir(folder) if name.endswith(ending)})
-    for name in sorted(found[0] ^ found[1]) + [name for name in sorted(found[0]) if re.search(r"\s", name)]:
+    """A list's ids, sorted. Raises WorkbookError for half a pair, or a blank in a name."""
+    folders = [os.path.dirname(path) for path in _edge_pair(layout, "")]
+    if not os.path.isdir(folders[1]):
+        raise WorkbookError(f"{folders[1]} does not exist: masks lie beside Images")
+    images, masks = ({name[:-4] for name in os.listdir(folder) if name.endswith(ending)}
+                     for folder, ending in zip(folders, (".jpg", ".png")))
+    for name in sorted(images ^ masks):
         there, missing = sorted(_edge_pair(layout, name), key=os.path.lexists, reverse=True)
-        raise WorkbookError(f"{there} has no {missing}: add it, or remove the other" if name in found[0] ^ found[1]
-                            else f"{there} has a blank in its name: rename it and its mask")
-    if not found[0]:
-        raise WorkbookError(f"{os.path.dirname(image)} holds no .jpg: give the folder of train and eval")
-    return sorted(found[0])
+        raise WorkbookError(f"{there} has no {missing}: add it, or remove the one")
+    for name in images:
+        if re.search(r"\s", name):
+            raise WorkbookError(f"{_edge_pair(layout, name)[0]} has a blank in its name: rename it "
+                                "and its mask")
+    if not images:
+        raise WorkbookError(f"{folders[0]} holds no .jpg: give the folder of train and eval")
+    return sorted(images)
 
 
 def _make_folders(root):
-    for path in (voc.image_path(root, "x"), voc.mask_path(root, "x")):
+    for path in (voc.image_path(root, ""), voc.mask_path(root, "")):
         os.makedirs(os.path.dirname(path), exist_ok=True)

@@ -63,12 +63,17 @@ def shard_paths(folder, list_name, shards):
 
 
 def existing_shards(folder, list_name):
-    """A list's record files that someone has written into a folder, [] without any. Raises WorkbookError for part of a set."""
-    files = {path: re.search(r"-(\d{5})-of-(\d{5})(\.tfrecord)?$", path) for path in _matching(folder, list_name, "-*-of-*")}
-    shards = sorted(path for path, match in files.items() if match and path[:match.start()] == os.path.join(folder, list_name))
-    if shards and len(shards) != int(files[shards[0]].group(2)):
-        raise WorkbookError(f"{folder} holds {len(shards)} record files of list {list_name}, and the name of {shards[0]} says "
-                            f"{int(files[shards[0]].group(2))}: bring the others too")
+    """A list's record files that someone has put into a folder, [] without any.
+
+    Raises WorkbookError for part of a set.
+    """
+    digits = "[0-9]" * 5
+    shards = sorted(_matching(folder, list_name, f"-{digits}-of-{digits}*"))
+    for path in shards[:1]:
+        count = int(re.search(r".*-of-(\d{5})", path).group(1))
+        if count != len(shards):
+            raise WorkbookError(f"{folder} holds {len(shards)} record files of list {list_name}, "
+                                f"{os.path.basename(path)} is one of {count}: bring all of one set")
     return shards
 
 
@@ -166,14 +171,18 @@ def _int(value):
 
 
 def pairs(paths):
-    """(id, bytes of the photograph's file, bytes of the mask's) of each record. Raises WorkbookError for a damaged one."""
+    """(id, photograph, mask) of each record, the two files' bytes.
+
+    Raises WorkbookError for a damaged record or file.
+    """
     for number, record in enumerate(_records(paths)):
         try:
             name, photograph, mask = (_feature(record, key) for key in (
                 "image/filename", "image/encoded", "image/segmentation/class/encoded"))
         except (IndexError, DecodeError):
-            raise WorkbookError(f"record {number} of {os.path.dirname(paths[0])} lacks a photograph or a mask: it is not in the "
-                                "form of DeepLab's build_data.py, write the records again")
+            raise WorkbookError(
+                f"record {number} of {os.path.dirname(paths[0])} lacks a photograph or a mask: it "
+                "is not in the form of DeepLab's build_data.py, write the records again")
         yield name.decode(errors="replace"), photograph, mask
 
 

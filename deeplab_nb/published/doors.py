@@ -9,10 +9,10 @@ from deeplab_nb.published import flags, translation
 
 
 def enter(translate, module, about, words):
-    """Runs a command line; returns its exit code: 2 for words that cannot be understood, 1 for what else is wrong.
+    """Runs a command line; returns its exit code: 2 for words not understood, 1 for other errors.
 
-    translate: words to `Request`. module: of this package, whose `run` takes it; it brings TensorFlow, for which
-    refusals need not wait. about: for --help.
+    translate: words to `Request`. module: of this package, whose `run` takes it; it brings
+    TensorFlow, for which refusals need not wait. about: for --help.
     """
     if set(words) & {"-h", "--help", "--helpfull", "--helpshort"}:
         print(about + "\n" + help_text())
@@ -36,9 +36,8 @@ def enter(translate, module, about, words):
 
 def help_text():
     """A line a flag: what it is here."""
-    lines = [f"  --{name:34s} {flags.OURS.get(name) or originals.meaning(name)}"
-             for name in sorted(translation.KNOWN - set(originals.SILENT))]
-    return "\n".join(lines)
+    return "\n".join(f"  --{name:34s} {flags.OURS.get(name) or originals.meaning(name)}"
+                     for name in sorted(translation.KNOWN - set(originals.SILENT)))
 
 
 def _say(sentence, code):

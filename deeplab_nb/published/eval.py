@@ -1,6 +1,6 @@
 """The originals' eval.py with their own flags: `python -m deeplab_nb.published.eval --help`.
 
-DeepLabv3+ for TensorFlow; with a flag of the MindSpore entry alone, such as --data_url, its DeepLabv3.
+DeepLabv3+ for TensorFlow; with a flag of the MindSpore entry, such as --data_url, its DeepLabv3.
 """
 import sys
 

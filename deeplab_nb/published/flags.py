@@ -1,4 +1,4 @@
-"""Command lines in TensorFlow's style: --name=value, --name value, --name, --noname, lists repeated or with commas."""
+"""Command lines in TensorFlow's style: --name=value, --name value, --name, --noname, lists."""
 import re
 
 from deeplab_nb import originals
@@ -7,26 +7,29 @@ from deeplab_nb.settings import FIELDS, nearest
 
 LISTS = ("atrous_rates", "eval_scales", "multi_grid", "label_weights", "image_pyramid",
          "train_crop_size", "eval_crop_size", "image_pooling_crop_size", "image_pooling_stride")
-OURS = {"cards": "ranks that train together", "rank_table": "file that says which card is which rank",
-        "set": "NAME=VALUE, a setting of this workbook; may be repeated", "dry_run": "say what would be run",
-        "case": "acc or perf, the end of CaseName", "over_dump_path": "folder for over_dump"}
+OURS = {"cards": "ranks that train together",
+        "rank_table": "file that says which card is which rank",
+        "set": "NAME=VALUE, a setting of this workbook; may be repeated",
+        "dry_run": "say what would be run",
+        "case": "acc or perf, the end of CaseName",
+        "over_dump_path": "folder for over_dump"}
 _BOOLEANS = {**dict.fromkeys(("true", "t", "yes", "1"), "true"),
              **dict.fromkeys(("false", "f", "no", "0"), "false")}
 
 
 def parse(words, known):
-    """({flag: text}, [assignments of --set]); a list's text has commas, of others the last one counts.
+    """({flag: text}, [assignments of --set]); a list's text has commas, else the last one counts.
 
-    known: names of the flags that there are. Raises WorkbookError with the nearest name for another one, and where
-    blanks stand round '='.
+    known: names of the flags that there are. Raises WorkbookError with the nearest name for another
+    one, and where blanks stand round '='.
     """
     given, assignments = {}, []
     for name, values in _occurrences(words, known):
         if name == "set":
             assignments += values
         elif name in LISTS:
-            parts = ",".join(values).strip("[]() ")
-            given[name] = ",".join(filter(None, [given.get(name), re.sub(r"[\s,]+", ",", parts)]))
+            parts = re.sub(r"[\s,]+", ",", ",".join(values).strip("[]() "))
+            given[name] = ",".join(filter(None, [given.get(name), parts]))
         elif len(values) > 1:
             raise WorkbookError(f"--{name} takes one value and got '{' '.join(values)}': write "
                                 f"--{name}=VALUE without blanks round '='")
@@ -36,7 +39,7 @@ def parse(words, known):
 
 
 def _occurrences(words, known):
-    """[(flag, its values)] in their order; a word that starts no flag is one more value of the flag before."""
+    """[(flag, its values)] in order; a word that starts no flag is a value of the one before."""
     found = []
     for word in words:
         match = re.fullmatch(r"--?([a-zA-Z]\w*)(?:=(.*))?", word, re.DOTALL)
@@ -64,7 +67,8 @@ def boolean(name, text):
 def settings_of(given, direct, elsewhere):
     """({setting: text}, notes) of flags.
 
-    direct: {flag: setting}; elsewhere: flags that others read. Raises WorkbookError for what cannot be done here.
+    direct: {flag: setting}; elsewhere: flags that others read. Raises WorkbookError for what cannot
+    be done here.
     """
     settings, notes = {}, []
     for name, text in given.items():
@@ -75,9 +79,10 @@ def settings_of(given, direct, elsewhere):
             done, why = originals.ONLY[name]
             text = boolean(name, text) if done in ("true", "false") else text.lower()
             if text not in (done.split() or [""]):
-                raise WorkbookError(f"--{name}={text} cannot be done here: {why}")
+                raise WorkbookError(f"--{name}={given[name]} cannot be done here: {why}")
         elif name in originals.NOTES:
             notes.append(f"--{name}: {originals.NOTES[name]}")
         elif name not in elsewhere:
-            raise WorkbookError(f"--{name} is of another command: {originals.meaning(name)}; leave it out here")
+            raise WorkbookError(f"--{name} is of another command ({originals.meaning(name)}): "
+                                "leave it out here")
     return settings, notes

@@ -1,4 +1,4 @@
-"""Where users of the originals look, and the lines that they search for there: links into a run's folder."""
+"""Where users of the originals look, and what they look for there: links into a run's folder."""
 import collections
 import glob
 import os
@@ -12,34 +12,35 @@ from deeplab_nb.training.journal import read_log, steps_of
 
 NETWORK = "Deeplabv3+_for_TensorFlow"
 
-# logs: {number of card or rank: path}; train: where checkpoints are
+# logs: {number of card or, for mindspore, of rank: path}; train: folder of the checkpoints
 Places = collections.namedtuple("Places", "mindspore logs train")
 
 
 def of(mindspore, folder, plan, rank=None):
-    """The `Places` of a run. plan: of a launch, None for one process, whose card the environment names.
+    """The `Places` of a run. plan: of a launch, None for this process alone.
 
     rank: of this process, as a text, if others were started beside it.
     """
     if plan:
-        logs = {rank if mindspore else plan.devices.get(rank, rank): os.path.join(folder, f"rank_{rank}", "log.txt")
-                for rank in plan.ranks}
+        logs = {each if mindspore else plan.devices.get(each, each):
+                os.path.join(folder, f"rank_{each}", "log.txt") for each in plan.ranks}
         return Places(mindspore, logs, os.path.join(folder, "train"))
-    card = rank or 0 if mindspore else os.environ.get("ASCEND_DEVICE_ID") or rank or 0
+    number = rank or 0 if mindspore else os.environ.get("ASCEND_DEVICE_ID") or rank or 0
     own = os.path.join(folder, f"rank_{rank}") if int(rank or 0) else folder
-    return Places(mindspore, {card: os.path.join(own, "train.log")}, folder)
+    return Places(mindspore, {number: os.path.join(own, "train.log")}, folder)
 
 
 def link_logs(places):
-    """Puts links to the logs where the original writes them, before there is anything in them."""
+    """Puts links to the logs where the original writes its own, before anything is in them."""
     for number, log in places.logs.items():
-        link(f"LOG{number}/log.txt" if places.mindspore else f"output/{number}/train_{number}.log", log)
+        link(f"LOG{number}/log.txt" if places.mindspore else
+             f"output/{number}/train_{number}.log", log)
     if places.mindspore and list(places.logs) == [0]:
         link("log.txt", places.logs[0])
 
 
 def link(place, target):
-    """Makes `place` a link; one of an earlier run gives way. Raises WorkbookError where a file stands there."""
+    """Makes `place` a link; an earlier link gives way. Raises WorkbookError where a file stands."""
     folder = os.path.dirname(os.path.abspath(place))
     os.makedirs(folder, exist_ok=True)
     if os.path.islink(place):
@@ -47,36 +48,40 @@ def link(place, target):
     try:
         os.symlink(os.path.relpath(target, folder), place)
     except OSError as error:
-        raise WorkbookError(f"{place} cannot lead to {target} ({error.strerror}): move what stands there away")
+        raise WorkbookError(f"{place} cannot lead to {target} ({error.strerror}): "
+                            "move what stands there away")
 
 
 def finish(places, settings, seconds, case, epoch):
-    """The lines that end a training, also written where the original has them. 
+    """The lines that end a training, also written where the original has them.
 
     seconds: of all; case: acc or perf; epoch: its steps.
     """
     if places.mindspore:
         return _link_checkpoint(places, epoch)
-    log, card = steps_of(read_log(os.path.join(places.train, "log.jsonl"))), list(places.logs)[-1]
-    name, step = f"{NETWORK}_bs{settings.train_batch_size}_{settings.cards}p_{case}", _step_seconds(log)
-    lines = {"Network": NETWORK, "RankSize": settings.cards, "BatchSize": settings.train_batch_size,
+    log = steps_of(read_log(os.path.join(places.train, "log.jsonl")))
+    batch, step = settings.train_batch_size, _step_seconds(log)
+    name = f"{NETWORK}_bs{batch}_{settings.cards}p_{case}"
+    lines = {"Network": NETWORK, "RankSize": settings.cards, "BatchSize": batch,
              "DeviceType": platform.machine(), "CaseName": name,
-             "ActualFPS": f"{settings.global_batch_size / step:.2f}", "TrainingTime": f"{1000 * step:.2f}",
-             "ActualLoss": f"{log[-1]['loss']:.4f}", "E2ETrainingTime": f"{seconds:.0f}"}
+             "ActualFPS": f"{settings.global_batch_size / step:.2f}",
+             "TrainingTime": f"{1000 * step:.2f}", "ActualLoss": f"{log[-1]['loss']:.4f}",
+             "E2ETrainingTime": f"{seconds:.0f}"}
     text = "".join(f"{label} = {value}\n" for label, value in lines.items())
-    link(f"output/{card}/{name}.log", write_text(os.path.join(places.train, name + ".log"), text))
+    path = write_text(os.path.join(places.train, name + ".log"), text)
+    link(f"output/{list(places.logs)[-1]}/{name}.log", path)  # of the last card, as in the port
     return text
 
 
 def _step_seconds(log):
-    """Median seconds a step; the first line holds the compilation and is left out where there are others."""
+    """Median seconds a step; the first line, with the compilation, only where there is no other."""
     if not log:
         raise WorkbookError("the training wrote no log line: set log_every to fewer than its steps")
     return statistics.median(entry["seconds_a_step"] for entry in log[1:] or log)
 
 
 def _link_checkpoint(places, epoch):
-    """Names the last checkpoint's files as the MindSpore entry names its own; returns a sentence."""
+    """Names the last checkpoint's files as the MindSpore entry does its own; returns a sentence."""
     prefix = newest_checkpoint(places.train)
     epochs, step = divmod(step_of(prefix) - 1, epoch)
     place = f"LOG0/chec_deeplabv3-{epochs + 1}_{step + 1}.ckpt"

@@ -1,4 +1,4 @@
-"""What a command line of the originals asks for, in our settings; nothing is read or written yet."""
+"""What a command line of the originals asks for, in our settings; nothing is touched yet."""
 import collections
 import os
 
@@ -40,7 +40,7 @@ def training(words):
 
 
 def evaluation(words):
-    """The `Request` of an eval.py's words; its values of the network say what the checkpoint holds."""
+    """The `Request` of an eval.py; its values of the network say what the checkpoint holds."""
     return _request(words, _mindspore_evaluation, _evaluation)
 
 
@@ -56,8 +56,8 @@ def _training(given, own):
     data, folder = _needed(given, "dataset_dir", "train_logdir")
     values, notes = flags.settings_of(given, {**TRAIN, **NETWORK}, _TRAIN)
     if "precision_mode" not in given:
-        notes.append("mixed precision, as in Huawei's port: --precision_mode=must_keep_origin_dtype "
-                     "trains in float32")
+        notes.append("mixed precision, as in Huawei's port: float32 is "
+                     "--precision_mode=must_keep_origin_dtype")
     cards = _whole(given, "cards", os.environ.get("RANK_SIZE") or 1)
     values = {**_DEFAULTS, **values, **_head(given, values.get("output_stride", 16)),
               **_dataset(given, own), **_initial_layers(given), **_numbers(given),
@@ -76,9 +76,9 @@ def _mindspore_training(given):
                   initial_checkpoint=given.get("checkpoint_url", ""))
     if not given.get("checkpoint_url"):
         values["trainable"] = "all"
-        notes.append("no checkpoint is given: this starts from random weights and trains all layers, "
-                     "batch norm's scale and shift too")
-    notes.append("checkpoints are TensorFlow's; LOG0/chec_deeplabv3-EPOCH_STEP.ckpt leads to the last")
+        notes.append("no checkpoint is given: this starts from random weights and trains all "
+                     "layers, batch norm's scale and shift too")
+    notes.append("checkpoints are TensorFlow's: LOG0/chec_deeplabv3-EPOCH_STEP.ckpt leads to one")
     return Request(True, _recipe("deeplabv3_mindspore", cards), values, _data_url(given), "train",
                    "LOG0", _whole(given, "epoch_size", 6), cards, notes, given)
 
@@ -90,7 +90,8 @@ def _evaluation(given, own):
                   **_DATASETS.get(given.get("dataset"), {}), initial_checkpoint=checkpoint)
     if values.get("eval_flip") == "true" and values.get("eval_scales", "1.0") == "1.0":
         notes.append("mirrored images count here; the original leaves them out at a single scale")
-    return Request(False, "", values, data, given.get("eval_split", "val"), folder, 0, 1, notes, given)
+    return Request(False, "", values, data, given.get("eval_split", "val"), folder, 0, 1, notes,
+                   given)
 
 
 def _mindspore_evaluation(given):
@@ -117,8 +118,8 @@ def _head(given, stride):
     if given.get("decoder_output_stride"):
         values["decoder"] = True
         if given["decoder_output_stride"] != "4":
-            raise WorkbookError(f"--decoder_output_stride={given['decoder_output_stride']} is not built "
-                                "here: give 4, or leave it out for no decoder")
+            raise WorkbookError(f"--decoder_output_stride={given['decoder_output_stride']} is not "
+                                "built here: give 4, or leave it out for no decoder")
     separable = {_is(given, word, "true") for word in _HEAD[2:4] if word in given}
     if len(separable) > 1:
         raise WorkbookError("--aspp_with_separable_conv and --decoder_use_separable_conv differ: "
@@ -129,8 +130,9 @@ def _head(given, stride):
 def _dataset(given, own):
     name = given.get("dataset", "pascal_voc_seg")
     if name not in _DATASETS and "num_classes" not in own:
-        raise WorkbookError(f"--dataset={name} is none of {', '.join(_DATASETS)}: say how many classes it has, background "
-                            "counted, with --set num_classes=N; 255 is what its masks ignore")
+        raise WorkbookError(
+            f"--dataset={name} is none of {', '.join(_DATASETS)}: say how many classes it has, "
+            "background counted, with --set num_classes=N; 255 is what its masks ignore")
     return _DATASETS.get(name, {})
 
 
@@ -147,8 +149,8 @@ def _numbers(given):
     if "train_crop_size" in given:
         sides = set(given["train_crop_size"].split(","))
         if len(sides) > 1:
-            raise WorkbookError(f"--train_crop_size={given['train_crop_size']} is no square: crops are "
-                                "square here, give one side twice")
+            raise WorkbookError(f"--train_crop_size={given['train_crop_size']} is no square: crops "
+                                "are square here, give one side twice")
         values["train_crop_size"] = sides.pop()
     if "save_interval_secs" in given:
         values["save_minutes"] = _whole(given, "save_interval_secs", 0) / 60

@@ -37,7 +37,7 @@ class Run:
         return voc.check_root(self.settings.data_root)
 
     def records(self, list_name):
-        """Record files of a list: the data folder's own, or those that are written after an audit unless they are there."""
+        """Record files of a list: the data folder's own, or written after an audit if need be."""
         return existing_shards(self.settings.data_root, list_name) or write_records(
             self.data_root, list_name, paths.records_folder(self.data_root),
             num_classes=self.settings.num_classes, ignore_label=self.settings.ignore_label)
