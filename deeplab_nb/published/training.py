@@ -13,6 +13,7 @@ from deeplab_nb.network.checkpoints import find_checkpoint
 from deeplab_nb.processes import terminable
 from deeplab_nb.published import places
 from deeplab_nb.runs.workbook import Run, train_together
+from deeplab_nb.training import devices
 from deeplab_nb.training.loop import check_same_run, check_trainable
 
 
@@ -31,6 +32,8 @@ def run(request):
         return
     found = places.of(request.mindspore, folder, plan, rank)
     _check(settings, found)
+    if not plan:
+        print(f"note: this trains on the {devices.find(settings)}", flush=True)
     places.link_logs(found)
     if data.kind == "edge":  # records are read where they are
         layouts.lay_out(data, folder)

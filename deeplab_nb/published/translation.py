@@ -187,10 +187,11 @@ def _data_url(given):
 
 
 def _whole(given, name, default):
+    text = given.get(name, default)
     try:
-        return int(float(given.get(name, default)))
-    except ValueError:
-        raise WorkbookError(f"--{name} needs a whole number, got '{given[name]}'")
+        return int(float(text))
+    except (ValueError, OverflowError):
+        raise WorkbookError(f"--{name} needs a whole number, got '{text}'")
 
 
 def _is(given, name, default="false"):
