@@ -1,11 +1,13 @@
 """Data as the originals' users have it: found, counted, laid out as VOC does, left as it was."""
 
 import hashlib
+import io
 import os
 import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from deeplab_nb import recipes
 from deeplab_nb import settings as settings_module
@@ -86,6 +88,35 @@ def test_a_run_trains_on_the_records_that_its_data_folder_holds(records):
     assert run.records("val") == existing_shards(folder, "val") and read_ids(
         run.records("val")
     ) == ["val_000", "val_001"]
+
+
+def png(mask, mode="L"):
+    file = io.BytesIO()
+    Image.fromarray(np.array(mask, np.uint8)).convert(mode).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "mask, sentence",
+    [
+        (
+            png([[0, 20], [255, 21]]),
+            "the mask of b, .*-00000-of-00001 or its set, holds class 21, .* 0..20 and 255",
+        ),
+        (
+            png([[0, 1], [2, 3]], "P"),
+            "has colours, not class numbers .mode P.: remove its colour map",
+        ),
+        (png([[0, 1], [2, 3]], "RGB"), "has colours"),
+        (b"none", "cannot be read"),
+    ],
+)
+def test_masks_that_would_be_misread_are_named_before_training(tmp_path, mask, sentence):
+    good = png([[0, 20], [255, 1]])
+    write_foreign(str(tmp_path / "train-00000-of-00001"), [(b"a", b"p", good), (b"b", b"p", mask)])
+    run = Run(recipes.get("sample"), settings_module.read({"data_root": str(tmp_path)}), "")
+    with pytest.raises(WorkbookError, match=sentence):
+        run.records("train")
 
 
 def test_a_list_whose_name_begins_alike_is_another(root, tmp_path):

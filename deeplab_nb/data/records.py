@@ -186,6 +186,29 @@ def pairs(paths):
         yield name.decode(errors="replace"), photograph, mask
 
 
+def check_masks(paths, *, num_classes, ignore_label):
+    """Raises WorkbookError for the first mask that training would not read as it was meant."""
+    for name, _, mask in pairs(paths):
+        wrong = _wrong_mask(mask, num_classes, ignore_label)
+        if wrong:
+            raise WorkbookError(f"the mask of {name}, in {paths[0]} or its set, {wrong}")
+
+
+def _wrong_mask(mask, num_classes, ignore_label):
+    """What is wrong with a PNG's bytes, as a sentence's end; None if nothing is."""
+    try:
+        with Image.open(io.BytesIO(mask)) as image:
+            mode, counts = image.mode, image.histogram()
+    except (OSError, SyntaxError) as error:
+        return f"cannot be read ({error}): write the records again"
+    if mode != "L":  # TensorFlow would make grey of a palette's colours
+        return f"has colours, not class numbers (mode {mode}): remove its colour map"
+    for value in range(num_classes, 256):
+        if counts[value] and value != ignore_label:
+            return (f"holds class {value}, the settings have 0..{num_classes - 1} and "
+                    f"{ignore_label}: correct num_classes")
+
+
 def _records(paths):
     for path in paths:
         try:
