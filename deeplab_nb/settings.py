@@ -2,7 +2,7 @@
 
 An unknown name or a wrong type is an error that names the nearest right one.
 Values that must move together are properties here and are asked for nowhere else.
-This file imports nothing of the workbook but its error, casts and how files are written.
+This file imports only ground files: errors, casts, files, the names of Ascend profiles and of the originals.
 """
 import dataclasses
 import difflib
