@@ -105,7 +105,6 @@ def launch(recipe, assignments, cards, ascend_profile, rank_table, addresses, se
 
 
 main.add_command(commands.rank_table)
-main.add_command(commands.published)
 main.add_command(cli_bench.bench)
 
 
