@@ -19,7 +19,8 @@ _DEFAULTS = {"backbone": "mobilenet_v2", "aspp": False, "decoder": False, "train
              "train_batch_size": 8, "fine_tune_batch_norm": True, "initial_checkpoint": "",
              "save_minutes": 20}
 _DATASETS = {"pascal_voc_seg": {}, "cityscapes": {"num_classes": 19}}
-_PRECISIONS = {"allow_mix_precision": True, "must_keep_origin_dtype": False}
+_PRECISIONS = {"allow_mix_precision": True, "must_keep_origin_dtype": False,
+               "allow_fp32_to_fp16": False}
 
 # flags that the functions here read, of each command
 _HEAD = ("atrous_rates", "decoder_output_stride", "aspp_with_separable_conv",
