@@ -158,7 +158,7 @@ def test_other_records_are_not_mixed_with_those_unpacked(records, root, tmp_path
     layouts.lay_out(found, out)
     with open(existing_shards(found.root, "val")[0], "ab") as file:
         file.write(b"x")
-    with pytest.raises(WorkbookError, match="voc_val is not made of these records: delete it"):
+    with pytest.raises(WorkbookError, match="voc_val is not made of these records: move it away"):
         layouts.lay_out(found, out)
 
 
