@@ -41,7 +41,7 @@ def choice(devices, hardware):
     """
     listed, most = ", ".join(map(str, devices)), 7 if hardware == "910" else 15
     for device in devices:
-        if device > most:
+        if not 0 <= device <= most:
             yield hardware != "a3", f"card {device}: a server's cards are 0 to {most}" + (
                 " as far as is known" if hardware == "a3" else "")
     count, halves = len(devices), {device // 4 for device in devices}
