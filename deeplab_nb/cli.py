@@ -84,9 +84,12 @@ def _dry_run(settings):
 @click.option("--cards", type=int, help="Ranks in all; default: the recipe's.")
 @click.option("--rank-table", envvar="RANK_TABLE_FILE", metavar="FILE", help="Which card is which rank; default: RANK_TABLE_FILE.")
 @click.option("--addresses", metavar="HOST:PORT,...", help="Where each rank listens, in place of a rank table; default: ports of this machine.")
-@click.option("--chief", metavar="IP:PORT", help="Of server 0: a start of 910s or A2s without rank table, CANN 8 or newer.")
-@click.option("--here", type=click.IntRange(min=1), help="With --chief: cards of each server; default: all, at most 8.")
-@click.option("--server-ip", metavar="IP", help="With --chief: this server's address; looked up by default.")
+@click.option("--chief", metavar="IP:PORT",
+              help="Of server 0: 910s or A2s start without rank table, CANN 8 on.")
+@click.option("--here", type=click.IntRange(min=1),
+              help="With --chief: cards of each server; default: all, at most 8.")
+@click.option("--server-ip", metavar="IP",
+              help="With --chief: this server's address; looked up by default.")
 @click.option("--server", type=int, help="Which of the servers this machine is, from 0.")
 @commands.profile_option
 @click.option("--out", metavar="FOLDER", help="Gets each rank's log, and checkpoints under train; default papermill_runs/RECIPE-launch.")

@@ -166,6 +166,12 @@ def test_a_start_checkpoint_is_not_needed_to_go_on(tmp_path):
     job.preflight(found)
 
 
+def test_where_npus_are_ranks_that_cannot_meet_are_noticed(monkeypatch, tmp_path):
+    monkeypatch.setattr(job.importlib.util, "find_spec", lambda name: name)
+    with pytest.raises(WorkbookError, match="2 ranks would take NPUs, as npu_bridge is installed: give --rank-table or --chief"):
+        job.preflight(plan(tmp_path, "sample", cards=2))
+
+
 def test_a_gpu_or_a_word_keeps_a_recipe_of_cards_off_them(monkeypatch, tmp_path):
     root = make_tiny_voc(tmp_path / "voc")
     values = {"data_root": root, "train_list": "train", "initial_checkpoint": ""}
@@ -190,6 +196,9 @@ def test_what_does_not_fit_is_named(make, tmp_path):
         plan(tmp_path, cards=2, rank_table=table.path)
     with pytest.raises(WorkbookError, match="table.json has the older form.*`deeplab-nb rank-table merge"):
         plan(tmp_path, cards=2, rank_table=write(tmp_path, OLD))
+    filling = write(tmp_path, {"status": "initializing", "version": "1.0", "server_list": []})
+    with pytest.raises(WorkbookError, match="HCCL waits up to 30 minutes for the cluster's manager"):
+        plan(tmp_path, rank_table=filling)
     with pytest.raises(WorkbookError, match="holds 2 cards, the settings say 8: give --cards 2"):
         plan(tmp_path, rank_table=make(2, name="two.json").path)
     with pytest.raises(WorkbookError, match="--server 1 is none of .* give 0 to 0"):
@@ -224,13 +233,13 @@ def test_the_command_line_makes_shows_checks_and_plans(tmp_path, conf):
     assert "10.0.0.10" in call("rank-table", "merge", out, "--out", str(tmp_path / "m.json"))
     said = call("launch", "deeplabv3plus_8p", "--rank-table", out, "--dry-run")
     assert said.count("\n") == 8 and "RANK_ID=7" in said.splitlines()[7]
-    assert "uses cards 2, 3, 4, 5" in call("rank-table", "make", *hccn, "--cards", "4", "--first", "2", code=1)
+    assert "uses cards 3, 4" in call("rank-table", "make", *hccn, "--cards", "2", "--first", "3", code=1)
     assert "--devices 1;2 names no cards" in call("rank-table", "make", *hccn, "--devices", "1;2", code=1)
     three = str(tmp_path / "three.json")
     said = call("rank-table", "make", *hccn, "--devices", "1,3,6", "--ascend-profile", "cann9-a2", "--out", three)
     assert "3 cards on 1 server" in said and "warning" not in said
-    pair = call("rank-table", "make", *hccn, "--cards", "2", "--first", "3", "--out", str(tmp_path / "pair.json"))
-    assert "warning: " in pair and "uses cards 3, 4: 2 cards must lie within 0-3 or within 4-7" in pair
+    pair = call("rank-table", "make", *hccn, "--devices", "1,8", "--ascend-profile", "cann9-a2", "--out", str(tmp_path / "pair.json"))
+    assert pair.count("warning: ") == 2 and "uses cards 1, 8: of two modules" in pair and "device_ip is missing" in pair
     assert "uses 3 cards" in call("launch", "sample", "--cards", "3", "--rank-table", three, "--dry-run", code=1)
     said = call("launch", "sample", "--cards", "3", "--rank-table", three, "--ascend-profile", "cann9-a2", "--dry-run")
     assert [line.split()[0] for line in said.splitlines()] == ["ASCEND_DEVICE_ID=1", "ASCEND_DEVICE_ID=3", "ASCEND_DEVICE_ID=6"]

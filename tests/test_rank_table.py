@@ -50,7 +50,8 @@ def test_allowed_choices_of_cards(make, count, first):
 
 @pytest.mark.parametrize("count, first, words", [
     (3, 0, "--cards 3 --first 0 uses 3 cards: a server's ranks can be 1, 2, 4 or 8"), (1, -1, "uses card -1: a server's"),
-    (4, 2, "uses cards 2, 3, 4, 5: 4 cards must lie within 0-3 or within 4-7"), (8, 1, "uses card 8: a server's cards are 0 to 7"),
+    (2, 3, "uses cards 3, 4: 2 cards must lie within 0-3 or within 4-7"),
+    (4, 2, "uses cards 2, 3, 4, 5: 4 cards must lie"), (8, 1, "uses card 8: a server's cards are 0 to 7"),
     (0, 0, "uses 0 cards")])
 def test_forbidden_choices_of_cards(make, tmp_path, count, first, words):
     with pytest.raises(WorkbookError, match=words):
@@ -356,8 +357,8 @@ def test_what_is_refused(tmp_path, hardware, table, place, value, words):
 PASSED = [
     ("a2", TWO, ("server_count",), None, None), ("910", TWO, SERVER + ("server_id",), "x" * 64, None),
     ("910", TWO, ("made_by",), {"number": 5}, None), ("a2", TWO, FIRST + ("device_logical_id",), "0", None),
-    ("910", table((S1, "0:0 1:1")), FIRST + ("device_ip",), "", "device_ip is missing: by the guide, every card has one"),
-    ("a2", table((S1, "0:0 1:1")), FIRST + ("device_ip",), None, "device_ip is missing: by the guide, every card has one"),
+    ("910", table((S1, "0:0 1:1")), FIRST + ("device_ip",), "", "device_ip is missing: the guide gives every card one"),
+    ("a2", table((S1, "0:0 1:1")), FIRST + ("device_ip",), None, "device_ip is missing: the guide gives every card one"),
     ("a2", table((S1, "0:0 9:1")), SERVER + ("host_ip",), S1, "uses cards 0, 9: of two modules, 0-7 and 8-15, take the same numbers"),
     ("a2", table((S1, "0:0 8:1")), SERVER + ("host_ip",), S1, None), ("a2", SIXTEEN, ("x",), "y", "of two modules"),
     ("a3", SIXTEEN, ("x",), "y", None),

@@ -13,7 +13,7 @@ from deeplab_nb.launch import entries
 from deeplab_nb.launch import rank_table as tables
 
 _file_option = click.option("--out", metavar="FILE.json",
-                            help="Default: rank_table_Np.json, N the number of cards, in this folder.")
+                            help="Default: rank_table_Np.json here, N the number of cards.")
 profile_option = click.option("--ascend-profile", default="auto", metavar="NAME", show_default=True,
                               help="Cards and CANN: " + ", ".join(ascend_profiles.NAMES) + ".")
 
@@ -36,13 +36,13 @@ def rank_table():
               help="Read where there is no hccn_tool.")
 @profile_option
 @_file_option
-def make(cards, first, devices, super_pod, super_devices, server_ip, hccn_conf, ascend_profile, out):
+def make(cards, devices, super_devices, server_ip, hccn_conf, ascend_profile, out, **options):
     """Write this server's table."""
     numbers = _numbers(devices) if devices else None
     _show(tables.make(
-        out or f"rank_table_{len(numbers or range(cards))}p.json", cards, first=first, devices=numbers,
-        super_pod=super_pod, super_devices=super_devices and super_devices.split(","),
-        profile=ascend_profile, server=server_ip, conf=hccn_conf))
+        out or f"rank_table_{len(numbers) if numbers else cards}p.json", cards, devices=numbers,
+        super_devices=super_devices and super_devices.split(","), profile=ascend_profile,
+        server=server_ip, conf=hccn_conf, **options))
 
 
 @rank_table.command()
@@ -69,8 +69,9 @@ def check(file, ascend_profile):
     """
     table = tables.read(file, _asked(ascend_profile))
     say_warnings(table.warnings)
-    click.echo(f"{file}: {len(table.cards)} cards, nothing {'else ' if table.warnings else ''}is wrong "
-               f"on {', '.join(table.hardware).upper()}")
+    what = "nothing else" if table.warnings else "nothing"
+    on = ", ".join(table.hardware).upper()
+    click.echo(f"{file}: {len(table.cards)} cards, {what} is wrong on {on}")
 
 
 @rank_table.command()

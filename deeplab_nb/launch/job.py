@@ -19,24 +19,26 @@ from deeplab_nb.launch.rank_table_form import are_addresses, is_number
 
 HCCL_CONNECT_TIMEOUT = "1800"  # seconds that ranks wait for one another, as in the published port; its scripts say 600 to 1200
 
-# A start by a rank table has the first of these and none of the others, one by a chief has neither of the first.
+# what tells a rank who it is: by rank table, the first three; by chief, the others alone
 TABLE = ("RANK_TABLE_FILE", "RANK_ID", "RANK_SIZE")
 CHIEF = ("CM_CHIEF_IP", "CM_CHIEF_PORT", "CM_CHIEF_DEVICE", "CM_WORKER_SIZE", "CM_WORKER_IP")
-RANK = "DEEPLAB_NB_RANK"  # ours: where the collectives number the ranks themselves, RANK_ID must be absent
+RANK = "DEEPLAB_NB_RANK"  # ours: with a chief, RANK_ID must be absent
 
-# ranks: those of this machine; command: the same for all; environments, devices: by rank; warnings: sentences
-Plan = collections.namedtuple("Plan", "settings folder ranks command environments devices recipe warnings")
+# ranks: those of this machine; command: the same for all; environments, devices: by rank; warnings:
+# sentences about the rank table
+Plan = collections.namedtuple(
+    "Plan", "settings folder ranks command environments devices recipe warnings")
 
 
 def plan(recipe, overrides, folder, *, cards=None, rank_table=None, server=None, addresses=None,
          chief=None, here=None, server_ip=None, conf=rank_tables.HCCN_CONF, tool="hccn_tool"):
     """The `Plan` that trains a `recipes.Recipe` with one process a card.
 
-    overrides: {setting: value}, paths absolute. folder: gets each rank's log, and checkpoints under `train`.
-    cards: ranks in all; None takes the recipe's. Several NPUs need either rank_table, a file, or chief, IP:PORT at
-    which the first server listens, see `chief_environments` for here and server_ip. server: which of the servers
-    this machine is, from 0. addresses: HOST:PORT of every rank on CPUs or GPUs; None takes
-    free ports of this machine. conf, tool: where this machine's cards have their addresses.
+    overrides: {setting: value}, paths absolute. folder: gets each rank's log, and checkpoints under
+    `train`. cards: ranks in all; None takes the recipe's. Several NPUs need rank_table, a file, or
+    chief, here and server_ip, see `chief_environments`. server: which of the servers this machine
+    is, from 0. addresses: HOST:PORT of every rank on CPUs or GPUs; None takes free ports of this
+    machine. conf, tool: where this machine's cards have their addresses.
     Raises WorkbookError for a table, chief or addresses that do not fit.
     """
     overrides = dict(overrides, **({"cards": cards} if cards is not None else {}))
@@ -49,7 +51,8 @@ def plan(recipe, overrides, folder, *, cards=None, rank_table=None, server=None,
     elif rank_table:
         table = _table(settings, rank_table)
         mine, warnings = _cards_here(table, server, conf, tool), table.warnings
-        environments = {card.rank: environment(card.rank, settings.cards, table.path) for card in mine}
+        environments = {card.rank: environment(card.rank, settings.cards, table.path)
+                        for card in mine}
         devices = {card.rank: card.device for card in mine}
     else:
         environments = _without_table(settings, addresses, server)
@@ -62,7 +65,7 @@ def plan(recipe, overrides, folder, *, cards=None, rank_table=None, server=None,
 
 
 def _check_start(settings, rank_table, addresses, chief):
-    """Raises WorkbookError for ways to start that do not go together, or none where one is needed."""
+    """Raises WorkbookError for ways to start that do not go together, or if one is missing."""
     given = {name: value for name, value in (
         ("--rank-table (or RANK_TABLE_FILE)", rank_table), ("--addresses", addresses),
         ("--chief", chief)) if value}
@@ -70,18 +73,21 @@ def _check_start(settings, rank_table, addresses, chief):
     if len(given) > 1:
         raise WorkbookError(f"{' and '.join(given)} are given together: leave all but one out")
     if settings.cards > 1 and npus and settings.device in ("cpu", "gpu"):
-        raise WorkbookError(f"{npus.pop()} is for NPUs and device is {settings.device}: leave it out")
+        raise WorkbookError(f"{npus.pop()} is for NPUs and device is {settings.device}: leave it "
+                            "out")
     if settings.cards == 1 and chief:
-        raise WorkbookError("--chief is for several cards and cards is 1: give --cards, or leave it out")
+        raise WorkbookError("--chief is for several cards and cards is 1: give --cards, or leave "
+                            "it out")
     if addresses and len(addresses) != settings.cards:
-        raise WorkbookError(f"{len(addresses)} addresses are given for {settings.cards} ranks: give "
-                            "one a rank")
+        raise WorkbookError(f"{len(addresses)} addresses are given for {settings.cards} ranks: "
+                            "give one a rank")
     if settings.device == "npu" and settings.cards > 1 and not npus:
         for _, words in _refused(range(settings.cards), settings):
             raise WorkbookError(f"cards is {settings.cards}, which on one server uses {words}; for "
                                 "several servers give their --rank-table")
-        raise WorkbookError(f"{settings.cards} NPUs need a rank table: make one with `deeplab-nb "
-                            f"rank-table make --cards {settings.cards}` and give it with --rank-table")
+        raise WorkbookError(
+            f"{settings.cards} NPUs need a rank table: make one with `deeplab-nb rank-table make "
+            f"--cards {settings.cards}` and give it with --rank-table, or give --chief")
 
 
 def _refused(devices, settings):
@@ -92,13 +98,16 @@ def _refused(devices, settings):
 def _table(settings, path):
     """The table that a launch goes by. Raises WorkbookError for one that it cannot go by."""
     table = rank_tables.read(path, settings.ascend_profile)
+    if not table.cards:  # 'initializing'
+        raise WorkbookError(table.warnings[0])
     if rank_tables.is_older(table):
-        raise WorkbookError(f"{table.path} has the older form, whose ranks go by the names of pods: make "
-                            f"it version 1.0 with `deeplab-nb rank-table merge {path} --out NEW.json`")
+        raise WorkbookError(
+            f"{table.path} has the older form, whose ranks go by the names of pods: make it "
+            f"version 1.0 with `deeplab-nb rank-table merge {path} --out NEW.json`")
     if len(table.cards) != settings.cards:
         raise WorkbookError(f"{table.path} holds {len(table.cards)} cards, the settings say "
-                            f"{settings.cards}: give --cards {len(table.cards)}, or the table of the "
-                            "cards you mean")
+                            f"{settings.cards}: give --cards {len(table.cards)}, or the table of "
+                            "the cards you mean")
     return table
 
 
@@ -116,30 +125,34 @@ def _without_table(settings, addresses, server):
 
 
 def preflight(plan):
-    """Looks for what the ranks would miss. Raises WorkbookError for the first, and writes nothing."""
+    """Looks for what ranks would miss and writes nothing. Raises WorkbookError for the first."""
     from deeplab_nb.data import voc
     from deeplab_nb.network.checkpoints import find_checkpoint, newest_checkpoint
     _check_cards(plan)
     settings = paths.resolve(plan.settings)
     if settings.data_root != os.path.join(paths.ROOT, settings_module.Settings().data_root):
-        root = voc.check_root(settings.data_root)  # the drawn sample is made when it is first needed
-        for name in {settings.train_list, settings.val_list if settings.validate_every else settings.train_list}:
+        root = voc.check_root(settings.data_root)  # the drawn sample is made when it is needed
+        for name in [settings.train_list] + [settings.val_list] * bool(settings.validate_every):
             voc.read_list(root, name)
     if settings.initial_checkpoint and not newest_checkpoint(os.path.join(plan.folder, "train")):
         find_checkpoint(settings.initial_checkpoint)
 
 
 def _check_cards(plan):
-    """Raises WorkbookError where NPUs are wanted, in so many words or by recipe, and none can be used."""
+    """Raises WorkbookError where NPUs are wanted, by word or recipe, and none can be used."""
     settings, any_rank = plan.settings, plan.environments[plan.ranks[0]]
+    start = any_rank["RANK_TABLE_FILE"] or any_rank["CM_CHIEF_IP"]
     by_recipe = "Ascend" in plan.recipe.hardware and not glob.glob("/dev/nvidia[0-9]*")
-    together = settings.cards > 1 and settings.device == "auto" and (
-        any_rank["RANK_TABLE_FILE"] or any_rank["CM_CHIEF_IP"] or by_recipe)
-    if (settings.device == "npu" or together) and not importlib.util.find_spec("npu_bridge"):
+    several = settings.device == "auto" and settings.cards > 1
+    installed = importlib.util.find_spec("npu_bridge")
+    if not installed and (settings.device == "npu" or several and (start or by_recipe)):
         raise WorkbookError(
             f"{plan.recipe.name} is to train on {settings.cards} NPUs and none can be used here, "
-            "npu_bridge is not installed: see `deeplab-nb doctor`, or give --set device=cpu to train "
-            "on this machine's cores")
+            "npu_bridge is not installed: see `deeplab-nb doctor`, or give --set device=cpu to "
+            "train on this machine's cores")
+    if installed and several and not start:
+        raise WorkbookError(f"{settings.cards} ranks would take NPUs, as npu_bridge is installed: "
+                            "give --rank-table or --chief, or --set device=cpu")
 
 
 def command(recipe, overrides, folder):
@@ -170,11 +183,13 @@ def environment(rank, ranks, rank_table=None, addresses=None):
 def chief_environments(settings, chief, here=None, server=None, server_ip=None):
     """{rank: environment} of this server's ranks, which find one another without a rank table.
 
-    chief: IP:PORT of server 0, whose card 0 numbers all ranks. here: cards that train on each server,
-    the first ones; None takes all, at most 8. server: this one, from 0. server_ip: its own address.
-    By the guides of CANN 8 and 9: on 910 and A2 only, without RANK_ID, which HCCL gives itself. So DEEPLAB_NB_RANK
-    numbers the processes: for the share of images, and for who writes. HCCL's rank 0, whose
-    variables all get, may be another process; that this is safe, since all are equal then, is inferred.
+    chief: IP:PORT of server 0, whose card 0 gathers all. here: cards that train on each server, the
+    first ones; None takes all, at most 8. server: this one, from 0. server_ip: its own address.
+    By the guides of CANN 8 and 9: on 910 and A2 only, and without RANK_ID, since HCCL numbers the
+    ranks itself. So DEEPLAB_NB_RANK numbers the processes, for the share of images and for who
+    writes. HCCL's rank 0, whose first variables all get, may be another process; that this does no
+    harm, since all have the same variables from then on, is inferred. Not run on hardware.
+    Raises WorkbookError for what does not fit.
     """
     profile, here = ascend_profiles.chosen(settings.ascend_profile), here or min(settings.cards, 8)
     servers, (host, _, port) = settings.cards // here, chief.rpartition(":")
@@ -190,8 +205,8 @@ def chief_environments(settings, chief, here=None, server=None, server_ip=None):
              f"{settings.cards} cards are not {here} on each server: say with --here how many are"),
             (refused, f"each server uses {refused}"),
             (server not in range(servers),
-             f"{settings.cards} cards are {here} on each of {servers} servers: say with --server 0 to "
-             f"{servers - 1} which this machine is")):
+             f"{settings.cards} cards are {here} on each of {servers} servers: say with --server 0 "
+             f"to {servers - 1} which this machine is")):
         if wrong:
             raise WorkbookError(f"--chief: {why}")
     together = {"CM_CHIEF_IP": host, "CM_CHIEF_PORT": port, "CM_CHIEF_DEVICE": "0",
@@ -254,5 +269,6 @@ def _cards_here(table, server, conf, tool="hccn_tool"):
     name, cards = servers[server or 0]
     if os.path.exists(conf) or shutil.which(tool):
         devices = [card.device for card in cards if card.address]
-        rank_tables.check_addresses(table, name, rank_tables.addresses(devices, conf=conf, tool=tool))
+        known = rank_tables.addresses(devices, conf=conf, tool=tool)
+        rank_tables.check_addresses(table, name, known)
     return cards

@@ -86,7 +86,7 @@ def make(path, count=CARDS_A_SERVER, *, first=0, devices=None, profile="auto", s
     devices = devices or list(range(first, first + count))
     hardware = "a3" if super_pod else ascend_profiles.chosen(profile).hardware
     for refused, words in rules.choice(devices, hardware):
-        if refused:
+        if refused or hardware == "910":  # none is made against the guide, though HCCL may take it
             raise WorkbookError(f"{asked} uses {words}")
     known = addresses(devices, conf=conf, tool=tool, needed=hardware == "910")
     server = server or own_address()
@@ -159,8 +159,8 @@ def addresses(devices, *, conf=HCCN_CONF, tool="hccn_tool", needed=True):
     for device in devices if needed else ():
         if device not in found:
             raise WorkbookError(
-                f"{source} holds no address of card {device}: set it with `hccn_tool -i {device} -ip "
-                "-s address IP netmask MASK`, or name fewer cards")
+                f"{source} holds no address of card {device}: set it with `hccn_tool -i {device} "
+                "-ip -s address IP netmask MASK`, or name fewer cards")
     return found
 
 
@@ -193,9 +193,9 @@ def _said_by(*words):
 
 def _from_tool(devices, tool):
     """From lines such as 'ipaddr:192.168.100.101'."""
-    found = {device: re.search(r"ipaddr\s*:\s*(\S+)",
-                               _said_by(tool, "-i", str(device), "-ip", "-g")) for device in devices}
-    return {device: match.group(1) for device, match in found.items() if match}
+    texts = {device: _said_by(tool, "-i", str(device), "-ip", "-g") for device in devices}
+    found = [(device, re.search(r"ipaddr\s*:\s*(\S+)", text)) for device, text in texts.items()]
+    return {device: match.group(1) for device, match in found if match}
 
 
 def _from_conf(conf):

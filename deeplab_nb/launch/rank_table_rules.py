@@ -159,7 +159,7 @@ def _addresses(table, cards, hardware):
     if bare and (needed or each or hardware == "910"):
         yield needed, bare, "is missing: " + (
             "several servers meet by it, take address_N of /etc/hccn.conf for card N" if needed else
-            "by the guide, every card has one")
+            "the guide gives every card one, or all of A2 and A3 none")
     for place, addresses in found:
         if addresses and len(addresses) != max(len(others) for _, others in found):
             yield True, place, f"has {len(addresses)} addresses: every card has as many"

@@ -103,7 +103,8 @@ def open_run(recipe="sample", run_folder=None, overrides=None):
 def train_together(recipe, plan, *, silence=None, on_line=None):
     """Trains a recipe by a `job.Plan`, one process a rank; returns the ranks' logs.
 
-    silence, on_line: as for `workers.launch`, whose errors these are too. Nothing is written unless `job.preflight` passes.
+    silence, on_line: as for `workers.launch`, whose errors these are too. What `job.preflight` finds
+    missing is said before anything is written.
     """
     check_trainable(plan.settings)
     job.preflight(plan)

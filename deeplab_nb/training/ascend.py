@@ -161,27 +161,28 @@ def rank_problem(ranks, variables):
     The adapter tells none of this: it would train ranks that do not exchange gradients, or all of them on card 0.
     """
     said = f"{ranks} cards train together" if ranks > 1 else "one card trains"
-    chief, table = ([name for name in names if variables.get(name)] for names in (job.CHIEF, job.TABLE))
+    chief, table = ([name for name in names if variables.get(name)]
+                    for names in (job.CHIEF, job.TABLE))
     if chief and table:
-        return (f"{', '.join(chief)} are set and {', '.join(table)} too: unset the former to start by rank "
-                "table, or the latter to start by chief")
+        return (f"{', '.join(chief)} are set and {', '.join(table)} too: unset the former to start "
+                "by rank table, or the latter to start by chief")
     size, rank = ("CM_WORKER_SIZE", job.RANK) if chief else ("RANK_SIZE", "RANK_ID")
     if job.size_of(variables) != str(ranks):
-        return (f"{size} is {job.size_of(variables)} but {said}: export {size}={ranks}, or set cards to "
-                "match")
+        return (f"{size} is {job.size_of(variables)} but {said}: export {size}={ranks}, or set "
+                "cards to match")
     if ranks == 1:
         return None
     for name in ("JOB_ID", rank) + (job.CHIEF if chief else ("RANK_TABLE_FILE",)):
         if not variables.get(name):
             return f"{name} is not set but {said}: export it in every process before Python starts"
     if variables[rank] not in map(str, range(ranks)):
-        return (f"{rank} is {variables[rank]} but {said}: it must be 0..{ranks - 1}, another in every "
-                "process")
+        return (f"{rank} is {variables[rank]} but {said}: it must be 0..{ranks - 1}, another in "
+                "every process")
     if not variables.get("ASCEND_DEVICE_ID") and not variables.get("DEVICE_ID"):
         return f"ASCEND_DEVICE_ID is not set but {said}: without it every process takes card 0"
     if not chief and not os.path.isfile(variables["RANK_TABLE_FILE"]):
-        return (f"RANK_TABLE_FILE {variables['RANK_TABLE_FILE']} does not exist: name the rank table, the "
-                "same file in every process")
+        return (f"RANK_TABLE_FILE {variables['RANK_TABLE_FILE']} does not exist: name the rank "
+                "table, the same file in every process")
     return None
 
 
