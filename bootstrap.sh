@@ -1,10 +1,11 @@
 #!/bin/sh
 # Brings .venv in step with requirements.lock; does nothing and says nothing where it is already.
 #   bootstrap.sh          the environment
-#   bootstrap.sh --ascend the environment inside Ascend's container, on top of the TensorFlow there; it stays so
+#   bootstrap.sh --ascend the environment inside Ascend's container, on top of the TensorFlow there; it stays so.
+#                         ADAPTER=/path/to/npu_bridge-....whl puts the adapter of CANN 8 or 9 into it
 #   bootstrap.sh --find   prints the Python 3.7 on this machine that it would use
 #   bootstrap.sh --lock   resolves requirements.in into requirements.lock, keeping pins that still fit
-# Exit codes: 1 a step failed, 2 unknown argument, 3 no Python 3.7.
+# Exit codes: 1 a step failed, 2 unknown argument or no such ADAPTER, 3 no Python 3.7.
 set -eu
 CDPATH='' cd -P -- "$(dirname -- "$0")"
 
@@ -96,6 +97,28 @@ packages() {
     fi
 }
 
+# npu_bridge is the wheel that ADAPTER names, put into .venv; or what PYTHONPATH or Python's packages lead to;
+# or it lies where the run package tfplugin or `pip install -t` leaves it, and .venv then looks there too.
+adapter() {
+    [ -z "$ADAPTER" ] || install "$ADAPTER" || stop "$ADAPTER could not be installed: see pip's lines above"
+    seen="import importlib.util, sys; sys.exit(not importlib.util.find_spec('npu_bridge'))"
+    .venv/bin/python -c "$seen" && return
+    for tfplugin in /usr/local/Ascend/tfplugin "${HOME:-}/Ascend/tfplugin"; do
+        for folder in "$tfplugin/latest/python/site-packages" "$tfplugin/python/site-packages" "$tfplugin"; do
+            [ -d "$folder/npu_bridge" ] || continue
+            printf '%s\n' "$folder" > .venv/lib/python3.7/site-packages/npu_bridge.pth
+            return
+        done
+    done
+    say "npu_bridge is not importable, which a card needs: source tfplugin's set_env.sh, or give its wheel," \
+        "ADAPTER=/path/to/npu_bridge-1.15.0-py3-none-manylinux2014_$(uname -m).whl sh bootstrap.sh --ascend"
+}
+
+# absolute, as it was meant where the command was typed; a missing file is noticed before anything is built
+case ${ADAPTER:=} in '' | /*) ;; *) ADAPTER=$OLDPWD/$ADAPTER ;; esac
+[ -z "$ADAPTER" ] || [ -f "$ADAPTER" ] ||
+    stop "ADAPTER names $ADAPTER, which does not exist: give the path of npu_bridge's wheel" 2
+
 # --- building .venv
 
 # The stamp holds the checkout's path as well, because a moved environment no longer runs.
@@ -124,6 +147,7 @@ build() {
     done
     install -e . || stop "deeplab_nb could not be installed into .venv: see pip's lines above"
     [ -n "$ascend" ] || pip check || stop "the installed packages contradict each other: see pip's lines above"
+    [ -z "$ascend" ] || adapter
     stamp > .venv/stamp.part && mv .venv/stamp.part .venv/stamp
     say "ready after $(($(date +%s) - started)) s"
 }
@@ -131,7 +155,11 @@ build() {
 case ${1:-} in
     '') in_step || build ;;
     --ascend)
-        [ -n "$ascend" ] && in_step || { ascend=yes && build; } ;;
+        if [ -z "$ascend" ] || ! in_step; then
+            ascend=yes && build
+        elif [ -n "$ADAPTER" ]; then
+            adapter
+        fi ;;
     --find)
         python=$(find_python)
         [ -n "$python" ] || no_python

@@ -48,12 +48,13 @@ def show_recipes():
 @click.argument("recipe")
 @cli_runs.set_option
 @click.option("--device", type=click.Choice(settings_module.FIELDS["device"].metadata["choices"]), help="The same as --set device=...")
+@cli_runs.profile_option
 @click.option("--dry-run", is_flag=True, help="With --device npu: show what each card would be given; needs no card, writes nothing.")
 @click.option("--out", metavar="FOLDER", help="Where checkpoints and log go; default papermill_runs/RECIPE-train.")
-def train(recipe, assignments, device, dry_run, out):
+def train(recipe, assignments, device, ascend_profile, dry_run, out):
     """Train a recipe without notebooks; the same command again resumes."""
     chosen = recipes.get(recipe)
-    assignments += ("device=" + device,) if device else ()
+    assignments = cli_runs.with_given(assignments, device=device, ascend_profile=ascend_profile)
     settings = settings_module.override(chosen.settings, paths.make_absolute(parameters.parse_assignments(assignments)))
     if dry_run:
         return _dry_run(settings)
@@ -82,6 +83,7 @@ def _dry_run(settings):
 @click.argument("recipe")
 @cli_runs.set_option
 @click.option("--cards", type=int, help="Ranks in all; default: the recipe's.")
+@cli_runs.profile_option
 @click.option("--rank-table", envvar="RANK_TABLE_FILE", metavar="FILE", help="Which card is which rank; default: RANK_TABLE_FILE.")
 @click.option("--addresses", metavar="HOST:PORT,...", help="Where each rank listens, in place of a rank table; default: ports of this machine.")
 @click.option("--chief", metavar="IP:PORT",
@@ -91,7 +93,6 @@ def _dry_run(settings):
 @click.option("--server-ip", metavar="IP",
               help="With --chief: this server's address; looked up by default.")
 @click.option("--server", type=int, help="Which of the servers this machine is, from 0.")
-@commands.profile_option
 @click.option("--out", metavar="FOLDER", help="Gets each rank's log, and checkpoints under train; default papermill_runs/RECIPE-launch.")
 @click.option("--silence", type=float, metavar="SECONDS", help="A rank silent for so long is taken for hung; default 2400.")
 @click.option("--dry-run", is_flag=True, help="Print each rank's environment and command only.")
@@ -99,7 +100,7 @@ def launch(recipe, assignments, addresses, ascend_profile, out, silence, dry_run
     """Train a recipe with one process a card; the same command again resumes."""
     from deeplab_nb.launch import job
     chosen = recipes.get(recipe)
-    assignments += ("ascend_profile=" + ascend_profile,) if ascend_profile != "auto" else ()
+    assignments = cli_runs.with_given(assignments, ascend_profile=ascend_profile)
     plan = job.plan(chosen, paths.make_absolute(parameters.parse_assignments(assignments)),
                     out or os.path.join(paths.RUNS, chosen.name + "-launch"),
                     addresses=addresses.split(",") if addresses else None, **options)
@@ -209,10 +210,11 @@ def _fetch_weights(name):
 
 
 @main.command()
-def doctor():
+@cli_runs.profile_option
+def doctor(ascend_profile):
     """Look at Python, TensorFlow, Ascend, GPU and room here; exit code 1 if something is wrong."""
     from deeplab_nb import doctor as doctors
-    findings = doctors.examine()
+    findings = doctors.examine(ascend_profile or "auto")
     for finding in findings:
         click.echo("{:8s} {:16s} {}".format(*finding))
     if any(finding.state == "wrong" for finding in findings):

@@ -3,7 +3,7 @@ import os
 
 import click
 
-from deeplab_nb import paths, recipes
+from deeplab_nb import cli_runs, paths, recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.files import write_json
@@ -26,7 +26,9 @@ _method = _options(
                  help="Image scales whose probabilities are averaged, such as 0.5,0.75,1.0,1.25,1.5,1.75."),
     click.option("--flip", is_flag=True, help="Average with the mirrored image too."),
     click.option("--engine", type=click.Choice(["auto", "tensorflow", "onnxruntime"]), default="auto", show_default=True,
-                 help="What computes the logits; auto takes onnxruntime on a CPU where that pays."))
+                 help="What computes the logits; auto takes onnxruntime on a CPU where that pays."),
+    click.option("--device", type=click.Choice(settings_module.FIELDS["device"].metadata["choices"]), default="auto",
+                 show_default=True, help="Where; auto takes an NPU where npu_bridge is installed, else a GPU, else the CPU."))
 _list = click.option("--list", "list_name", default="val", show_default=True, help="List in ImageSets/Segmentation.")
 _protocol = click.option("--protocol", type=click.Choice(settings_module.FIELDS["eval_protocol"].metadata["choices"]),
                          default="deeplab", show_default=True, help="How images are framed and scored; each number stands under its name.")
@@ -45,14 +47,15 @@ _json = click.option("--json", "json_path", metavar="FILE", help="Write the resu
 @click.option("--shard", metavar="K/N", help="Evaluate every N-th image from the K-th on, into --out; `score --merge` joins the parts.")
 @click.option("--out", metavar="DIR", help="Where --shard writes its counts.")
 @_json
-def evaluate(checkpoint, output_stride, scales, flip, engine, data, list_name, protocol, trimap, predictions, shard, out, json_path):
+def evaluate(checkpoint, output_stride, scales, flip, engine, device, data, list_name, protocol, trimap, predictions, shard, out, json_path):
     """Score a checkpoint on a list of photographs: per-class table and mean IoU."""
     from deeplab_nb.evaluation import evaluate as evaluation
     from deeplab_nb.evaluation import shards
     if bool(shard) != bool(out) or shard and json_path:
         raise WorkbookError("--shard and --out go together, without --json: the numbers come from `score --merge`")
     part = shards.parse_shard(shard) if shard else None
-    settings = _settings_of(checkpoint, output_stride, scales, flip, data_root=os.path.abspath(data), eval_protocol=protocol)
+    settings = _settings_of(checkpoint, output_stride, scales, flip, device=device, data_root=os.path.abspath(data),
+                            eval_protocol=protocol)
     options = dict(list_name=list_name, predictions=predictions, trimap=trimap, engine=engine)
     if shard:
         click.echo(shards.evaluate_shard(settings, checkpoint, out, part, **options))
@@ -88,13 +91,13 @@ def score(folder, merge, data, list_name, protocol, num_classes, trimap, json_pa
 @click.option("--out", required=True, metavar="DIR", help="Gets NAME.png with class ids and NAME_overlay.png.")
 @click.option("--tile", type=click.IntRange(min=129), default=1025, show_default=True,
               help="Larger photographs are labelled in overlapping tiles of this side.")
-def predict(images, checkpoint, output_stride, scales, flip, engine, out, tile):
+def predict(images, checkpoint, output_stride, scales, flip, engine, device, out, tile):
     """Label photographs of any size and draw the classes over them."""
     from deeplab_nb.data import voc
     from deeplab_nb.evaluation.predict import Predictor
     from deeplab_nb.evaluation.tiles import tiled_labels
     from deeplab_nb.show import plots
-    settings = _settings_of(checkpoint, output_stride, scales, flip)
+    settings = _settings_of(checkpoint, output_stride, scales, flip, device=device)
     names = voc.class_names(settings.num_classes)
     os.makedirs(out, exist_ok=True)
     with Predictor(settings, checkpoint, engine=engine, images=len(images)) as predictor:
@@ -114,11 +117,16 @@ def predict(images, checkpoint, output_stride, scales, flip, engine, out, tile):
 @click.option("--format", "form", type=click.Choice(["frozen", "saved_model", "onnx", "all"]), default="all", show_default=True)
 @click.option("--size", default=513, show_default=True, help="Side of the fixed form, and of the frame that smaller images are laid into.")
 @click.option("--image", "images", multiple=True, metavar="FILE", help="Photograph to compare on; default: three of the drawn sample.")
-@click.option("--soc-version", default="Ascend310", show_default=True, help="Chip in the atc command that is written beside.")
-def export(checkpoint, output_stride, out, form, size, images, soc_version):
+@click.option("--soc-version", metavar="CHIP",
+              help="Chip in the atc command that is written beside; default: one of the profile's, "
+                   "Ascend310 without a profile.")
+@cli_runs.profile_option
+def export(checkpoint, output_stride, out, form, size, images, soc_version, ascend_profile):
     """Write a checkpoint as frozen graphs, SavedModel and ONNX, each compared with it; atc command included."""
     from deeplab_nb.data import voc
     from deeplab_nb.evaluation import export as exports
+    from deeplab_nb.evaluation import offline
+    soc_version = offline.chip(soc_version, ascend_profile)
     settings = _settings_of(checkpoint, output_stride)
     photographs = [voc.read_image(path) for path in images or _sample_photographs(3)]
     result = exports.export(settings, checkpoint, out, images=photographs, size=size, soc_version=soc_version,

@@ -11,6 +11,14 @@ from deeplab_nb.runs import parameters
 
 set_option = click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE",
                           help="Change one setting; may be repeated.")
+profile_option = click.option(
+    "--ascend-profile", metavar="NAME", help="CANN version and card, such as cann8-a2; the same as "
+    "--set ascend_profile=NAME. Default: what this machine has, or cann5-910.")
+
+
+def with_given(assignments, **values):
+    """The assignments, and those options that were given, as settings of the same name."""
+    return assignments + tuple(f"{name}={value}" for name, value in values.items() if value)
 
 
 @click.command()
@@ -31,8 +39,8 @@ def run(recipe, assignments, name, from_, only, show_output, sweep, jobs, data, 
     RECIPE `published` executes none: it evaluates the published checkpoints, fetched where they are missing, on VOC 2012 val
     as their numbers were obtained, and ends with a table. The same command again resumes an unfinished run, or sweep.
     """
-    given = (("data_root", data), ("initial_checkpoint", checkpoint), ("val_list", list_name))
-    assignments += tuple("{}={}".format(*item) for item in given if item[1])
+    assignments = with_given(assignments, data_root=data, initial_checkpoint=checkpoint,
+                             val_list=list_name)
     if recipe == "published":
         if from_ or show_output or sweep:
             raise WorkbookError("run published executes no notebook: leave --from, --show-output and --sweep out")

@@ -103,6 +103,11 @@ class Settings:
     cards: int = _setting(1, "processes that train together, on one server or several", at_least=1)
     mixed_precision: bool = _setting(False, "float16 where the Ascend compiler or TensorFlow's GPU rewrite finds it safe; "
                                             "a CPU simulates its rounding")
+    mixed_type: str = _setting("float16", "what mixed precision computes in; bfloat16, with the "
+                                          "range of float32, on an Ascend A2 or A3 only",
+                               choices=("float16", "bfloat16"))
+    deterministic: bool = _setting(False, "Ascend since CANN 8 only: kernels that sum in the same "
+                                          "order each time, slower")
     mixlist: str = _setting("", "Ascend only: JSON file that says which operations may be float16, in place of the compiler's list")
     loss_scale: str = _setting("none", "factor on the loss so that small gradients survive float16: 'fixed', or 'exponential', which "
                                        "falls at overflows and climbs again", choices=("none", "fixed", "exponential"))
@@ -272,5 +277,9 @@ def _check_precision(settings):
     for name in ("initial_loss_scale", "loss_scale_steps"):
         if settings.loss_scale == "none" and getattr(settings, name) != FIELDS[name].default:
             raise WorkbookError("{} does nothing while loss_scale is none: set loss_scale=exponential".format(name))
+    on_card = settings.mixed_precision and settings.device == "npu"
+    if settings.mixed_type == "bfloat16" and not on_card:
+        raise WorkbookError("mixed_type bfloat16 is for mixed precision on an Ascend card: set "
+                            "mixed_precision=true and device=npu, or leave it out")
     if settings.mixlist and not settings.mixed_precision:
         raise WorkbookError("mixlist {} is for mixed precision: set mixed_precision=true".format(settings.mixlist))

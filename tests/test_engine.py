@@ -86,11 +86,6 @@ def test_both_engines_give_the_same_probabilities_over_scales_and_mirror_images(
         assert fast.probabilities(images) == pytest.approx(slow.probabilities(images), abs=1e-4)
 
 
-def test_fixed_shapes_are_for_a_card_and_stay_with_tensorflow(converted):
-    with Predictor(SETTINGS, str(converted), shape=(1, 65, 65), engine="auto") as predictor:
-        assert predictor.engine == "tensorflow"
-
-
 def test_many_images_at_once(converted):
     model = engine.open_onnx(engine._kept(os.path.join(str(converted), "model.ckpt"), name_of(SETTINGS, converted)))
     frames = np.stack([noise(48, 65), noise(48, 65)[::-1]]).astype(np.float32)

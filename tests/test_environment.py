@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 
 import pytest
 import yaml
@@ -12,7 +13,8 @@ from importlib_metadata import distribution
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-TOOLS = ("sh", "dirname", "cat", "cmp", "date", "rm", "mv", "awk", "mktemp")  # all that bootstrap.sh needs
+# all that bootstrap.sh needs
+TOOLS = ("sh", "dirname", "cat", "cmp", "date", "rm", "mv", "awk", "mktemp", "uname")
 
 
 # --- the files that name packages
@@ -335,3 +337,77 @@ def test_a_python_without_tensorflow_is_no_container(elsewhere, bare, tmp_path):
     result = bootstrap(elsewhere, "--ascend", **variables)
     assert result.returncode == 3 and "no Python 3.7 with a TensorFlow of its own" in result.stderr
     assert sorted(os.listdir(str(elsewhere))) == ["bootstrap.sh", "requirements.lock"]
+
+
+# --- bootstrap.sh --ascend: where the adapter comes from
+
+def wheel(folder):
+    """A wheel that holds an empty npu_bridge, named as the vendor names its own."""
+    path, about = folder / "npu_bridge-1.15.0-py3-none-any.whl", "npu_bridge-1.15.0.dist-info/"
+    with zipfile.ZipFile(str(path), "w") as file:
+        for name, text in (
+                ("npu_bridge/__init__.py", ""), (about + "RECORD", ""),
+                (about + "METADATA", "Metadata-Version: 2.1\nName: npu_bridge\nVersion: 1.15.0\n"),
+                (about + "WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n"
+                                  "Root-Is-Purelib: true\n")):
+            file.writestr(name, text)
+    return path
+
+
+def package(folder):
+    (folder / "npu_bridge").mkdir(parents=True)
+    (folder / "npu_bridge" / "__init__.py").write_text("")
+    return folder
+
+
+@pytest.fixture
+def ready(elsewhere):
+    setup = "from setuptools import setup\nsetup(name='deeplab_nb', packages=[])\n"
+    (elsewhere / "setup.py").write_text(setup)
+    return elsewhere
+
+
+def adapter_of(folder, variables):
+    """Where .venv finds npu_bridge; fails without."""
+    code = "import npu_bridge; print(npu_bridge.__file__)"
+    return subprocess.check_output([str(folder / ".venv" / "bin" / "python"), "-c", code],
+                                   env=variables, universal_newlines=True)
+
+
+def test_without_an_adapter_a_sentence_says_so_and_its_wheel_can_follow(ready, container, tmp_path):
+    if os.path.isdir("/usr/local/Ascend/tfplugin"):
+        pytest.skip("this machine has an adapter where bootstrap.sh looks")
+    result = bootstrap(ready, "--ascend", **container)
+    said = [line for line in result.stderr.splitlines() if "npu_bridge" in line]
+    assert result.returncode == 0 and len(said) == 1
+    assert "ADAPTER=/path/to/npu_bridge-1.15.0-" in said[0]
+    stamp = (ready / ".venv" / "stamp").stat().st_mtime_ns
+    result = bootstrap(ready, "--ascend", **dict(container, ADAPTER=str(wheel(tmp_path))))
+    assert (result.returncode, "not importable" in result.stderr) == (0, False), result.stderr
+    assert str(ready / ".venv") in adapter_of(ready, container)
+    assert (ready / ".venv" / "stamp").stat().st_mtime_ns == stamp, "nothing was built anew"
+
+
+@pytest.mark.parametrize("place", ["tfplugin", "tfplugin/python/site-packages",
+                                   "tfplugin/latest/python/site-packages"])
+def test_an_adapter_in_its_usual_folder_is_found(ready, container, tmp_path, place):
+    folder = package(tmp_path / "home" / "Ascend" / place)
+    result = bootstrap(ready, "--ascend", **container)
+    assert result.returncode == 0 and "npu_bridge" not in result.stderr, result.stderr
+    assert str(folder) in adapter_of(ready, container)
+
+
+def test_the_adapter_that_is_on_the_path_stays(ready, container, tmp_path):
+    package(tmp_path / "home" / "Ascend" / "tfplugin")
+    folder = package(tmp_path / "sourced")
+    container["PYTHONPATH"] += os.pathsep + str(folder)
+    assert "npu_bridge" not in bootstrap(ready, "--ascend", **container).stderr
+    assert str(folder) in adapter_of(ready, container)
+    assert not list((ready / ".venv").glob("lib/*/site-packages/npu_bridge*"))
+
+
+def test_a_wheel_that_does_not_exist_is_named_before_anything_is_built(ready, container):
+    result = bootstrap(ready, "--ascend", **dict(container, ADAPTER="/gone/npu_bridge.whl"))
+    assert result.returncode == 2
+    assert "ADAPTER names /gone/npu_bridge.whl, which does not exist" in result.stderr
+    assert not (ready / ".venv").exists()

@@ -11,6 +11,7 @@ from deeplab_nb.evaluation import evaluate as evaluation
 from deeplab_nb.evaluation import protocols
 from deeplab_nb.evaluation.metrics import Scores
 from deeplab_nb.evaluation.predict import Predictor
+from tests.ascend_library import library, stand_in  # noqa: F401
 from tests.tiny_checkpoint import SETTINGS, make_tiny_checkpoint
 from tests.tiny_voc import make_tiny_voc, write_pair
 
@@ -113,7 +114,7 @@ def test_a_predictor_takes_other_weights_and_grows_no_graph(root, checkpoint, tm
     assert not np.array_equal(first.scores.confusion, second.scores.confusion)
 
 
-def test_fixed_shapes_give_the_same_matrix(root, checkpoint):
+def test_fixed_shapes_give_the_same_matrix(stand_in, root, checkpoint):  # noqa: F811
     """An Ascend card needs them; here they are computed by the CPU."""
     how = dict(eval_scales=(0.5, 1.25), eval_flip=True)
     free, fixed = (evaluation.evaluate(settings(root, device=device, **how), checkpoint) for device in ("cpu", "npu"))

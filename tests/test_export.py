@@ -70,6 +70,7 @@ def test_notes_carry_the_compilers_command(exported):
         notes = file.read()
     assert "Not run on hardware" in notes and "--model={} ".format(FROZEN[1]) in notes
     assert '--input_shape="ImageTensor:1,65,65,3"' in notes and "--soc_version=Ascend310 " in notes
+    assert "Ascend-cann-910b-ops" in notes  # what atc needs besides since CANN 8.5
 
 
 def test_the_command_is_the_published_one():

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from deeplab_nb.evaluation import multi_scale
-from deeplab_nb.evaluation.predict import ANY_SHAPE, Predictor, framed
+from deeplab_nb.evaluation.predict import Predictor, framed
 from deeplab_nb.settings import SIX_SCALES
 from deeplab_nb.tf1 import tf
 from tests import golden
+from tests.ascend_library import library, stand_in  # noqa: F401
 
 
 class GoldenPredictor(Predictor):
@@ -23,11 +24,11 @@ def settings(**values):
     return golden.settings("mobilenet_v2", **values)
 
 
-@pytest.mark.parametrize("shape", [ANY_SHAPE, (1, 129, 129)])
-def test_six_scales_and_flip_are_the_originals(shared, shape):
+@pytest.mark.parametrize("device", ["cpu", "npu"])
+def test_six_scales_and_flip_are_the_originals(shared, stand_in, device):  # noqa: F811
     figures = np.load(os.path.join(shared, "golden", "multi_scale.npz"))
     image = golden.image(1, 129, 129)[0]
-    with GoldenPredictor(settings(eval_scales=SIX_SCALES, eval_flip=True), None, shape=shape) as predictor:
+    with GoldenPredictor(settings(eval_scales=SIX_SCALES, eval_flip=True, device=device), None) as predictor:
         found = predictor.probabilities(image)
     assert abs(found - figures["mobilenet_v2/mean_softmax"][0]).max() < 1e-4
     assert np.array_equal(found.argmax(axis=2), figures["mobilenet_v2/argmax"][0])

@@ -8,7 +8,7 @@ from tensorflow.tools.graph_transforms import TransformGraph
 
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.network.checkpoints import restore
-from deeplab_nb.tf1 import tf
+from deeplab_nb.tf1 import host_session, tf
 
 OPSET = 13  # the newest that was tried
 
@@ -19,7 +19,7 @@ def freeze(build, checkpoint, inputs, outputs):
     build: makes the network in the current graph; inputs, outputs: the names that it gives there.
     Raises WorkbookError for a checkpoint that is missing, damaged or of another network.
     """
-    with tf.Graph().as_default() as graph, tf.Session() as session:
+    with tf.Graph().as_default() as graph, host_session() as session:
         build()
         restore(session, checkpoint, tf.global_variables(), complete=True)
         frozen = tf.graph_util.convert_variables_to_constants(session, graph.as_graph_def(), outputs)

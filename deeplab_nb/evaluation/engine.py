@@ -7,7 +7,6 @@ one of its own bytes, so that a damaged file is made anew.
 import contextlib
 import glob
 import hashlib
-import importlib.util
 import json
 import os
 import re
@@ -34,17 +33,18 @@ PAYS_FROM = 100  # images: making a conversion takes as long as it then saves on
 TOLERANCE = 1e-4
 
 
-def choose(engine, settings, checkpoint, reference, *, images):
+def choose(engine, settings, checkpoint, reference, *, images, device="cpu"):
     """`(name, logits)`: the engine taken, and a function float32 [batch, h, w, 3] in 0..255 -> logits float32 [batch, h/s, w/s, classes].
 
     With TensorFlow the function is None: the logits are computed in the graph that they are part of.
     engine: one of ENGINES; 'auto' takes ONNX Runtime on a CPU, if it is converted already or there are
     many images. Where ONNX Runtime fails, TensorFlow is taken; a line says what is taken and why.
+    device: where TensorFlow computes; 'auto' stays with it on a GPU or NPU.
     reference: such a function by TensorFlow; a new conversion is compared with it.
     """
     if engine not in ENGINES:
         raise WorkbookError("engine '{}' is unknown: there are {}".format(engine, ", ".join(ENGINES)))
-    if engine == "tensorflow" or engine == "auto" and has_accelerator():
+    if engine == "tensorflow" or engine == "auto" and device != "cpu":
         return "tensorflow", None
     try:
         prefix = find_checkpoint(checkpoint)
@@ -59,11 +59,6 @@ def choose(engine, settings, checkpoint, reference, *, images):
         return "tensorflow", None
     print("engine: ONNX Runtime, {}".format(how))
     return "onnxruntime", lambda frames: _run(session, frames)
-
-
-def has_accelerator():
-    """Whether TensorFlow has more than a CPU here."""
-    return bool(importlib.util.find_spec("npu_bridge") or tf.config.experimental.list_physical_devices("GPU"))
 
 
 def _convert(settings, prefix, name, reference):

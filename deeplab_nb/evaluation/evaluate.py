@@ -10,7 +10,7 @@ from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation import metrics, protocols
 from deeplab_nb.evaluation.counts import Tally
 from deeplab_nb.evaluation.origin import origin
-from deeplab_nb.evaluation.predict import ANY_SHAPE, Predictor
+from deeplab_nb.evaluation.predict import Predictor
 from deeplab_nb.progress import progress
 
 # scores: metrics.Scores of the whole list; image_miou: {image id: mean IoU of this image alone}; results: JSON-able
@@ -127,10 +127,10 @@ def _opened(predictor, settings, checkpoint, protocol, engine, images):
         if checkpoint is not None:
             predictor.load(checkpoint)
         return contextlib.nullcontext(predictor)
-    # an Ascend card compiles for fixed shapes; a CPU is as quick without and builds one graph for all scales
-    fixed = settings.device == "npu" and protocol.one_frame
-    shape = (1,) + protocol.one_frame if fixed else ANY_SHAPE
-    return Predictor(settings, checkpoint, shape=shape, engine=engine, images=images)
+    if settings.device == "npu" and not protocol.one_frame:
+        raise WorkbookError("protocol {} gives photographs frames of many sizes, and a card compiles each of them: "
+                            "take protocol deeplab, or device cpu".format(settings.eval_protocol))
+    return Predictor(settings, checkpoint, engine=engine, images=images)
 
 
 def _conditions(settings, list_name, protocol, network):

@@ -20,7 +20,7 @@ from deeplab_nb.network.deeplab import build_logits
 from deeplab_nb.network.layers import DilatedLayers, Layers, resize
 from deeplab_nb.progress import progress
 from deeplab_nb.settings import MEAN_PIXEL, crop_for
-from deeplab_nb.tf1 import tf
+from deeplab_nb.tf1 import host_session, tf
 
 FORMATS = ("frozen", "saved_model", "onnx")
 MARKER = "export.json"  # a folder without it is not ours to replace
@@ -95,7 +95,7 @@ def _write_frozen(settings, prefix, folder, size):
 
 
 def _write_saved_model(settings, prefix, folder, size):
-    with tf.Graph().as_default() as graph, tf.Session() as session:
+    with tf.Graph().as_default() as graph, host_session() as session:
         build(settings, size)
         restore(session, prefix, tf.global_variables(), complete=True)
         tensors = {name: graph.get_tensor_by_name(name + ":0") for name in (INPUT, LABELS, PROBABILITIES)}
@@ -133,6 +133,12 @@ Not run on hardware. In this folder, with CANN's environment set:
 
     {command}
 
+The chip is `Ascend` and what `npu-smi info` shows as Name; on an Atlas A3 it is Chip Name and
+NPU Name of `npu-smi info -t board -i 0 -c 0`, joined by `_`. Ascend910B without a digit is a
+first-generation 910, no Atlas A2. From CANN 8.5 on, atc also needs the chip's package of
+operators, such as Ascend-cann-910b-ops for an Ascend910B3. The model computes in float16, the
+default of every version.
+
 Pictures for it and scores from its results, in Python:
 
     from deeplab_nb.evaluation.offline import preprocess_bins, score_bins
@@ -154,7 +160,7 @@ def open_form(path):
     if path.endswith(".onnx"):
         with open(path, "rb") as file:
             return _onnx_form(open_onnx(file.read()))
-    session = tf.Session(graph=tf.Graph())
+    session = host_session(tf.Graph())
     try:
         with session.graph.as_default():
             if os.path.isdir(path):
@@ -230,7 +236,7 @@ def _ties(labels, wanted, probabilities):
 
 def _probabilities(settings, prefix, image, size):
     """float32 [h, w, classes] by TensorFlow, from the checkpoint's variables."""
-    with tf.Graph().as_default(), tf.Session() as session:
+    with tf.Graph().as_default(), host_session() as session:
         build(settings, size)
         restore(session, prefix, tf.global_variables(), complete=True)
         return session.run(PROBABILITIES + ":0", {INPUT + ":0": image[None]})[0]

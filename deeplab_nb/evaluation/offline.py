@@ -9,6 +9,7 @@ import re
 import numpy as np
 from PIL import Image
 
+from deeplab_nb import ascend_profiles
 from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation.metrics import Scores, confusion_matrix
@@ -18,13 +19,30 @@ INPUT, LABELS, PROBABILITIES = "ImageTensor", "SemanticPredictions", "SemanticPr
 RESULT = "davinci_{}_output0.bin"  # how the package's benchmark program names a picture's first output
 
 
+def chip(soc_version=None, profile=None):
+    """The chip that `atc` compiles for: the given one, or one of a profile's, or the published.
+
+    profile: a name. Raises WorkbookError for a chip that the profile's CANN does not know.
+    """
+    if profile is None:
+        return soc_version or "Ascend310"
+    profile = ascend_profiles.chosen(profile)
+    soc_version = soc_version or profile.soc_version
+    if profile.cann == 5 and ascend_profiles.hardware_of(soc_version) in ("a2", "a3"):
+        raise WorkbookError(f"soc_version {soc_version} is newer than CANN 5, which the profile "
+                            f"{profile.name} names: give a profile of CANN 8 or 9")
+    return soc_version
+
+
 def atc_command(model, output, *, soc_version="Ascend310", size=513):
     """The command that compiles a frozen graph of fixed size into OUTPUT.om, for CANN's `atc`.
 
-    soc_version: the chip as CANN names it. Raises WorkbookError for what cannot be such a name.
+    The options are those of CANN 5 to 9. soc_version: the chip as CANN names it. Raises
+    WorkbookError for what cannot be such a name.
     """
-    if not re.fullmatch(r"Ascend\w+", soc_version):
-        raise WorkbookError("soc_version '{}' is no chip of this kind: give one such as Ascend310".format(soc_version))
+    if not re.fullmatch(rf"Ascend((?!910)\d{{3}}\w*|{ascend_profiles.CHIPS})", soc_version):
+        raise WorkbookError(f"soc_version '{soc_version}' is no chip of this kind: give one such "
+                            "as Ascend310, Ascend910A, Ascend910B3 or Ascend910_9391")
     return " \\\n    ".join([
         "atc --model={}".format(model), "--framework=3", "--output={}".format(output), "--output_type=FP32",
         "--soc_version={}".format(soc_version), '--input_shape="{}:1,{},{},3"'.format(INPUT, size, size),

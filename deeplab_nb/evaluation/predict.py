@@ -11,8 +11,7 @@ from deeplab_nb.network.deeplab import build_logits, cost, predict_labels
 from deeplab_nb.network.variables import create_variables
 from deeplab_nb.settings import MEAN_PIXEL, crop_for
 from deeplab_nb.tf1 import tf
-
-ANY_SHAPE = (None, None, None)
+from deeplab_nb.training import devices
 
 # a graph from what is fed to what is found; seen: what reaches the network in it, which gives the logits
 _Pass = collections.namedtuple("_Pass", "fed seen logits found")
@@ -22,21 +21,23 @@ class Predictor:
     """Builds a network once and labels image after image; use it in a `with` block.
 
     settings: the network section and eval_* are used; checkpoint: folder, prefix or one of its files.
-    shape: (batch, height, width) of every frame that will be fed, which gives a graph of fixed shapes
-    for each scale; with ANY_SHAPE one graph takes all.
-    engine: what computes the logits, one of `engine.ENGINES`; fixed shapes are for a card, which TensorFlow computes on.
+    engine: what computes the logits, one of `engine.ENGINES`; 'onnxruntime' is asked on the CPU, whatever else is here.
     images: how many are to come, which 'auto' asks before it converts. self.engine says which engine it became.
+    On an Ascend card there is a graph for each shape of batch and frame, and at each scale; it is compiled when it
+    is first met. Elsewhere one graph takes all.
     Raises WorkbookError for a checkpoint that is missing, damaged or of another network.
     """
 
-    def __init__(self, settings, checkpoint, *, shape=ANY_SHAPE, engine="tensorflow", images=1):
-        self.settings, self._shape, self._passes = settings, shape, {}
-        self._wanted, self._images = "tensorflow" if self._fixed else engine, images
+    def __init__(self, settings, checkpoint, *, engine="tensorflow", images=1):
+        self.settings, self._passes = settings, {}
+        self._wanted, self._images = engine, images
         self.engine, self._compute = "tensorflow", None
+        self._device = device_for(settings, engine)
+        self._fixed = self._device == "npu"
         graph = tf.Graph()
         with graph.as_default():
             create_variables(cost(settings, settings.eval_output_stride).variables)
-            self._session = tf.Session()
+            self._session = tf.Session(config=devices.evaluation_config(self._device, settings))
         try:
             self.load(checkpoint)
         except WorkbookError:
@@ -48,7 +49,8 @@ class Predictor:
         checkpoint = find_checkpoint(checkpoint)  # the same one for the engine, even if a newer is saved meanwhile
         with self._session.graph.as_default():
             self.report = restore(self._session, checkpoint, tf.global_variables(), complete=True)
-        self.engine, self._compute = choose(self._wanted, self.settings, checkpoint, self._logits_by_tensorflow, images=self._images)
+        self.engine, self._compute = choose(self._wanted, self.settings, checkpoint, self._logits_by_tensorflow,
+                                            images=self._images, device=self._device)
         return self.report
 
     def labels(self, images, frame=None):
@@ -58,14 +60,14 @@ class Predictor:
         top left. None takes the smallest square of 16k+1 that holds it (513 for VOC's 500 x 375).
         """
         if self.settings.eval_scales == (1.0,) and not self.settings.eval_flip:  # the largest logit needs no softmax
-            found = self._largest(self._framed(images, frame), images)
+            found = self._largest(framed(images, frame), images)
         else:
             found = self._sum(images, frame).argmax(axis=3)
         return _alike(found.astype(np.uint8), images)
 
     def _largest(self, frames, images):
         """Labels at scale 1: by the graph where its shapes are fixed, else from the logits."""
-        made = self._label_pass()
+        made = self._label_pass(frames)
         feeds = {made.fed[0]: frames}
         if not self._fixed:
             feeds[made.logits] = self._logits(made, feeds)
@@ -81,10 +83,10 @@ class Predictor:
 
     def _sum(self, images, frame):
         """Probabilities added up over the scales, one scale after the other: [batch, height, width, num_classes]."""
-        total, square = None, self._framed(images, frame)
+        total, square = None, framed(images, frame)
         for scale in self.settings.eval_scales:
             sizes = multi_scale.sizes(square.shape[1:3], scale, self.settings)
-            maps = _inside(self._run(self._scale_pass(sizes), (square,) + sizes), images)
+            maps = _inside(self._run(self._scale_pass(square, sizes), (square,) + sizes), images)
             total = maps if total is None else np.add(total, maps, out=total)
         return total
 
@@ -101,45 +103,41 @@ class Predictor:
             return self._compute(self._session.run(made.seen, feeds))
         return self._session.run(made.logits, feeds)
 
-    def _label_pass(self):
+    def _label_pass(self, frames):
         """The pass to labels at scale 1."""
-        def build(network):
-            images = tf.placeholder(tf.float32, self._shape + (3,))
-            return (images,), predict_labels(network(images), self._shape[1:] if self._fixed else tf.shape(images)[1:3])
-        return self._pass("labels", build)
+        return self._pass("labels", frames, lambda network, images: (
+            (), predict_labels(network(images), frames.shape[1:3] if self._fixed else tf.shape(images)[1:3])))
 
-    def _scale_pass(self, sizes):
+    def _scale_pass(self, frames, sizes):
         """The pass to probabilities: with fixed shapes a graph for each scale, otherwise one that is fed the sizes too."""
-        def build(network):
-            images = tf.placeholder(tf.float32, self._shape + (3,))
+        def build(network, images):
             fed = () if self._fixed else (tf.placeholder(tf.int32, [2]), tf.placeholder(tf.int32, [2]))
-            return (images,) + fed, multi_scale.probabilities(network, images, *(fed or sizes), flip=self.settings.eval_flip)
-        return self._pass(sizes if self._fixed else "any size", build)
+            return fed, multi_scale.probabilities(network, images, *(fed or sizes), flip=self.settings.eval_flip)
+        return self._pass(sizes if self._fixed else "any size", frames, build)
 
-    def _pass(self, key, build):
-        """The `_Pass` under this key, built once. build: takes a function from images to logits, returns (fed, found)."""
-        if key not in self._passes:
+    def _pass(self, key, frames, build):
+        """The `_Pass` under this key, of the frames' shape where shapes are fixed, built once.
+
+        build: takes a function from images to logits, and the images; returns (what is fed beside them, found).
+        """
+        shape = frames.shape if self._fixed else (None, None, None, 3)
+        if (key, shape) not in self._passes:
             seam = []
 
             def network(images):
-                logits = build_logits(images, settings=self.settings, output_stride=self.settings.eval_output_stride)
+                logits = build_logits(images, settings=self.settings, output_stride=self.settings.eval_output_stride,
+                                      make_layers=devices.layers(self._device), plain=self._fixed)
                 seam.extend([images, logits])
                 return logits
             with self._session.graph.as_default():
-                fed, found = build(network)
-            self._passes[key] = _Pass(fed, *seam, found)
-        return self._passes[key]
+                images = tf.placeholder(tf.float32, shape)
+                fed, found = build(network, images)
+            self._passes[key, shape] = _Pass((images,) + fed, *seam, found)
+        return self._passes[key, shape]
 
     def _logits_by_tensorflow(self, images):
-        made = self._label_pass()
+        made = self._label_pass(images)
         return self._session.run(made.logits, {made.fed[0]: images})
-
-    def _framed(self, images, frame):
-        return framed(images, frame or (self._shape[1:] if self._fixed else None))
-
-    @property
-    def _fixed(self):
-        return None not in self._shape
 
     def close(self):
         self._session.close()
@@ -149,6 +147,16 @@ class Predictor:
 
     def __exit__(self, *_):
         self.close()
+
+
+def device_for(settings, engine):
+    """'cpu', 'gpu' or 'npu': where an engine computes. Raises WorkbookError for one that has no such device."""
+    if engine != "onnxruntime":
+        return devices.find(settings)
+    if settings.device in ("gpu", "npu"):
+        raise WorkbookError("engine onnxruntime computes on the CPU and device is {}: take engine tensorflow, or device cpu".format(
+            settings.device))
+    return "cpu"
 
 
 def framed(images, frame=None):

@@ -14,7 +14,7 @@ from deeplab_nb.launch import rank_table as tables
 
 _file_option = click.option("--out", metavar="FILE.json",
                             help="Default: rank_table_Np.json here, N the number of cards.")
-profile_option = click.option("--ascend-profile", default="auto", metavar="NAME", show_default=True,
+_profile_option = click.option("--ascend-profile", default="auto", metavar="NAME", show_default=True,
                               help="Cards and CANN: " + ", ".join(ascend_profiles.NAMES) + ".")
 
 
@@ -34,7 +34,7 @@ def rank_table():
 @click.option("--server-ip", metavar="IP", help="This server's address; looked up by default.")
 @click.option("--hccn-conf", default=tables.HCCN_CONF, show_default=True, metavar="FILE",
               help="Read where there is no hccn_tool.")
-@profile_option
+@_profile_option
 @_file_option
 def make(cards, devices, super_devices, server_ip, hccn_conf, ascend_profile, out, **options):
     """Write this server's table."""
@@ -47,7 +47,7 @@ def make(cards, devices, super_devices, server_ip, hccn_conf, ascend_profile, ou
 
 @rank_table.command()
 @click.argument("files", nargs=-1, required=True)
-@profile_option
+@_profile_option
 @_file_option
 def merge(files, ascend_profile, out):
     """Make one table of several servers' FILES, ranks in their order; copy it to each server.
@@ -61,7 +61,7 @@ def merge(files, ascend_profile, out):
 
 @rank_table.command()
 @click.argument("file")
-@profile_option
+@_profile_option
 def check(file, ascend_profile):
     """Look for what HCCL would refuse; exit code 1 and a sentence if there is something.
 
@@ -76,7 +76,7 @@ def check(file, ascend_profile):
 
 @rank_table.command()
 @click.argument("file")
-@profile_option
+@_profile_option
 def show(file, ascend_profile):
     """Print a table as a table."""
     table = tables.read(file, _asked(ascend_profile))
@@ -92,8 +92,8 @@ def _numbers(text):
 
 def _asked(profile):
     """The profile that a table is checked for; None where neither person nor machine names one."""
-    found = ascend_profiles.chosen(profile)
-    return None if profile == "auto" and found == ascend_profiles.PUBLISHED else found.name
+    found = ascend_profiles.found() if profile == "auto" else ascend_profiles.get(profile)
+    return found and found.name
 
 
 def say_warnings(sentences):

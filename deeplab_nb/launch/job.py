@@ -20,8 +20,8 @@ from deeplab_nb.launch.rank_table_form import are_addresses, is_number
 HCCL_CONNECT_TIMEOUT = "1800"  # seconds that ranks wait for one another, as in the published port; its scripts say 600 to 1200
 
 # what tells a rank who it is: by rank table, the first three; by chief, the others alone
-TABLE = ("RANK_TABLE_FILE", "RANK_ID", "RANK_SIZE")
-CHIEF = ("CM_CHIEF_IP", "CM_CHIEF_PORT", "CM_CHIEF_DEVICE", "CM_WORKER_SIZE", "CM_WORKER_IP")
+TABLE = ("RANK_ID", "RANK_SIZE", "RANK_TABLE_FILE")
+CHIEF = ("CM_CHIEF_IP", "CM_CHIEF_PORT", "CM_CHIEF_DEVICE", "CM_WORKER_IP", "CM_WORKER_SIZE")
 RANK = "DEEPLAB_NB_RANK"  # ours: with a chief, RANK_ID must be absent
 
 # ranks: those of this machine; command: the same for all; environments, devices: by rank; warnings:
@@ -196,7 +196,7 @@ def chief_environments(settings, chief, here=None, server=None, server_ip=None):
     server = 0 if servers == 1 and server is None else server
     refused = ", ".join(words for _, words in _refused(range(here), settings))
     for wrong, why in (
-            (profile.cann < 8 or profile.hardware == "a3",
+            (not profile.starts_without_table,
              "a start without rank table is for 910 and A2 with CANN 8 or newer, not for "
              f"{profile.name}: give --rank-table, or this machine's --ascend-profile"),
             (not (host and are_addresses(host) and is_number(port) and int(port) <= 65520),

@@ -185,6 +185,25 @@ class DilatedLayers(Layers):
         return tf.pad(x, [[0, 0], zeros, zeros, [0, 0]]), "VALID"
 
 
+class CardLayers(Layers):
+    """Layers of operations that an Ascend card has, so that a training step is one graph there.
+
+    What dropout keeps is drawn by the card: the same positions on every rank, since all cards are to get the same
+    graph, and anew after a resume. Batch norm is not TensorFlow's third form, whose last output the guides for CANN 8
+    and 9 call unsupported beside operations of the host.
+    """
+
+    def dropout(self, x, scope, keep):
+        if not self.is_training:
+            return x
+        with tf.name_scope(scope + "/"):
+            return tf.nn.dropout(x, rate=1 - keep, seed=(self.seed + zlib.crc32(scope.encode())) % 2 ** 31)
+
+    def _normalise(self, x, scope, batch_norm):
+        with tf.compat.forward_compatibility_horizon(2019, 5, 1):
+            return super()._normalise(x, scope, batch_norm)
+
+
 class Dilation:
     """Which units still stride and at what atrous rate the others run (DeepLabv3, 1706.05587, section 3.1).
 

@@ -11,7 +11,7 @@ from deeplab_nb.network import deeplab
 from deeplab_nb.network.cost import BYTES, Counter, Map
 from deeplab_nb.network.layers import Layers
 from deeplab_nb.network.variables import create_variables
-from deeplab_nb.tf1 import tf
+from deeplab_nb.tf1 import host_config, tf
 
 # neighbouring units with the same figures; sides and rates have one entry for each output stride
 Stage = collections.namedtuple("Stage", "name channels sides rates")
@@ -163,6 +163,6 @@ def _random_layers(kind, settings):
 
 def _session():
     """A session that does not optimise its graphs first: one run does not repay it."""
-    config = tf.ConfigProto()
+    config = host_config()
     config.graph_options.rewrite_options.disable_meta_optimizer = True
     return tf.Session(config=config)

@@ -1,9 +1,11 @@
-"""Everything npu_bridge: Huawei's TensorFlow adapter for Ascend 910, as CANN 5.0.2 brings it (adapter branch r1.5.1).
+"""Everything npu_bridge: Huawei's TensorFlow adapter for Ascend cards, of CANN 5 to 9.
 
 No other file imports it, and only what wraps the optimiser or broadcasts needs it: the session's options
 and the environment are built on any machine, and a TensorFlow without Ascend passes over them. The adapter says nothing
 of an option with a misspelt name or in the wrong field, nor of a wrong environment; so both are checked here and in
-the tests. Not run on hardware.
+the tests. What differs by CANN and card is in `ascend_profiles`. Since CANN 6, importing it makes
+every tf.Session of the process one of the card, unless its config says otherwise: work that belongs
+on the host takes `host_config`. Not run on hardware.
 """
 import functools
 import importlib.util
@@ -11,6 +13,7 @@ import json
 import os
 import types
 
+from deeplab_nb import ascend_profiles
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.launch import job
 from deeplab_nb.tf1 import tf
@@ -28,8 +31,9 @@ def _load():
     """`(its names that are used here, None)` or `(None, sentence)`; looked for once a process."""
     try:
         if importlib.util.find_spec("npu_bridge") is None:
-            return None, ("npu_bridge is not installed: source the set_env.sh files of CANN and its tfplugin "
-                          "(`deeplab-nb doctor` looks for them), or set device=cpu")
+            return None, ("npu_bridge is not installed: source the set_env.sh of CANN, and install "
+                          f"{ascend_profiles.chosen().adapter} (`deeplab-nb doctor` looks for "
+                          "them), or set device=cpu")
         if job.size_of(os.environ) == "1":  # the adapter reads these while it loads; what is exported wins
             for name in ("JOB_ID", "RANK_ID", "RANK_SIZE"):
                 os.environ.setdefault(name, job.environment(0, 1)[name])
@@ -58,39 +62,67 @@ def session_config(settings):
     """The tf.ConfigProto of a session that trains on a card.
 
     As the published DeepLabv3+ port: mixed compilation, because the input stays on the host, and one step a call,
-    which mixed compilation demands. Raises WorkbookError for a mixlist, dump_folder or profiling_folder that cannot
-    be used: the adapter would end the process without a Python error.
+    which mixed compilation demands. Raises WorkbookError for what the profile's card or CANN lacks,
+    and for a mixlist, dump_folder or profiling_folder that cannot be used: the adapter would end
+    the process without a Python error.
     """
     config = tf.ConfigProto(allow_soft_placement=True, intra_op_parallelism_threads=settings.intra_op_threads)
     rewrite = config.graph_options.rewrite_options
     rewrite.remapping = rewrite.OFF
     rewrite.memory_optimization = rewrite.OFF  # the adapter itself does so only from its next branch on
-    npu = rewrite.custom_optimizers.add(name="NpuOptimizer")
-    for name, value in _options(settings).items():
+    profile = ascend_profiles.chosen(settings.ascend_profile)
+    return _with_options(config, _options(settings, profile))
+
+
+def host_config(config=None):
+    """`config`, or a new one, of a session that stays on the host though npu_bridge is imported.
+
+    config: a tf.ConfigProto, changed in place.
+    """
+    config = tf.ConfigProto() if config is None else config
+    return _with_options(config, {"use_off_line": False})
+
+
+def _with_options(config, options):
+    """`config` with an entry of the adapter; an option's type is the field that it reads."""
+    npu = config.graph_options.rewrite_options.custom_optimizers.add(name="NpuOptimizer")
+    for name, value in options.items():
         field = {bool: "b", int: "i", str: "s"}[type(value)]
         setattr(npu.parameter_map[name], field, value.encode() if field == "s" else value)
     return config
 
 
-def _options(settings):
-    """{key of NpuOptimizer: value}; the value's type is the field that the adapter reads."""
-    options = {
-        "use_off_line": True,
-        "mix_compile_mode": True,
-        "iterations_per_loop": 1,
-        # The card's matrix unit is float16 only, so that must_keep_origin_dtype would refuse convolutions; the
-        # second word keeps float32 wherever there is a float32 kernel, and is what the adapter does untold.
-        "precision_mode": "allow_mix_precision" if settings.mixed_precision else "allow_fp32_to_fp16",
-    }
+def _options(settings, profile):
+    """{key of NpuOptimizer: value}, of keys that the profile's adapter knows."""
+    key, word = _precision(settings, profile)
+    options = {"use_off_line": True, "mix_compile_mode": True, "iterations_per_loop": 1, key: word}
+    if settings.cards > 1 and profile.hcom_parallel:
+        # the default of CANN 8 and 9, written out so that the dry run shows it; CANN 5's is off,
+        # and the published port left it so
+        options["hcom_parallel"] = True
+    if settings.deterministic:
+        if not profile.has_deterministic:
+            raise WorkbookError(f"deterministic=true is for CANN 8 and later, and the profile is "
+                                f"{profile.name}: leave it out, or name another ascend_profile")
+        options["deterministic"] = 1
     if settings.mixlist:
         options["modify_mixlist"] = _mixlist(settings.mixlist)
-    if settings.dump_folder:
+    if settings.dump_folder:  # an A2 or A3 takes no other debug mode than 'all'
         options.update(enable_dump_debug=True, dump_path=_folder("dump_folder", settings.dump_folder), dump_debug_mode="all")
     if settings.profiling_folder:
         folder = _folder("profiling_folder", settings.profiling_folder)
         # training_trace would need the names of the graph's first and last operation
         options.update(profiling_mode=True, profiling_options=json.dumps({"output": folder, "task_trace": "on"}))
     return options
+
+
+def _precision(settings, profile):
+    """`(key, word)` that tells the compiler which float type to compute in."""
+    kind = settings.mixed_type if settings.mixed_precision else ""
+    if kind not in profile.precision:
+        raise WorkbookError(f"mixed_type {kind} is for an Ascend A2 or A3, and the profile is "
+                            f"{profile.name}: leave it out, or name the card's with ascend_profile")
+    return profile.precision[kind]
 
 
 def _mixlist(path):
@@ -189,9 +221,16 @@ def rank_problem(ranks, variables):
 # --- all of it in words
 
 def dry_run(settings):
-    """Lines that show what a card would be given: session options, environment of rank 0, wrapping of the optimiser."""
-    ranks = settings.cards
-    lines = ["session options: key = value (field)"]
+    """Lines that show what a card would be given.
+
+    These are profile, session options, environment of rank 0, overflow, and the wrapping of the
+    optimiser.
+    """
+    ranks, profile = settings.cards, ascend_profiles.chosen(settings.ascend_profile)
+    lines = [f"profile {profile.name}: {profile.title}, not run on hardware",
+             f"    source {' or '.join(profile.scripts)}",
+             f"    npu_bridge comes as {profile.adapter}",
+             "session options: key = value (field)"]
     options = session_config(settings).graph_options.rewrite_options.custom_optimizers[0].parameter_map
     for key, value in sorted(options.items()):
         field = value.WhichOneof("value")
@@ -200,7 +239,26 @@ def dry_run(settings):
     variables = job.environment(0, ranks, os.environ.get("RANK_TABLE_FILE") if ranks > 1 else None)
     missing = "(from --rank-table)" if ranks > 1 else "(none: it would switch the collectives on)"
     lines += ["    {}={}".format(name, value or missing) for name, value in variables.items()]
+    if ranks > 1:
+        lines.append(f"    rank table of version {' or '.join(profile.rank_table_versions)}"
+                     + ", or CM_* variables in its place" * profile.starts_without_table)
+    if profile.hardware != "910" and not settings.mixed_precision:
+        lines.append("    ENABLE_HF32_EXECUTION=0 (or not set, and convolutions round float32 to HF32)")
+    lines += ["a float16 that is too large",
+              "    " + _OVERFLOWS[profile.overflow, settings.loss_scale != "none"]]
     return lines + ["optimiser, from the outside in"] + ["    " + line for line in _wrapping(settings, ranks)]
+
+
+# by what the card does and whether there is a loss scale. NPULossScaleOptimizer asks the card which
+# of the two it does, so the card keeps its default: set_device_sat_mode is not called.
+_OVERFLOWS = {
+    ("saturation", True): "is clamped (saturation) and raises a status flag, by which "
+                          "NPULossScaleOptimizer skips the step; inf never shows in the gradients",
+    ("saturation", False): "is clamped (saturation); nothing tells of it without a loss scale",
+    ("inf/nan", True): "becomes inf (inf/nan mode, the default since CANN 8.0.RC3), by which "
+                       "NPULossScaleOptimizer skips the step",
+    ("inf/nan", False): "becomes inf (inf/nan mode, the default since CANN 8.0.RC3); training ends "
+                        "with a sentence if it reaches the loss or the gradients"}
 
 
 def _wrapping(settings, ranks):

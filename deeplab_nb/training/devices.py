@@ -1,9 +1,11 @@
-"""Where a run computes: CPU, GPU and NPU differ in the session's options, the optimizer's wrapping, float16 and how ranks meet."""
+"""Where a run computes: devices differ in session options, layers, the optimizer's wrapping, float16 and how ranks meet."""
+import dataclasses
 import os
 
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.launch import job
-from deeplab_nb.tf1 import tf
+from deeplab_nb.network.layers import CardLayers, Layers
+from deeplab_nb.tf1 import host_config, tf
 from deeplab_nb.training import ascend, cluster, precision
 
 
@@ -25,7 +27,8 @@ def session_config(device, settings):
     """The tf.ConfigProto of a training session."""
     if device == "npu":
         return ascend.session_config(settings)
-    config = tf.ConfigProto(intra_op_parallelism_threads=settings.intra_op_threads)
+    config = host_config()
+    config.intra_op_parallelism_threads = settings.intra_op_threads
     if settings.clones > 1:  # a thread each, none within operations: the halves of a small one wait for each other
         config.intra_op_parallelism_threads, config.inter_op_parallelism_threads = settings.intra_op_threads or 1, settings.clones
     # TensorFlow's graph optimiser takes some 4 CPU seconds over MobileNetV2's training graph and makes its steps no faster on a CPU
@@ -33,6 +36,14 @@ def session_config(device, settings):
     if device == "gpu" and settings.mixed_precision:
         precision.gpu_rewrite(config)
     return config
+
+
+def evaluation_config(device, settings):
+    """The tf.ConfigProto of a session that labels; as in the published port without mixed precision."""
+    if device == "npu":
+        return ascend.session_config(dataclasses.replace(
+            settings, cards=1, mixed_precision=False, mixlist="", dump_folder="", profiling_folder=""))
+    return host_config()
 
 
 def wrapped(optimizer, device, settings):
@@ -61,6 +72,11 @@ def start_alike(device, session, first_step, team):
         session.run(ascend.broadcast(tf.global_variables()))
     elif team.ranks > 1:
         cluster.start_alike(session, first_step, team)
+
+
+def layers(device):
+    """The class of the network's layers."""
+    return CardLayers if device == "npu" else Layers
 
 
 def simulates_half(device, settings):

@@ -59,7 +59,9 @@ def train(settings, records, folder):
         batches = timed_batches(records, settings, first_step, team)
         step = training_step(batches.images, batches.labels, settings, device, team)
         with tf.Session(team.target, config=config) as session:
-            session.run([tf.global_variables_initializer(), batches.iterator.initializer])
+            session.run(tf.global_variables_initializer())
+            # in a call of its own: Ascend's adapter leaves one that makes an iterator to the host, variables and all
+            session.run(batches.iterator.initializer)
             print(start(session, resumed, settings), batches_in_words(settings, team), sep="\n", flush=True)
             devices.start_alike(device, session, first_step, team)
             checkpoints = OthersCheckpoints(folder) if team.rank else Checkpoints(session, folder, settings)
@@ -68,8 +70,8 @@ def train(settings, records, folder):
                 return run.until_the_end(first_step)
 
 
-# sample: the first image and mask; waited: seconds that the step waited for its batch, a float64 scalar
-Batches = collections.namedtuple("Batches", "iterator images labels places sample waited")
+# asked, came: when a step asked for its batch and when it had it, float64 scalars
+Batches = collections.namedtuple("Batches", "iterator images labels places asked came")
 
 
 def timed_batches(records, settings, first_step=0, team=cluster.ALONE):
@@ -80,8 +82,8 @@ def timed_batches(records, settings, first_step=0, team=cluster.ALONE):
             iterator, images, labels, places = training_batches(
                 records, settings, first_step=first_step, rank=team.rank, ranks=team.ranks)
         with tf.control_dependencies([images, labels]):
-            waited = tf.timestamp() - asked
-    return Batches(iterator, images, labels, places, (images[0], labels[0]), waited)
+            came = tf.timestamp()  # subtracted in Python: a card would be given the subtraction
+    return Batches(iterator, images, labels, places, asked, came)
 
 
 def training_step(images, labels, settings, device="cpu", team=cluster.ALONE):
@@ -89,12 +91,12 @@ def training_step(images, labels, settings, device="cpu", team=cluster.ALONE):
     updates = []
     global_step = tf.train.get_or_create_global_step()
     logits = build_logits(images, settings=settings, is_training=True, batch_norm_updates=updates, clones=settings.clones,
-                          plain=device != "cpu", half=devices.simulates_half(device, settings), step=global_step,
-                          rank=team.rank, ranks=team.ranks)
+                          make_layers=devices.layers(device), plain=device != "cpu", half=devices.simulates_half(device, settings),
+                          step=global_step, rank=team.rank, ranks=team.ranks)
     loss = objective.cross_entropy(
         logits, labels, settings.ignore_label, stride=settings.loss_stride, upsample=settings.upsample_logits,
         class_weights=settings.class_weights, hardest=objective.hardest_share(global_step, settings),
-        plain=device != "cpu")
+        device=device)
     total = loss + objective.weight_decay(objective.trained_variables(settings), settings.weight_decay)
     rate = objective.learning_rate(global_step, settings)
     chosen = objective.optimizer(rate, settings)
@@ -172,6 +174,9 @@ def check_trainable(settings):
     """Raises WorkbookError for settings that cannot train, before any work is done."""
     if settings.train_steps < 1:
         raise WorkbookError("train_steps is 0: these settings evaluate only; set train_steps to train")
+    if settings.device == "npu" and settings.hard_example_mining_step:
+        raise WorkbookError("hard_example_mining_step changes a shape at every step, and a card takes fixed ones: "
+                            "set it to 0, which counts top_k_percent_pixels from the first step on")
 
 
 def check_same_run(settings, folder):

@@ -7,7 +7,7 @@ from deeplab_nb.network.variables import Constant, Declaration, create_variables
 from deeplab_nb.tf1 import tf
 
 
-def cross_entropy(logits, labels, ignore_label, *, stride=1, upsample=True, class_weights=(), hardest=1.0, plain=False):
+def cross_entropy(logits, labels, ignore_label, *, stride=1, upsample=True, class_weights=(), hardest=1.0, device="cpu"):
     """Mean over the counted pixels of the softmax cross-entropy (DeepLabv3, 1706.05587, section 4.1).
 
     logits: float32 [batch, h, w, classes].
@@ -16,14 +16,14 @@ def cross_entropy(logits, labels, ignore_label, *, stride=1, upsample=True, clas
     upsample: bring the logits to the labels' size, as DeepLabv3 does; False brings the labels to theirs.
     class_weights: a factor for the losses of each class; the mean's divisor stays the number of pixels.
     hardest: share of the pixels that count, from `hardest_share`.
-    plain: with TensorFlow's own operations alone, as suits a GPU or NPU.
+    device: 'cpu', 'gpu' or 'npu', whose operations are taken; the value is the same.
     Returns a float32 scalar, 0 if every pixel is ignored.
     """
-    logits, labels = same_size(logits, labels[:, ::stride, ::stride], upsample, plain)
+    logits, labels = same_size(logits, labels[:, ::stride, ::stride], upsample, device)
     counted = tf.not_equal(labels, ignore_label)
     # ignored pixels get class 0, a label outside the classes would be an error in the operation below
     safe = tf.where(counted, labels, tf.zeros_like(labels))
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=safe, logits=logits) if plain else softmax_losses(logits, safe)
+    losses = _PIXEL_LOSSES[device](logits, safe)
     if class_weights:
         losses *= tf.gather(tf.constant(class_weights, tf.float32), safe)
     counted = tf.cast(counted, tf.float32)
@@ -32,10 +32,10 @@ def cross_entropy(logits, labels, ignore_label, *, stride=1, upsample=True, clas
     return mean_of_hardest(losses * counted, hardest)
 
 
-def same_size(logits, labels, upsample, plain=False):
+def same_size(logits, labels, upsample, device="cpu"):
     """Logits and labels at the labels' size, or with the nearest labels at the logits' size."""
     if upsample:
-        if not plain and logits.shape.is_fully_defined() and labels.shape.is_fully_defined():
+        if device == "cpu" and logits.shape.is_fully_defined() and labels.shape.is_fully_defined():
             return resize_by_products(logits, labels.shape.as_list()[1:3]), labels
         return resize(logits, tf.shape(labels)[1:3]), labels
     return logits, _nearest(labels, logits)
@@ -96,6 +96,16 @@ def softmax_losses(logits, labels):
     return tf.reshape(losses(tf.reshape(logits, [-1, classes])), tf.shape(labels))
 
 
+def one_hot_losses(logits, labels):
+    """The same by the operations of the published Ascend port: a 910 has no kernel of its own for the sparse form."""
+    chosen = tf.one_hot(labels, int(logits.shape[-1]))
+    return tf.nn.softmax_cross_entropy_with_logits_v2(labels=tf.stop_gradient(chosen), logits=logits)
+
+
+_PIXEL_LOSSES = {"cpu": softmax_losses, "npu": one_hot_losses, "gpu": lambda logits, labels:
+                 tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)}
+
+
 def mean_of_hardest(losses, share):
     """Mean of the largest losses (online hard example mining, Shrivastava et al., 1604.03540).
 
@@ -104,6 +114,8 @@ def mean_of_hardest(losses, share):
     """
     losses = tf.reshape(losses, [-1])
     count = tf.cast(share * tf.cast(tf.size(losses), tf.float32), tf.int32)
+    if isinstance(share, float) and losses.shape.is_fully_defined():  # a card takes fixed shapes only
+        count = int(np.float32(share) * np.float32(losses.shape.num_elements()))
     largest = tf.nn.top_k(losses, count, sorted=False).values
     return _mean(largest, tf.cast(tf.not_equal(largest, 0.0), tf.float32))
 

@@ -13,7 +13,7 @@ from deeplab_nb.errors import WorkbookError
 from deeplab_nb.launch import workers
 from deeplab_nb.processes import asked_to_stop, peak_memory
 from deeplab_nb.progress import progress
-from deeplab_nb.tf1 import tf
+from deeplab_nb.tf1 import host_session, tf
 from deeplab_nb.training.journal import cannot_write
 
 
@@ -41,7 +41,7 @@ class Run:
         bar = progress(label="training", total=total - first_step, unit="step")
         try:
             while done < total:
-                values, places, waited, crop = self._one(asked, first=done == first_step)
+                values, places, waited = self._one(asked)
                 done, seen = done + 1, values.global_step
                 if not is_finite(values, self._settings):
                     raise not_finite(values, done, self._journal.folder, self._records, places, self._settings, self._team)
@@ -49,7 +49,7 @@ class Run:
                 self._journal.waited(waited, values.shared.all_reduce_seconds if values.shared else None)
                 bar.set_postfix_str("loss {:.3f}".format(values.loss), refresh=False)
                 bar.update()
-                self._after(done, values, crop)
+                self._after(done, values, first=done == first_step + 1)
                 if values.shared and values.shared.stopping:
                     raise KeyboardInterrupt
             return self._checkpoints.save(done)
@@ -69,12 +69,15 @@ class Run:
         finally:
             bar.close()
 
-    def _one(self, asked, first):
-        """What one step gives: values of `Step`, places of the images, seconds waited for them, and at first a crop for TensorBoard."""
-        fetches, shared = [self._step, self._batches.places, self._batches.waited], self._step.shared
-        if shared:  # always the same tensors: for others a server would make the whole graph anew
-            return self._session.run(fetches + [()], {shared.asked: float(bool(asked))})
-        return self._session.run(fetches + [self._batches.sample if first else ()])
+    def _one(self, asked):
+        """What one step gives: values of `Step`, places of the images, seconds waited for them.
+
+        Always the same tensors: for others a card would compile the step again, and a server make its graph anew.
+        """
+        shared, batches = self._step.shared, self._batches
+        values, places, before, after = self._session.run(
+            [self._step, batches.places, batches.asked, batches.came], {shared.asked: float(bool(asked))} if shared else None)
+        return values, places, after - before
 
     def _tell_the_end(self):
         """What shows that all ranks hold the same, and what one took."""
@@ -85,16 +88,17 @@ class Run:
         print("rank {} of {} has ended: peak memory {:.0f} MB, sha256 of all variables {}".format(
             self._team.rank, self._team.ranks, memory, digest[:16]), flush=True)
 
-    def _after(self, done, values, crop):
-        """What is due after a step."""
+    def _after(self, done, values, first):
+        """What is due after a step. first: of this session; its first crop is drawn for TensorBoard."""
         settings, last = self._settings, done == self._settings.train_steps
         if done % settings.log_every == 0 or last:
             self._journal.steps(done, numbers(values, done, settings), images_a_step=settings.global_batch_size,
                                 steps_left=settings.train_steps - done)
         self._journal.epoch(done)
         with self._journal.paused():
-            if crop:
-                self._journal.picture(done, "training/crop", np.hstack([crop[0].astype(np.uint8), voc.palette()[crop[1]]]))
+            if first and self._team.rank == 0:
+                images, labels = batch_of(self._records, done, settings, self._team)
+                self._journal.picture(done, "training/crop", np.hstack([images[0].astype(np.uint8), voc.palette()[labels[0]]]))
             validates = self._validation and (done % settings.validate_every == 0 or last)
             if validates or self._checkpoints.due(done):
                 checkpoint = self._checkpoints.save(done)
@@ -141,10 +145,15 @@ def not_finite(values, step, folder, records, places, settings, team):
 
 
 def save_batch(path, records, step, ids, settings, team):
-    """Writes a rank's batch of a step, made once more: `images` float32, `labels` int32, `ids`."""
-    with tf.Graph().as_default(), tf.Session() as session:
+    """Writes a rank's batch of a step: `images` float32, `labels` int32, `ids`."""
+    images, labels = batch_of(records, step, settings, team)
+    np.savez_compressed(path, images=images, labels=labels, ids=np.array(ids))
+
+
+def batch_of(records, step, settings, team):
+    """`(images, labels)` of a rank's batch of a step, made once more on the host."""
+    with tf.Graph().as_default(), host_session() as session:
         iterator, images, labels, _ = training_batches(
             records, settings, first_step=step - 1, rank=team.rank, ranks=team.ranks)
         session.run(iterator.initializer)
-        images, labels = session.run([images, labels])
-    np.savez_compressed(path, images=images, labels=labels, ids=np.array(ids))
+        return session.run([images, labels])

@@ -1,0 +1,231 @@
+"""What of Ascend a machine has, lacks, or has wrong, for `deeplab-nb doctor`."""
+import collections
+import glob
+import ipaddress
+import json
+import os
+import re
+
+from deeplab_nb import ascend_profiles
+from deeplab_nb.errors import WorkbookError
+from deeplab_nb.launch import rank_table
+from deeplab_nb.launch.job import CHIEF as BY_CHIEF, TABLE as BY_TABLE
+
+# state: present, absent or wrong; only what is wrong keeps the workbook from running
+Finding = collections.namedtuple("Finding", "state name text")
+
+FOR_NPU = "(needed only to train on an NPU)"
+MANAGERS = ("davinci_manager", "devmm_svm", "hisi_hdc")  # device files that reach every card
+
+# dev, root, hccn: where device files, CANN and the cards' addresses are; cards: numbers of those
+# with a device file; found, profile: the `Profile` found, None without CANN, and the one examined
+# for; card: its kind as npu-smi says, None without; home: CANN's folder; script: what sets its
+# environment
+Ascend = collections.namedtuple(
+    "Ascend", "dev root hccn variables cards found profile card home script")
+
+
+def look(name="auto", *, dev="/dev", root=ascend_profiles.ROOT, hccn=rank_table.HCCN_CONF,
+           variables=os.environ, tool="npu-smi"):
+    """The `Ascend` of a machine, for the profile of this name; 'auto' is that found here."""
+    files = os.listdir(dev) if os.path.isdir(dev) else ()
+    numbers = [file[7:] for file in files if re.fullmatch(r"davinci\d+", file)]
+    found = ascend_profiles.found(variables, root, tool=tool)
+    profile = ascend_profiles.get(name) if name != "auto" else found or ascend_profiles.PUBLISHED
+    homes = [folder for folder, _ in ascend_profiles.homes(variables, root)]
+    home = (homes or [root])[0]
+    scripts = [os.path.join(folder, "set_env.sh") for folder in (home, os.path.dirname(home))]
+    script = next(filter(os.path.isfile, scripts), profile.scripts[0])
+    return Ascend(dev, root, hccn, variables, sorted(map(int, numbers)), found if homes else None,
+                  profile, ascend_profiles.hardware(tool), home, script)
+
+
+def installed(here):
+    """The findings on the profile, cards, driver and CANN."""
+    return [_profile(here), _devices(here), *(_of_file(here, *row) for row in _files(here)),
+            *(_folders(here, name) for name in here.profile.folders)]
+
+
+def _lacking(here, name, text, state="wrong"):
+    """The finding on a part of Ascend that is not there; without a card that is as it should be."""
+    return Finding(state, name, text) if here.cards else Finding("absent", name, FOR_NPU)
+
+
+def _profile(here):
+    if here.found is None:
+        return _lacking(here, "Ascend profile",
+                        f"{here.profile.name}, but no CANN is found: install its toolkit, "
+                        f"or source {here.script}")
+    if (here.found.cann, here.card or here.profile.hardware) != here.profile[1:]:
+        return Finding("wrong", "Ascend profile",
+                       f"{here.profile.name} is named, but here is {here.found.title}: "
+                       f"name {here.found.name}, or leave it out")
+    unsure = "" if here.card else ", though npu-smi does not name the card"
+    return Finding("present", "Ascend profile",
+                   f"{here.profile.name}: {here.profile.title}{unsure}")
+
+
+def _devices(here):
+    missing = [name for name in MANAGERS if not os.path.exists(os.path.join(here.dev, name))]
+    if missing:
+        return _lacking(here, "NPU cards",
+                        f"{', '.join(missing)} of {_numbers(here.cards)} missing in {here.dev}: "
+                        "start the container with --device for each")
+    return _lacking(here, "NPU cards", _numbers(here.cards), "present")
+
+
+def _files(here):
+    """[(name, file, what its text says, remedy)] of what is read from a file."""
+    driver = os.path.join(here.root, "driver")
+    opp = here.variables.get("ASCEND_OPP_PATH") or os.path.join(here.home, "opp")
+    newer = os.path.isdir(os.path.join(opp, "built-in"))
+    operations = os.path.join(opp, "built-in/framework" if newer else "framework/built-in",
+                              "tensorflow/npu_supported_ops.json")
+    card = ascend_profiles.HARDWARE[here.profile.hardware]
+    kernels = os.path.join(opp, "built-in/op_impl/ai_core/tbe/config", card.operators,
+                           f"aic-{card.operators}-ops-info*.json")
+    return [
+        ("NPU driver", os.path.join(driver, "version.info"), _driver_version,
+         f"install the Ascend driver, or mount {driver} into the container"),
+        # what the adapter gives to the card; without this list every operation stays on the host
+        ("CANN operations", operations, _count,
+         f"install CANN's toolkit or nnae, and source {here.script}, which sets ASCEND_OPP_PATH"),
+        ("CANN kernels", min(glob.glob(kernels), default=kernels), _count,
+         f"install the kernels of {card.title} in CANN's own version and place, from 8.5 on "
+         f"Ascend-cann-{card.package}-ops"),
+    ][:2 + (here.profile.cann > 5)]  # those of CANN 5 are no package of their own
+
+
+def _of_file(here, name, path, understand, remedy):
+    """Present where `understand` makes something of the file's text."""
+    try:
+        with open(path, errors="replace") as file:
+            text = understand(file.read())
+    except OSError:
+        return _lacking(here, name, f"{path} is missing: {remedy}")
+    if not text:
+        return Finding("wrong", name, f"{path} cannot be read: {remedy}")
+    return Finding("present", name, f"{text} in {path}")
+
+
+def _driver_version(text):
+    match = re.search(r"^Version=(\S+)", text, re.MULTILINE)
+    return match and match.group(1)
+
+
+def _count(text):
+    try:
+        return str(len(json.loads(text)))
+    except (ValueError, TypeError):
+        return None
+
+
+def _folders(here, name):
+    """Whether a search path names CANN's folders; `npu_bridge` tells whether they are enough."""
+    entries = list(filter(None, here.variables.get(name, "").split(os.pathsep)))
+    wanted = [os.path.join(here.home, part) for part in here.profile.folders[name]]
+    if name == "LD_LIBRARY_PATH":
+        wanted.append(os.path.join(here.root, "driver/lib64"))
+    gone = [entry for entry in entries if "Ascend" in entry and not os.path.isdir(entry)]
+    lacking = [folder for folder in wanted if not any(map(_below(folder), entries))]
+    if gone:
+        return Finding("wrong", name, f"names {', '.join(gone)}, which does not exist: "
+                                      f"source {here.script}")
+    if lacking:
+        return _lacking(here, name, f"names no {' and no '.join(lacking)}: source {here.script}",
+                        "absent")
+    return Finding("present", name, f"names {' and '.join(wanted)}")
+
+
+def _below(folder):
+    """Whether a path is this folder or in it, as a function; links count as what they lead to."""
+    start = os.path.realpath(folder) + os.sep
+    return lambda path: (os.path.realpath(path) + os.sep).startswith(start)
+
+
+def npu_bridge(here, why_not):
+    """why_not: what `ascend.problem` says."""
+    if why_not is None:
+        return Finding("present", "npu_bridge", "loads")
+    if "not installed" not in why_not:
+        return Finding("wrong", "npu_bridge", why_not)
+    for folder in ascend_profiles.adapters(here.variables, here.root):
+        why_not = (f"lies in {folder}, where Python does not look: "
+                   f"export PYTHONPATH={folder}:$PYTHONPATH")
+    return _lacking(here, "npu_bridge", why_not)
+
+
+def ranks(here, problem):
+    """Whether the variables of a rank fit together; problem: `ascend.rank_problem`."""
+    names = ("JOB_ID", *BY_TABLE, *BY_CHIEF, "ASCEND_DEVICE_ID", "DEVICE_ID")
+    variables = {name: here.variables[name] for name in names if here.variables.get(name)}
+    if not variables:
+        return Finding("absent", "rank variables", FOR_NPU)
+    device = variables.get("ASCEND_DEVICE_ID", "0")
+    if here.cards and device not in map(str, range(len(here.cards))):
+        why_not = f"ASCEND_DEVICE_ID is {device}: it counts the {len(here.cards)} cards here from 0"
+    elif set(BY_CHIEF) & set(variables):
+        why_not = _by_chief(here.profile, variables)
+    else:
+        why_not = _by_table(problem, variables)
+    if why_not:
+        return Finding("wrong", "rank variables", why_not)
+    return Finding("present", "rank variables", ", ".join(map("=".join, variables.items())))
+
+
+def _by_chief(profile, variables):
+    """None if ranks that meet at a chief have what they need, else one sentence."""
+    both = [name for name in BY_TABLE if name in variables]
+    missing = [name for name in BY_CHIEF if name not in variables]
+    if not profile.starts_without_table:
+        return f"CM_* variables start no ranks of {profile.title}: unset them and name a rank table"
+    if both:
+        return f"{', '.join(both)} and CM_* variables exclude each other: unset one kind"
+    return f"{', '.join(missing)} must be set beside the other CM_* variables" if missing else None
+
+
+def _by_table(problem, variables):
+    """None if the variables of a rank agree with its table, else one sentence."""
+    size, path = variables.get("RANK_SIZE", "1"), variables.get("RANK_TABLE_FILE")
+    if not size.isdigit() or size == "0":
+        return f"RANK_SIZE is {size}: it is the number of ranks"
+    why_not = problem(int(size), variables)
+    if why_not or not path:
+        return why_not
+    try:
+        count = len(rank_table.read(path).cards)
+    except WorkbookError as error:
+        return str(error)
+    return (None if count == int(size) else
+            f"RANK_SIZE is {size}, but {path} has {count} cards: make them agree")
+
+
+def addresses(here):
+    """The network address of each card, which a rank table is made from."""
+    try:
+        with open(here.hccn) as file:
+            lines = dict(re.findall(r"^\s*address_(\d+)\s*=\s*(\S+)", file.read(), re.MULTILINE))
+    except OSError:
+        lines = {}
+    for number, address in lines.items():
+        if not _is_address(address):
+            return Finding("wrong", "card addresses", f"address_{number}={address} in {here.hccn} "
+                                                      "is no address: set it with hccn_tool")
+    missing = [number for number in here.cards if str(number) not in lines]
+    if missing or not lines:
+        several = "cards" if here.profile.hardware == "910" else "servers"
+        return _lacking(here, "card addresses", f"{here.hccn} has none for {_numbers(missing)} "
+                        f"(needed only for several {several}): set them with hccn_tool", "absent")
+    return Finding("present", "card addresses",
+                   f"{here.hccn} for {_numbers(sorted(map(int, lines)))}")
+
+
+def _is_address(text):
+    try:
+        return bool(ipaddress.ip_address(text))
+    except ValueError:
+        return False
+
+
+def _numbers(cards):
+    return ("card " if len(cards) == 1 else "cards ") + ", ".join(map(str, cards))
