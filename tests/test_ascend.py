@@ -331,7 +331,7 @@ def test_what_a_rank_gets_without_rank_table_is_accepted(ranks):
 
 
 @pytest.mark.parametrize("changes, sentence", [
-    ({"RANK_SIZE": "8", "RANK_ID": "3"}, "CM_WORKER_IP are set and RANK_ID, RANK_SIZE too: unset the former to start by rank table"),
+    ({"RANK_SIZE": "8", "RANK_ID": "3"}, "CM_WORKER_SIZE are set and RANK_ID, RANK_SIZE too: unset the former to start by rank table"),
     ({"RANK_TABLE_FILE": "t.json"}, "are set and RANK_TABLE_FILE too"),
     ({"CM_WORKER_SIZE": "4"}, "CM_WORKER_SIZE is 4 but 8 cards train together: export CM_WORKER_SIZE=8"),
     ({"CM_WORKER_SIZE": ""}, "CM_WORKER_SIZE is 1 but 8 cards train together"),

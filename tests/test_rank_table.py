@@ -3,6 +3,7 @@ import copy
 import itertools
 import json
 import os
+import time
 
 import pytest
 from click.testing import CliRunner
@@ -379,6 +380,12 @@ def test_what_is_let_pass_with_or_without_a_warning(tmp_path, hardware, table, p
     judged(write(tmp_path, table, *place, value=value), hardware, None, words)
 
 
+def test_many_servers_take_no_long_time(tmp_path):
+    path = write(tmp_path, table(*((f"s{i}", ranks(range(8), 8 * i)) for i in range(1000)), ips=False, pods={"0": [f"s{i}" for i in range(1000)]}))
+    began = time.perf_counter()
+    assert len(rank_table.read(path).cards) == 8000 and time.perf_counter() - began < 5
+
+
 @pytest.mark.parametrize("order, refused", [("0123", False), ("0145", False), ("0246", False), ("0347", False), ("1256", False),
                                             ("1357", False), ("2367", False), ("4567", False), ("0167", True), ("0256", True)])
 def test_four_cards_of_a_910(order, refused):
@@ -410,19 +417,21 @@ def test_an_older_table_becomes_one_of_version_1(tmp_path):
     assert content(new)["server_list"][0]["device"][0] == {"device_id": "1", "device_ip": "192.168.1.1", "rank_id": "0"}
 
 
-@pytest.mark.parametrize("text, words", [
+NO_TABLES = [
     (b'{"version": "1.0" // the form\n}', "take out the comment '//'"), (b"", "is no JSON"), (b"[]", "holds [], neither server_list"),
     (b'"server_list"', "neither server_list nor group_list"), (b'{"server_list": NaN, "version": "1.0", "status": "completed"}', "server_list is NaN"),
     (None, "cannot be read (No such file"), (b"\xff\xfe{\0", "cannot be read (not UTF-8 text)"),
     (b'{"status": "completed", "version": "1.0", "version": "1.2", "server_list": []}', '"version" is there 2 times in one object'),
     (b"[" * 100000, "is no JSON (maximum recursion depth"), (b'{"server_list":' * 9000, "is no JSON (maximum recursion"),
     (b" " * (1 << 24) + b"{}", "is no JSON (it is too long)"), (json.dumps(TWO).encode() + b"}", "is no JSON (Extra data"),
-    (json.dumps(TWO).encode("utf-16"), "not UTF-8 text")])
-def test_what_is_no_table_is_named(tmp_path, text, words):
-    path = tmp_path / "t.json"
+    (json.dumps(TWO).encode("utf-16"), "not UTF-8 text")]
+
+
+@pytest.mark.parametrize("number", range(len(NO_TABLES)))
+def test_what_is_no_table_is_named(tmp_path, number):
+    path, (text, words) = tmp_path / "t.json", NO_TABLES[number]
     if text is not None:
         path.write_bytes(text)
-    judged(str(path), "a2", None, None) if words is None else None
     done = CliRunner().invoke(main, ["rank-table", "show", str(path)])
     assert done.exit_code == 1 and words in done.output and done.output.count("\n") == 1 and len(done.output) < 400
 
@@ -442,3 +451,27 @@ def test_hccl_opens_no_file_of_another_name(tmp_path, name):
     (tmp_path / name).write_text(json.dumps(TWO))
     with pytest.raises(WorkbookError, match="does not end in .json, or has it elsewhere too"):
         rank_table.read(str(tmp_path / name))
+
+
+ODD = [None, True, 0, -1, 1.5, "", "1", "01", " 1", "\ud800", "a\nb", [], {}, ["a"], {"a": "b"}, "9" * 30, "1.1.1.1", "::1", "1.2", [[]]]
+
+
+def places_of(value, place=()):
+    """Every place within a table."""
+    for step, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield place + (step,)
+        yield from places_of(inner, place + (step,))
+
+
+@pytest.mark.parametrize("start", [TWO, PODS, OLD, LAB])
+def test_whatever_stands_where_it_is_told_in_one_sentence(tmp_path, start):
+    judged = []
+    for place, odd in itertools.product(places_of(start), ODD):
+        path = write(tmp_path, start, *place, value=odd)
+        try:
+            judged.append("\n".join(rank_table.read(path).warnings))
+            rank_table.show(rank_table.read(path)).encode()
+        except WorkbookError as error:
+            judged.append(str(error))
+    assert len(judged) > 300 and all(said.isprintable() or "\n" in said for said in judged)
+    assert all(sentence.startswith(str(tmp_path)) and len(sentence) < 500 for said in judged for sentence in said.splitlines())

@@ -160,8 +160,9 @@ def _addresses(table, cards, hardware):
         yield needed, bare, "is missing: " + (
             "several servers meet by it, take address_N of /etc/hccn.conf for card N" if needed else
             "the guide gives every card one, or all of A2 and A3 none")
+    most = max(len(addresses) for _, addresses in found)
     for place, addresses in found:
-        if addresses and len(addresses) != max(len(others) for _, others in found):
+        if 0 < len(addresses) < most:
             yield True, place, f"has {len(addresses)} addresses: every card has as many"
     yield from _twice(each, "each card has an address of its own, see /etc/hccn.conf")
     for place, address in each:
