@@ -104,15 +104,14 @@ def launch(recipe, assignments, addresses, ascend_profile, out, silence, dry_run
     plan = job.plan(chosen, paths.make_absolute(parameters.parse_assignments(assignments)),
                     out or os.path.join(paths.RUNS, chosen.name + "-launch"),
                     addresses=addresses.split(",") if addresses else None, **options)
-    commands.say_warnings(plan.warnings)
     if dry_run:
+        commands.say_warnings(plan.warnings)
         return click.echo(job.text(plan))
     from deeplab_nb.runs.workbook import train_together
     train_together(chosen, plan, silence=silence)
 
 
 main.add_command(commands.rank_table)
-main.add_command(commands.published)
 main.add_command(cli_bench.bench)
 
 

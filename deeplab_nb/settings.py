@@ -2,7 +2,7 @@
 
 An unknown name or a wrong type is an error that names the nearest right one.
 Values that must move together are properties here and are asked for nowhere else.
-This file imports nothing of the workbook but its error, casts and how files are written.
+This file imports only ground files: errors, casts, files, the names of Ascend profiles and of the originals.
 """
 import dataclasses
 import difflib
@@ -10,7 +10,7 @@ import json
 import os
 from typing import Mapping, Optional, Tuple
 
-from deeplab_nb import ascend_profiles
+from deeplab_nb import ascend_profiles, originals
 from deeplab_nb.casts import ClassWeights, cast
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.files import write_json
@@ -171,6 +171,12 @@ def nearest(name, names):
     return ", did you mean '{}'?".format(close[0]) if close else ""
 
 
+def hint(name, names):
+    """A sentence's end on an unknown name: what an original's word is here, or the nearest."""
+    meaning = originals.meaning(name)
+    return f": {meaning}" if meaning else nearest(name, names)
+
+
 def read(values: Mapping) -> Settings:
     """Settings from names and values; texts such as '1e-4' or 'false' are cast.
 
@@ -178,7 +184,7 @@ def read(values: Mapping) -> Settings:
     """
     for name in values:
         if name not in FIELDS:
-            raise WorkbookError("unknown setting '{}'{}".format(name, nearest(name, FIELDS)))
+            raise WorkbookError(f"unknown setting '{name}'{hint(name, FIELDS)}")
     settings = Settings(**{name: _checked(FIELDS[name], value) for name, value in values.items()})
     _check_together(settings)
     return settings

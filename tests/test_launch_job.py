@@ -1,15 +1,13 @@
-"""From a recipe, or a published script's arguments, to the ranks' commands and environments."""
+"""From a recipe to the ranks' commands and environments."""
 import os
 
-import click
 import pytest
 from click.testing import CliRunner
 
-from deeplab_nb import paths, recipes
+from deeplab_nb import recipes
 from deeplab_nb.cli import main
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.launch import commands, entries, job, rank_table
-from deeplab_nb.settings import read
+from deeplab_nb.launch import job, rank_table
 from deeplab_nb.training import cluster
 from tests.test_rank_table import CONF, conf, make, OLD, write  # noqa: F401
 from tests.tiny_voc import make_tiny_voc
@@ -121,10 +119,18 @@ def test_a_start_without_rank_table_that_cannot_be_is_refused(tmp_path, profile,
 
 # --- before anything is written
 
+FILES = job.glob.glob
+
+
+def gpus(monkeypatch, devices):
+    """This machine has these device files of GPUs."""
+    monkeypatch.setattr(job.glob, "glob", lambda pattern, **options: devices if "nvidia" in pattern else FILES(pattern, **options))
+
+
 @pytest.fixture
 def lacking(tmp_path, monkeypatch):
     """A function that launches a recipe with settings, and has nothing written by it."""
-    monkeypatch.setattr(job.glob, "glob", lambda pattern: [])  # no GPU here
+    gpus(monkeypatch, [])
     monkeypatch.setattr(job.importlib.util, "find_spec", lambda name: None)
 
     def launched(recipe, *arguments):
@@ -177,7 +183,7 @@ def test_a_gpu_or_a_word_keeps_a_recipe_of_cards_off_them(monkeypatch, tmp_path)
     values = {"data_root": root, "train_list": "train", "initial_checkpoint": ""}
     monkeypatch.setattr(job.importlib.util, "find_spec", lambda name: None)
     for devices, overrides in ((["/dev/nvidia0"], {}), ([], {"device": "cpu"})):
-        monkeypatch.setattr(job.glob, "glob", lambda pattern: devices)
+        gpus(monkeypatch, devices)
         job.preflight(plan(tmp_path, overrides=dict(values, **overrides)))
 
 
@@ -245,78 +251,3 @@ def test_the_command_line_makes_shows_checks_and_plans(tmp_path, conf):
     assert [line.split()[0] for line in said.splitlines()] == ["ASCEND_DEVICE_ID=1", "ASCEND_DEVICE_ID=3", "ASCEND_DEVICE_ID=6"]
     said = call("launch", "sample", "--cards", "2", "--chief", "10.0.0.1:6000", "--ascend-profile", "cann9-a2", "--dry-run")
     assert said.count("CM_WORKER_SIZE=2") == 2 and "RANK_SIZE=" not in said and "ascend_profile=cann9-a2" in said
-    assert "--cards 8" in call("published", "run_distribute_train", out, "/voc", "--dry-run")
-    assert "Missing option '--rank_table'" in call("published", "train_full_8p", "--data_path=/voc", "--ckpt_path=/w", code=2)
-    assert "does not exist" in call("published", "run_eval", "0", str(tmp_path), str(tmp_path / "none"), code=1)
-
-
-def joined(entry):
-    return [" ".join(words) for words in entry.commands]
-
-
-def test_train_full_1p():
-    entry = entries.train_full(1, data_path="/voc", ckpt_path="/weights", over_dump="True")
-    folder = os.path.join(paths.RUNS, "train_full_1p")
-    assert joined(entry) == [
-        "deeplab-nb launch deeplabv3plus_1p --cards 1 --set data_root=/voc --set initial_checkpoint=/weights/xception_65_coco_pretrained/"
-        "x65-b2u1s2p-d48-2-3x256-sc-cr300k_init.ckpt --set mixed_precision=true --set dump_folder={0}/dump --out {0}".format(folder),
-        "deeplab-nb evaluate --checkpoint {0}/train --data /voc --list val --json {0}/eval/results.json".format(folder)]
-    assert "names 300000 steps and trains 3000" in entry.notes[0]
-
-
-def test_train_full_8p():
-    entry = entries.train_full(8, data_path="/voc", ckpt_path="/w", precision_mode="must_keep_origin_dtype", rank_table="/t.json")
-    assert joined(entry)[0].startswith("deeplab-nb launch deeplabv3plus_8p --cards 8 --set data_root=/voc")
-    assert "mixed_precision=false" in joined(entry)[0] and "--rank-table /t.json --out" in joined(entry)[0]
-    assert "an eighth" in entry.notes[0]
-
-
-def test_the_mindspore_scripts():
-    entry = entries.run_standalone_train("3", "/voc", "/w.ckpt")
-    assert entry.environment == {"ASCEND_DEVICE_ID": "3"} and "initial_checkpoint=/w.ckpt" in joined(entry)[0]
-    entry = entries.run_distribute_train("/t.json", "/voc")
-    assert "--set initial_checkpoint= --set trainable=all --rank-table /t.json" in joined(entry)[0]
-    assert any("random weights" in note for note in entry.notes)
-    (command,) = joined(entries.run_eval("0", "/voc", "/w.ckpt"))
-    assert "--checkpoint /w.ckpt --data /voc" in command
-    assert command.endswith("--protocol mindspore --scales 0.5,0.75,1.0,1.25,1.5,1.75")
-
-
-@pytest.mark.parametrize("options, words", [
-    ({"precision_mode": "force_fp16"}, "--precision_mode=force_fp16 is not one of this workbook: give allow_mix_precision or must_keep"),
-    ({"data_dump_flag": "1"}, "give --over_dump=True")])
-def test_what_an_entry_cannot_do_is_refused(options, words):
-    with pytest.raises(WorkbookError, match=words):
-        entries.train_full(1, data_path="/voc", ckpt_path="/w", **options)
-    with pytest.raises(WorkbookError, match="DEVICE_ID 8 is no card"):
-        entries.run_eval("8", "/voc", "/w")
-
-
-LOG = [{"step": 1, "loss": 3.0, "seconds_a_step": 99.0}] + [{"step": i, "loss": 2.0 / i, "seconds_a_step": 0.5} for i in (2, 3, 4)]
-
-
-def test_the_summary_of_eight_cards_gives_the_steps_own_time():
-    entry = entries.train_full(8, data_path="/voc", ckpt_path="/w", rank_table="/t")
-    outcome = entries.Outcome(read({"cards": 8, "train_batch_size": 7}), LOG, 0.8, 61.4)
-    lines = dict(line.split(" = ") for line in entries.summary(entry, outcome).splitlines())
-    assert lines["ActualFPS"] == "112.00" and lines["TrainingTime"] == "500.00" and lines["RankSize"] == "8"
-    assert lines["TrainAccuracy"] == "0.8000" and lines["ActualLoss"] == "0.5000" and lines["E2ETrainingTime"] == "61"
-    assert lines["CaseName"] == "DeepLabv3plus_bs7_8p_acc"
-
-
-def test_the_mindspore_summary_fits_itself():
-    outcome = entries.Outcome(read({"train_steps": 6 * 732}), LOG, 0.65, 1)
-    assert entries.summary(entries.run_standalone_train("0", "/voc"), outcome).splitlines() == [
-        "epoch: 6 step: 732, loss is 0.500000", "Epoch time: 366000.000, per step time: 500.000", "mIoU = 0.65"]
-
-
-@pytest.mark.slow
-def test_an_entry_is_launched_scored_and_summed_up(tmp_path, capsys):
-    root, out = make_tiny_voc(tmp_path / "voc"), str(tmp_path / "out")
-    tiny = dict(data_root=root, depth_multiplier=0.25, train_crop_size=33, train_batch_size=2, train_steps=2)
-    launch = ["deeplab-nb", "launch", "sample", "--out", out] + ["--set={}={}".format(*item) for item in tiny.items()]
-    with click.Context(main):
-        commands._run(entries.Entry("sample", out, [launch, entries._evaluation(out, root)], {}, ["otherwise"]), dry_run=False)
-    said = capsys.readouterr().out
-    assert said.startswith("note: otherwise\n$ deeplab-nb launch sample --out") and "[rank 0] starting from random weights" in said
-    assert "mean over" in said and "BatchSize = 2" in said and "TrainAccuracy = 0." in said

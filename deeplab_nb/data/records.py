@@ -10,10 +10,12 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
+from google.protobuf.message import DecodeError
 from PIL import Image
 
 from deeplab_nb.data import voc
@@ -58,6 +60,21 @@ def write_records(root, list_name, folder, *, num_classes=21, ignore_label=255, 
 
 def shard_paths(folder, list_name, shards):
     return [os.path.join(folder, "{}-{:05d}-of-{:05d}.tfrecord".format(list_name, i, shards)) for i in range(shards)]
+
+
+def existing_shards(folder, list_name):
+    """A list's record files that someone has put into a folder, [] without any.
+
+    Raises WorkbookError for part of a set.
+    """
+    digits = "[0-9]" * 5
+    shards = sorted(_matching(folder, list_name, f"-{digits}-of-{digits}*"))
+    for path in shards[:1]:
+        count = int(re.search(r".*-of-(\d{5})", path).group(1))
+        if count != len(shards):
+            raise WorkbookError(f"{folder} holds {len(shards)} record files of list {list_name}, "
+                                f"{os.path.basename(path)} is one of {count}: bring all of one set")
+    return shards
 
 
 def read_ids(paths):
@@ -151,6 +168,45 @@ def _bytes(value):
 
 def _int(value):
     return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+
+
+def pairs(paths):
+    """(id, photograph, mask) of each record, the two files' bytes.
+
+    Raises WorkbookError for a damaged record or file.
+    """
+    for number, record in enumerate(_records(paths)):
+        try:
+            name, photograph, mask = (_feature(record, key) for key in (
+                "image/filename", "image/encoded", "image/segmentation/class/encoded"))
+        except (IndexError, DecodeError):
+            raise WorkbookError(
+                f"record {number} of {os.path.dirname(paths[0])} lacks a photograph or a mask: it "
+                "is not in the form of DeepLab's build_data.py, write the records again")
+        yield name.decode(errors="replace"), photograph, mask
+
+
+def check_masks(paths, *, num_classes, ignore_label):
+    """Raises WorkbookError for the first mask that training would not read as it was meant."""
+    for name, _, mask in pairs(paths):
+        wrong = _wrong_mask(mask, num_classes, ignore_label)
+        if wrong:
+            raise WorkbookError(f"the mask of {name}, in {paths[0]} or its set, {wrong}")
+
+
+def _wrong_mask(mask, num_classes, ignore_label):
+    """What is wrong with a PNG's bytes, as a sentence's end; None if nothing is."""
+    try:
+        with Image.open(io.BytesIO(mask)) as image:
+            mode, counts = image.mode, image.histogram()
+    except (OSError, SyntaxError) as error:
+        return f"cannot be read ({error}): write the records again"
+    if mode != "L":  # TensorFlow would make grey of a palette's colours
+        return f"has colours, not class numbers (mode {mode}): remove its colour map"
+    for value in range(num_classes, 256):
+        if counts[value] and value != ignore_label:
+            return (f"holds class {value}, the settings have 0..{num_classes - 1} and "
+                    f"{ignore_label}: correct num_classes")
 
 
 def _records(paths):

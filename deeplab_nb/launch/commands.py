@@ -1,15 +1,10 @@
-"""The commands `deeplab-nb rank-table` and `deeplab-nb published`."""
-import json
-import os
+"""The commands `deeplab-nb rank-table`."""
 import re
-import shlex
-import time
 
 import click
 
 from deeplab_nb import ascend_profiles
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.launch import entries
 from deeplab_nb.launch import rank_table as tables
 
 _file_option = click.option("--out", metavar="FILE.json",
@@ -105,98 +100,3 @@ def _show(table):
     click.echo(tables.show(table))
     say_warnings(table.warnings)
     click.echo(table.path)
-
-
-@click.group()
-def published():
-    """The published ports' scripts by their names and arguments; each prints the commands that it runs."""
-
-
-def _entry_options(command):
-    """What train_full_1p and train_full_8p parse."""
-    for option in (
-            click.option("--data_path", required=True, metavar="VOC_ROOT"),
-            click.option("--ckpt_path", required=True, metavar="FOLDER", help="Holds xception_65_coco_pretrained."),
-            click.option("--precision_mode", default="allow_mix_precision", show_default=True),
-            click.option("--over_dump", default="False", show_default=True, help="True: keep tensors that overflow."),
-            click.option("--data_dump_flag", default="0", show_default=True),
-            click.option("--profiling", default="False", show_default=True)):
-        command = option(command)
-    return _dry_run(command)
-
-
-_dry_run = click.option("--dry-run", is_flag=True, help="Print the commands only.")
-
-
-@published.command("train_full_1p")
-@_entry_options
-def train_full_1p(dry_run, **arguments):
-    """DeepLabv3+ on one card, then its accuracy."""
-    _run(entries.train_full(1, **arguments), dry_run)
-
-
-@published.command("train_full_8p")
-@_entry_options
-@click.option("--rank_table", envvar="RANK_TABLE_FILE", required=True, metavar="FILE", help="Default: RANK_TABLE_FILE.")
-def train_full_8p(dry_run, **arguments):
-    """DeepLabv3+ on eight cards, then its accuracy."""
-    _run(entries.train_full(8, **arguments), dry_run)
-
-
-@published.command("run_standalone_train")
-@click.argument("device_id")
-@click.argument("data_path")
-@click.argument("ckpt", required=False)
-@_dry_run
-def run_standalone_train(device_id, data_path, ckpt, dry_run):
-    """DeepLabv3 of the MindSpore zoo on one card."""
-    _run(entries.run_standalone_train(device_id, data_path, ckpt), dry_run)
-
-
-@published.command("run_distribute_train")
-@click.argument("rank_table_file")
-@click.argument("data_path")
-@click.argument("ckpt", required=False)
-@_dry_run
-def run_distribute_train(rank_table_file, data_path, ckpt, dry_run):
-    """DeepLabv3 of the MindSpore zoo on eight cards."""
-    _run(entries.run_distribute_train(rank_table_file, data_path, ckpt), dry_run)
-
-
-@published.command("run_eval")
-@click.argument("device_id")
-@click.argument("data_path")
-@click.argument("ckpt")
-@_dry_run
-def run_eval(device_id, data_path, ckpt, dry_run):
-    """Score a checkpoint of the MindSpore entry."""
-    _run(entries.run_eval(device_id, data_path, ckpt), dry_run)
-
-
-def _run(entry, dry_run):
-    """Says what it runs, runs it in this process, and ends with the summary."""
-    for note in entry.notes:
-        click.echo("note: " + note)
-    for words in entry.commands:
-        click.echo("$ " + " ".join(["{}={}".format(*item) for item in entry.environment.items()] + list(map(shlex.quote, words))))
-    if dry_run:
-        return
-    main, began = click.get_current_context().find_root().command, time.time()
-    os.environ.update(entry.environment)
-    for words in entry.commands:
-        main.main(words[1:], standalone_mode=False)
-    click.echo(entries.summary(entry, _outcome(entry.folder, time.time() - began)))
-
-
-def _outcome(folder, seconds):
-    from deeplab_nb import settings as settings_module
-    from deeplab_nb.training.journal import read_log, steps_of
-    results, train = os.path.join(folder, "eval", "results.json"), os.path.join(folder, "train")
-    miou = None
-    if os.path.exists(results):
-        with open(results) as file:
-            miou = json.load(file)["miou"]
-    if not os.path.isdir(train):
-        return entries.Outcome(None, None, miou, seconds)
-    log = steps_of(read_log(os.path.join(train, "log.jsonl")))
-    return entries.Outcome(settings_module.load(train), log, miou, seconds)

@@ -127,13 +127,15 @@ def _without_table(settings, addresses, server):
 def preflight(plan):
     """Looks for what ranks would miss and writes nothing. Raises WorkbookError for the first."""
     from deeplab_nb.data import voc
+    from deeplab_nb.data.records import existing_shards
     from deeplab_nb.network.checkpoints import find_checkpoint, newest_checkpoint
     _check_cards(plan)
     settings = paths.resolve(plan.settings)
+    # the drawn sample is made when it is needed
     if settings.data_root != os.path.join(paths.ROOT, settings_module.Settings().data_root):
-        root = voc.check_root(settings.data_root)  # the drawn sample is made when it is needed
         for name in [settings.train_list] + [settings.val_list] * bool(settings.validate_every):
-            voc.read_list(root, name)
+            if not existing_shards(settings.data_root, name):
+                voc.read_list(voc.check_root(settings.data_root), name)
     if settings.initial_checkpoint and not newest_checkpoint(os.path.join(plan.folder, "train")):
         find_checkpoint(settings.initial_checkpoint)
 

@@ -112,7 +112,8 @@ def _parameter(name, text, declared):
     defaults = [names[name] for names in declared if name in names]
     if not defaults:
         known = set(settings_module.FIELDS).union(*declared) - set(RESERVED)
-        raise WorkbookError("unknown setting or parameter '{}'{}".format(name, settings_module.nearest(name, known)))
+        hint = settings_module.hint(name, known)
+        raise WorkbookError(f"unknown setting or parameter '{name}'{hint}")
     return [_cast(name, text, default) for default in defaults][0]
 
 

@@ -9,7 +9,7 @@ import os
 from deeplab_nb import paths, recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.data import voc
-from deeplab_nb.data.records import write_records
+from deeplab_nb.data.records import check_masks, existing_shards, write_records
 from deeplab_nb.data.sample import make_sample
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation.evaluate import evaluate
@@ -37,9 +37,14 @@ class Run:
         return voc.check_root(self.settings.data_root)
 
     def records(self, list_name):
-        """Record files of a list, written after an audit unless they are there."""
-        return write_records(self.data_root, list_name, paths.records_folder(self.data_root),
-                             num_classes=self.settings.num_classes, ignore_label=self.settings.ignore_label)
+        """Record files of a list: the data folder's own, or written after an audit if need be."""
+        classes = {name: getattr(self.settings, name) for name in ("num_classes", "ignore_label")}
+        shards = existing_shards(self.settings.data_root, list_name)
+        if shards:
+            check_masks(shards, **classes)
+            return shards
+        folder = paths.records_folder(self.data_root)
+        return write_records(self.data_root, list_name, folder, **classes)
 
     def train(self):
         """Trains to the recipe's last step, from where it stands; returns the checkpoint's prefix."""
@@ -108,6 +113,8 @@ def train_together(recipe, plan, *, silence=None, on_line=None):
     """
     check_trainable(plan.settings)
     job.preflight(plan)
+    for sentence in plan.warnings:
+        (on_line or print)("warning: " + sentence)
     run = Run(recipe, plan.settings, plan.folder)
     check_same_run(run.settings, run.train_folder)
     run.records(run.settings.train_list)  # once, before all ranks would at the same time

@@ -5,7 +5,7 @@ and the environment are built on any machine, and a TensorFlow without Ascend pa
 of an option with a misspelt name or in the wrong field, nor of a wrong environment; so both are checked here and in
 the tests. What differs by CANN and card is in `ascend_profiles`. Since CANN 6, importing it makes
 every tf.Session of the process one of the card, unless its config says otherwise: work that belongs
-on the host takes `host_config`. Not run on hardware.
+on the host takes `tf1.host_session`. Not run on hardware.
 """
 import functools
 import importlib.util
@@ -70,23 +70,9 @@ def session_config(settings):
     rewrite = config.graph_options.rewrite_options
     rewrite.remapping = rewrite.OFF
     rewrite.memory_optimization = rewrite.OFF  # the adapter itself does so only from its next branch on
-    profile = ascend_profiles.chosen(settings.ascend_profile)
-    return _with_options(config, _options(settings, profile))
-
-
-def host_config(config=None):
-    """`config`, or a new one, of a session that stays on the host though npu_bridge is imported.
-
-    config: a tf.ConfigProto, changed in place.
-    """
-    config = tf.ConfigProto() if config is None else config
-    return _with_options(config, {"use_off_line": False})
-
-
-def _with_options(config, options):
-    """`config` with an entry of the adapter; an option's type is the field that it reads."""
-    npu = config.graph_options.rewrite_options.custom_optimizers.add(name="NpuOptimizer")
-    for name, value in options.items():
+    npu = rewrite.custom_optimizers.add(name="NpuOptimizer")
+    options = _options(settings, ascend_profiles.chosen(settings.ascend_profile))
+    for name, value in options.items():  # its type is the field that the adapter reads
         field = {bool: "b", int: "i", str: "s"}[type(value)]
         setattr(npu.parameter_map[name], field, value.encode() if field == "s" else value)
     return config

@@ -10,7 +10,7 @@ from deeplab_nb.launch import workers
 from deeplab_nb.network.checkpoints import newest_checkpoint, restore, step_of
 from deeplab_nb.network.deeplab import build_logits
 from deeplab_nb.tf1 import tf
-from deeplab_nb.training import cluster, devices, objective
+from deeplab_nb.training import ascend, cluster, devices, objective
 from deeplab_nb.training.journal import Journal, cannot_write, read_log, validations_of
 from deeplab_nb.training.saving import Checkpoints, OthersCheckpoints
 from deeplab_nb.training.steps import Run
@@ -174,6 +174,8 @@ def check_trainable(settings):
     """Raises WorkbookError for settings that cannot train, before any work is done."""
     if settings.train_steps < 1:
         raise WorkbookError("train_steps is 0: these settings evaluate only; set train_steps to train")
+    if settings.device == "npu":
+        ascend.session_config(settings)  # raises for what the card or its CANN lacks
     if settings.device == "npu" and settings.hard_example_mining_step:
         raise WorkbookError("hard_example_mining_step changes a shape at every step, and a card takes fixed ones: "
                             "set it to 0, which counts top_k_percent_pixels from the first step on")

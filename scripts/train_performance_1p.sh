@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Trains DeepLabv3+ on one card for 3000 steps to see how fast that is, into the current folder:
+# log_1p and output/CARD. --train_steps=20 makes it short; the same command again resumes.
+
+data_path=
+ckpt_path=
+train_steps=3000
+batch_size=7
+learning_rate=0.0001
+cards=1
+case=perf
+
+. "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
+train_deeplab "$@"
