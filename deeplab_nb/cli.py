@@ -58,10 +58,11 @@ def train(recipe, assignments, device, ascend_profile, dry_run, out):
     settings = settings_module.override(chosen.settings, paths.make_absolute(parameters.parse_assignments(assignments)))
     if dry_run:
         return _dry_run(settings)
+    from deeplab_nb.launch import job
     from deeplab_nb.runs.workbook import Run
     from deeplab_nb.training.loop import check_trainable
     check_trainable(settings)
-    if settings.cards > 1 and os.environ.get("RANK_SIZE") != str(settings.cards):
+    if settings.cards > 1 and job.size_of(os.environ) != str(settings.cards):
         raise WorkbookError("{0} ranks train together, and this process is none of them: start all with "
                             "`deeplab-nb launch {1} --cards {0}`".format(settings.cards, recipe))
     work = Run(chosen, settings, paths.RUNS)
@@ -85,20 +86,26 @@ def _dry_run(settings):
 @cli_runs.profile_option
 @click.option("--rank-table", envvar="RANK_TABLE_FILE", metavar="FILE", help="Which card is which rank; default: RANK_TABLE_FILE.")
 @click.option("--addresses", metavar="HOST:PORT,...", help="Where each rank listens, in place of a rank table; default: ports of this machine.")
-@click.option("--server", type=int, help="Which of the table's or addresses' servers this machine is, from 0.")
+@click.option("--chief", metavar="IP:PORT",
+              help="Of server 0: 910s or A2s start without rank table, CANN 8 on.")
+@click.option("--here", type=click.IntRange(min=1),
+              help="With --chief: cards of each server; default: all, at most 8.")
+@click.option("--server-ip", metavar="IP",
+              help="With --chief: this server's address; looked up by default.")
+@click.option("--server", type=int, help="Which of the servers this machine is, from 0.")
 @click.option("--out", metavar="FOLDER", help="Gets each rank's log, and checkpoints under train; default papermill_runs/RECIPE-launch.")
 @click.option("--silence", type=float, metavar="SECONDS", help="A rank silent for so long is taken for hung; default 2400.")
 @click.option("--dry-run", is_flag=True, help="Print each rank's environment and command only.")
-def launch(recipe, assignments, cards, ascend_profile, rank_table, addresses, server, out, silence,
-           dry_run):
+def launch(recipe, assignments, addresses, ascend_profile, out, silence, dry_run, **options):
     """Train a recipe with one process a card; the same command again resumes."""
     from deeplab_nb.launch import job
     chosen = recipes.get(recipe)
     assignments = cli_runs.with_given(assignments, ascend_profile=ascend_profile)
     plan = job.plan(chosen, paths.make_absolute(parameters.parse_assignments(assignments)),
-                    out or os.path.join(paths.RUNS, chosen.name + "-launch"), cards=cards, rank_table=rank_table, server=server,
-                    addresses=addresses.split(",") if addresses else None)
+                    out or os.path.join(paths.RUNS, chosen.name + "-launch"),
+                    addresses=addresses.split(",") if addresses else None, **options)
     if dry_run:
+        commands.say_warnings(plan.warnings)
         return click.echo(job.text(plan))
     from deeplab_nb.runs.workbook import train_together
     train_together(chosen, plan, silence=silence)

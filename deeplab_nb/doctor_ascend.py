@@ -9,14 +9,13 @@ import re
 from deeplab_nb import ascend_profiles
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.launch import rank_table
+from deeplab_nb.launch.job import CHIEF as BY_CHIEF, TABLE as BY_TABLE
 
 # state: present, absent or wrong; only what is wrong keeps the workbook from running
 Finding = collections.namedtuple("Finding", "state name text")
 
 FOR_NPU = "(needed only to train on an NPU)"
 MANAGERS = ("davinci_manager", "devmm_svm", "hisi_hdc")  # device files that reach every card
-BY_TABLE = ("RANK_ID", "RANK_SIZE", "RANK_TABLE_FILE")
-BY_CHIEF = ("CM_CHIEF_IP", "CM_CHIEF_PORT", "CM_CHIEF_DEVICE", "CM_WORKER_IP", "CM_WORKER_SIZE")
 
 # dev, root, hccn: where device files, CANN and the cards' addresses are; cards: numbers of those
 # with a device file; found, profile: the `Profile` found, None without CANN, and the one examined

@@ -100,7 +100,7 @@ class Settings:
                                      at_least=0)
     clones: int = _setting(1, "networks that share a step's batch on a CPU, a thread each: 2 on two cores took the sample's "
                               "step from 0.24 to 0.13 s; each has its own batch statistics", at_least=1)
-    cards: int = _setting(1, "processes that train together; more than 8 on several servers", choices=(1, 2, 4, 8, 16, 32))
+    cards: int = _setting(1, "processes that train together, on one server or several", at_least=1)
     mixed_precision: bool = _setting(False, "float16 where the Ascend compiler or TensorFlow's GPU rewrite finds it safe; "
                                             "a CPU simulates its rounding")
     mixed_type: str = _setting("float16", "what mixed precision computes in; bfloat16, with the "

@@ -4,11 +4,12 @@ import sys
 
 import pytest
 
+from deeplab_nb import settings as settings_module
 from deeplab_nb.launch import job, rank_table
 from deeplab_nb.training import ascend
 
 STAND_IN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "stand_in")
-VARIABLES = ("JOB_ID", "RANK_ID", "RANK_SIZE", "RANK_TABLE_FILE", "ASCEND_DEVICE_ID", "DEVICE_ID", "HCCL_CONNECT_TIMEOUT")
+VARIABLES = job.TABLE + job.CHIEF + (job.RANK, "JOB_ID", "ASCEND_DEVICE_ID", "DEVICE_ID", "HCCL_CONNECT_TIMEOUT")
 
 
 def forget():
@@ -35,6 +36,12 @@ def library(monkeypatch):
 def stand_in(library):
     """npu_bridge is the stand-in."""
     library(STAND_IN)
+
+
+def by_chief(rank, ranks):
+    """What the launcher gives a rank of a server of A2s that starts without a rank table."""
+    settings = settings_module.read({"cards": ranks, "ascend_profile": "cann9-a2"})
+    return job.chief_environments(settings, "10.0.0.1:6000")[rank]
 
 
 def environment(rank, ranks, folder):

@@ -16,10 +16,11 @@ from deeplab_nb import settings as settings_module
 from deeplab_nb.cli import main
 from deeplab_nb.data.records import write_records
 from deeplab_nb.errors import WorkbookError
+from deeplab_nb.launch import job
 from deeplab_nb.network.variables import Constant, Declaration, create_variables
 from deeplab_nb.tf1 import tf
 from deeplab_nb.training import ascend, devices, journal, loop, objective
-from tests.ascend_library import STAND_IN, environment, forget, library, stand_in  # noqa: F401
+from tests.ascend_library import by_chief, environment, forget, library, STAND_IN, stand_in  # noqa: F401
 from tests.tiny_training import TINY, variables
 from tests.tiny_voc import make_tiny_voc
 
@@ -321,6 +322,34 @@ def test_an_environment_that_would_train_alone_is_refused(stand_in, rank, monkey
         monkeypatch.setenv(name, value) if value is not None else monkeypatch.delenv(name)
     with tf.Graph().as_default(), pytest.raises(WorkbookError, match=sentence):
         wrap(ranks)
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 8])
+def test_what_a_rank_gets_without_rank_table_is_accepted(ranks):
+    for rank in range(ranks):
+        assert ascend.rank_problem(ranks, by_chief(rank, ranks)) is None
+
+
+@pytest.mark.parametrize("changes, sentence", [
+    ({"RANK_SIZE": "8", "RANK_ID": "3"}, "CM_WORKER_SIZE are set and RANK_ID, RANK_SIZE too: unset the former to start by rank table"),
+    ({"RANK_TABLE_FILE": "t.json"}, "are set and RANK_TABLE_FILE too"),
+    ({"CM_WORKER_SIZE": "4"}, "CM_WORKER_SIZE is 4 but 8 cards train together: export CM_WORKER_SIZE=8"),
+    ({"CM_WORKER_SIZE": ""}, "CM_WORKER_SIZE is 1 but 8 cards train together"),
+    ({"CM_CHIEF_PORT": ""}, "CM_CHIEF_PORT is not set"), ({"CM_WORKER_IP": ""}, "CM_WORKER_IP is not set"),
+    ({"JOB_ID": ""}, "JOB_ID is not set"), ({"DEEPLAB_NB_RANK": ""}, "DEEPLAB_NB_RANK is not set"),
+    ({"DEEPLAB_NB_RANK": "8"}, "DEEPLAB_NB_RANK is 8 but 8 cards train together: it must be 0..7"),
+    ({"ASCEND_DEVICE_ID": ""}, "ASCEND_DEVICE_ID is not set")])
+def test_a_start_without_rank_table_that_would_train_alone_is_refused(changes, sentence):
+    assert sentence in ascend.rank_problem(8, dict(by_chief(3, 8), **changes))
+
+
+def test_without_a_rank_table_a_rank_is_known_by_the_launchers_word(library, monkeypatch):
+    library(STAND_IN)
+    for name, value in by_chief(3, 8).items():
+        monkeypatch.setenv(name, value)
+    assert ascend.problem() is None and not set(job.TABLE) & set(os.environ), "RANK_SIZE would rule the chief out"
+    team = devices.join("npu", settings_module.read({"cards": 8}), None)
+    assert (team.rank, team.ranks) == (3, 8)
 
 
 # --- the dry run

@@ -218,7 +218,7 @@ def test_one_problem_is_singular(root):
 def test_data_folder_does_not_exist(tmp_path):
     with pytest.raises(WorkbookError) as caught:
         audit(str(tmp_path / "nowhere"), ["train"])
-    assert str(caught.value) == "data folder {} does not exist: give the VOC2012 folder that holds JPEGImages".format(
+    assert str(caught.value) == "data folder {} does not exist: `deeplab-nb fetch voc` brings VOC 2012, or give the folder that holds JPEGImages".format(
         tmp_path / "nowhere")
 
 

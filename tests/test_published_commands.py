@@ -180,7 +180,7 @@ def write_log(folder):
 
 def test_the_summary_of_eight_cards_gives_the_steps_own_time(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    plan = job.Plan(None, None, list(range(8)), None, None, {rank: rank for rank in range(8)})
+    plan = job.Plan(None, None, list(range(8)), None, None, {rank: rank for rank in range(8)}, None, [])
     found = places.of(False, str(tmp_path / "log_8p"), plan)
     write_log(found.train)
     places.link_logs(found)

@@ -62,7 +62,8 @@ def list_path(root, name):
 def check_root(root):
     """The folder itself, or the VOC2012 inside it; raises WorkbookError where neither is a VOC folder."""
     if not os.path.isdir(root):
-        raise WorkbookError("data folder {} does not exist: give the VOC2012 folder that holds JPEGImages".format(root))
+        raise WorkbookError(f"data folder {root} does not exist: `deeplab-nb fetch voc` brings VOC 2012, "
+                            "or give the folder that holds JPEGImages")
     for candidate in (root, os.path.join(root, "VOC2012"), os.path.join(root, "VOCdevkit", "VOC2012")):
         if os.path.isdir(os.path.join(candidate, "JPEGImages")):
             break

@@ -1,6 +1,8 @@
 """A recipe on several cards: which command and environment each rank gets."""
 import collections
 import contextlib
+import glob
+import importlib.util
 import json
 import os
 import shlex
@@ -8,51 +10,151 @@ import shutil
 import socket
 import sys
 
+from deeplab_nb import ascend_profiles, paths
 from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.launch import rank_table as rank_tables
+from deeplab_nb.launch import rank_table_rules
+from deeplab_nb.launch.rank_table_form import are_addresses, is_number
 
 HCCL_CONNECT_TIMEOUT = "1800"  # seconds that ranks wait for one another, as in the published port; its scripts say 600 to 1200
 
-# ranks: those of this machine; command: the same for all; environments, devices: by rank
-Plan = collections.namedtuple("Plan", "settings folder ranks command environments devices")
+# what tells a rank who it is: by rank table, the first three; by chief, the others alone
+TABLE = ("RANK_ID", "RANK_SIZE", "RANK_TABLE_FILE")
+CHIEF = ("CM_CHIEF_IP", "CM_CHIEF_PORT", "CM_CHIEF_DEVICE", "CM_WORKER_IP", "CM_WORKER_SIZE")
+RANK = "DEEPLAB_NB_RANK"  # ours: with a chief, RANK_ID must be absent
+
+# ranks: those of this machine; command: the same for all; environments, devices: by rank; warnings:
+# sentences about the rank table
+Plan = collections.namedtuple(
+    "Plan", "settings folder ranks command environments devices recipe warnings")
 
 
-def plan(recipe, overrides, folder, *, cards=None, rank_table=None, server=None, addresses=None, conf=rank_tables.HCCN_CONF,
-         tool="hccn_tool"):
+def plan(recipe, overrides, folder, *, cards=None, rank_table=None, server=None, addresses=None,
+         chief=None, here=None, server_ip=None, conf=rank_tables.HCCN_CONF, tool="hccn_tool"):
     """The `Plan` that trains a `recipes.Recipe` with one process a card.
 
-    overrides: {setting: value}, paths absolute. folder: gets each rank's log, and checkpoints under `train`.
-    cards: ranks in all; None takes the recipe's. rank_table: a file, needed for several NPUs. server: which of the
-    table's or the addresses' servers this machine is, from 0. addresses: HOST:PORT of every rank on CPUs or GPUs; None takes
-    free ports of this machine. conf, tool: where this machine's cards have their addresses.
-    Raises WorkbookError for a table or addresses that do not fit.
+    overrides: {setting: value}, paths absolute. folder: gets each rank's log, and checkpoints under
+    `train`. cards: ranks in all; None takes the recipe's. Several NPUs need rank_table, a file, or
+    chief, here and server_ip, see `chief_environments`. server: which of the servers this machine
+    is, from 0. addresses: HOST:PORT of every rank on CPUs or GPUs; None takes free ports of this
+    machine. conf, tool: where this machine's cards have their addresses.
+    Raises WorkbookError for a table, chief or addresses that do not fit.
     """
-    overrides = dict(overrides, **({"cards": cards} if cards else {}))
+    overrides = dict(overrides, **({"cards": cards} if cards is not None else {}))
     settings = settings_module.override(recipe.settings, overrides)
-    table = rank_tables.read(rank_table) if rank_table else None
-    if table and table.older:
-        raise WorkbookError("{} has the older form, whose ranks go by the names of pods: make it one of version 1.0 with "
-                            "`deeplab-nb rank-table merge {} --out NEW`".format(table.path, rank_table))
-    if table and len(table.cards) != settings.cards:
-        raise WorkbookError("{} holds {} cards, the settings say {}: give --cards {}, or the table of the cards you mean".format(
-            table.path, len(table.cards), settings.cards, len(table.cards)))
-    if settings.device == "npu" and settings.cards > 1 and not table:
-        raise WorkbookError("{} NPUs need a rank table: make one with `deeplab-nb rank-table make --cards {}` and give it "
-                            "with --rank-table".format(settings.cards, settings.cards))
-    mine = _cards_here(table, server, conf, tool) if table else []
-    folder, path = os.path.abspath(folder), table.path if table else None
-    if addresses and (table or len(addresses) != settings.cards):
-        raise WorkbookError("{} addresses are given {}: give one a rank, and no rank table".format(
-            len(addresses), "beside a rank table" if table else "for {} ranks".format(settings.cards)))
-    if not table and settings.cards > 1:
-        addresses = addresses or _free_addresses(settings.cards)
-    ranks = [card.rank for card in mine] or (_ranks_here(addresses, server) if addresses else list(range(settings.cards)))
-    environments = {rank: environment(rank, settings.cards, path, addresses) for rank in ranks}
-    if settings.device == "gpu" and settings.cards > 1:
+    _check_start(settings, rank_table, addresses, chief)
+    folder, devices, warnings = os.path.abspath(folder), {}, []
+    if chief:
+        environments = chief_environments(settings, chief, here, server, server_ip)
+        devices = {rank: values["ASCEND_DEVICE_ID"] for rank, values in environments.items()}
+    elif rank_table:
+        table = _table(settings, rank_table)
+        mine, warnings = _cards_here(table, server, conf, tool), table.warnings
+        environments = {card.rank: environment(card.rank, settings.cards, table.path)
+                        for card in mine}
+        devices = {card.rank: card.device for card in mine}
+    else:
+        environments = _without_table(settings, addresses, server)
+        if settings.cards == 1 and os.environ.get("ASCEND_DEVICE_ID"):
+            devices = {0: os.environ["ASCEND_DEVICE_ID"]}
+    absent = dict.fromkeys(TABLE + CHIEF + (RANK,))
+    return Plan(settings, folder, list(environments), command(recipe, overrides, folder),
+                {rank: {**absent, **values} for rank, values in environments.items()}, devices,
+                recipe, warnings)
+
+
+def _check_start(settings, rank_table, addresses, chief):
+    """Raises WorkbookError for ways to start that do not go together, or if one is missing."""
+    given = {name: value for name, value in (
+        ("--rank-table (or RANK_TABLE_FILE)", rank_table), ("--addresses", addresses),
+        ("--chief", chief)) if value}
+    npus = set(given) - {"--addresses"}
+    if len(given) > 1:
+        raise WorkbookError(f"{' and '.join(given)} are given together: leave all but one out")
+    if settings.cards > 1 and npus and settings.device in ("cpu", "gpu"):
+        raise WorkbookError(f"{npus.pop()} is for NPUs and device is {settings.device}: leave it "
+                            "out")
+    if settings.cards == 1 and chief:
+        raise WorkbookError("--chief is for several cards and cards is 1: give --cards, or leave "
+                            "it out")
+    if addresses and len(addresses) != settings.cards:
+        raise WorkbookError(f"{len(addresses)} addresses are given for {settings.cards} ranks: "
+                            "give one a rank")
+    if settings.device == "npu" and settings.cards > 1 and not npus:
+        for _, words in _refused(range(settings.cards), settings):
+            raise WorkbookError(f"cards is {settings.cards}, which on one server uses {words}; for "
+                                "several servers give their --rank-table")
+        raise WorkbookError(
+            f"{settings.cards} NPUs need a rank table: make one with `deeplab-nb rank-table make "
+            f"--cards {settings.cards}` and give it with --rank-table, or give --chief")
+
+
+def _refused(devices, settings):
+    hardware = ascend_profiles.chosen(settings.ascend_profile).hardware
+    return [found for found in rank_table_rules.choice(list(devices), hardware) if found[0]]
+
+
+def _table(settings, path):
+    """The table that a launch goes by. Raises WorkbookError for one that it cannot go by."""
+    table = rank_tables.read(path, settings.ascend_profile)
+    if not table.cards:  # 'initializing'
+        raise WorkbookError(table.warnings[0])
+    if rank_tables.is_older(table):
+        raise WorkbookError(
+            f"{table.path} has the older form, whose ranks go by the names of pods: make it "
+            f"version 1.0 with `deeplab-nb rank-table merge {path} --out NEW.json`")
+    if len(table.cards) != settings.cards:
+        raise WorkbookError(f"{table.path} holds {len(table.cards)} cards, the settings say "
+                            f"{settings.cards}: give --cards {len(table.cards)}, or the table of "
+                            "the cards you mean")
+    return table
+
+
+def _without_table(settings, addresses, server):
+    """Environments by rank of CPUs or GPUs, or of one card."""
+    if settings.cards == 1:
+        return {0: environment(0, 1)}
+    addresses = addresses or _free_addresses(settings.cards)
+    ranks = _ranks_here(addresses, server)
+    values = {rank: environment(rank, settings.cards, addresses=addresses) for rank in ranks}
+    if settings.device == "gpu":
         for place, rank in enumerate(ranks):
-            environments[rank]["CUDA_VISIBLE_DEVICES"] = str(place)
-    return Plan(settings, folder, ranks, command(recipe, overrides, folder), environments, _devices(mine, settings.cards))
+            values[rank]["CUDA_VISIBLE_DEVICES"] = str(place)
+    return values
+
+
+def preflight(plan):
+    """Looks for what ranks would miss and writes nothing. Raises WorkbookError for the first."""
+    from deeplab_nb.data import voc
+    from deeplab_nb.data.records import existing_shards
+    from deeplab_nb.network.checkpoints import find_checkpoint, newest_checkpoint
+    _check_cards(plan)
+    settings = paths.resolve(plan.settings)
+    # the drawn sample is made when it is needed
+    if settings.data_root != os.path.join(paths.ROOT, settings_module.Settings().data_root):
+        for name in [settings.train_list] + [settings.val_list] * bool(settings.validate_every):
+            if not existing_shards(settings.data_root, name):
+                voc.read_list(voc.check_root(settings.data_root), name)
+    if settings.initial_checkpoint and not newest_checkpoint(os.path.join(plan.folder, "train")):
+        find_checkpoint(settings.initial_checkpoint)
+
+
+def _check_cards(plan):
+    """Raises WorkbookError where NPUs are wanted, by word or recipe, and none can be used."""
+    settings, any_rank = plan.settings, plan.environments[plan.ranks[0]]
+    start = any_rank["RANK_TABLE_FILE"] or any_rank["CM_CHIEF_IP"]
+    by_recipe = "Ascend" in plan.recipe.hardware and not glob.glob("/dev/nvidia[0-9]*")
+    several = settings.device == "auto" and settings.cards > 1
+    installed = importlib.util.find_spec("npu_bridge")
+    if not installed and (settings.device == "npu" or several and (start or by_recipe)):
+        raise WorkbookError(
+            f"{plan.recipe.name} is to train on {settings.cards} NPUs and none can be used here, "
+            "npu_bridge is not installed: see `deeplab-nb doctor`, or give --set device=cpu to "
+            "train on this machine's cores")
+    if installed and several and not start:
+        raise WorkbookError(f"{settings.cards} ranks would take NPUs, as npu_bridge is installed: "
+                            "give --rank-table or --chief, or --set device=cpu")
 
 
 def command(recipe, overrides, folder):
@@ -76,9 +178,59 @@ def environment(rank, ranks, rank_table=None, addresses=None):
         table = rank_tables.read(rank_table)
         values["ASCEND_DEVICE_ID"] = str(table.cards[rank].device)
         if ranks > 1:
-            values.update(RANK_TABLE_FILE=table.path,
-                          HCCL_CONNECT_TIMEOUT=os.environ.get("HCCL_CONNECT_TIMEOUT", HCCL_CONNECT_TIMEOUT))
+            values.update(RANK_TABLE_FILE=table.path, HCCL_CONNECT_TIMEOUT=_patience())
     return values
+
+
+def chief_environments(settings, chief, here=None, server=None, server_ip=None):
+    """{rank: environment} of this server's ranks, which find one another without a rank table.
+
+    chief: IP:PORT of server 0, whose card 0 gathers all. here: cards that train on each server, the
+    first ones; None takes all, at most 8. server: this one, from 0. server_ip: its own address.
+    By the guides of CANN 8 and 9: on 910 and A2 only, and without RANK_ID, since HCCL numbers the
+    ranks itself. So DEEPLAB_NB_RANK numbers the processes, for the share of images and for who
+    writes. HCCL's rank 0, whose first variables all get, may be another process; that this does no
+    harm, since all have the same variables from then on, is inferred. Not run on hardware.
+    Raises WorkbookError for what does not fit.
+    """
+    profile, here = ascend_profiles.chosen(settings.ascend_profile), here or min(settings.cards, 8)
+    servers, (host, _, port) = settings.cards // here, chief.rpartition(":")
+    server = 0 if servers == 1 and server is None else server
+    refused = ", ".join(words for _, words in _refused(range(here), settings))
+    for wrong, why in (
+            (not profile.starts_without_table,
+             "a start without rank table is for 910 and A2 with CANN 8 or newer, not for "
+             f"{profile.name}: give --rank-table, or this machine's --ascend-profile"),
+            (not (host and are_addresses(host) and is_number(port) and int(port) <= 65520),
+             f"{chief} is no IP:PORT with a port of 0 to 65520: give such as 10.0.0.10:6000"),
+            (servers * here != settings.cards,
+             f"{settings.cards} cards are not {here} on each server: say with --here how many are"),
+            (refused, f"each server uses {refused}"),
+            (server not in range(servers),
+             f"{settings.cards} cards are {here} on each of {servers} servers: say with --server 0 "
+             f"to {servers - 1} which this machine is")):
+        if wrong:
+            raise WorkbookError(f"--chief: {why}")
+    together = {"CM_CHIEF_IP": host, "CM_CHIEF_PORT": port, "CM_CHIEF_DEVICE": "0",
+                "CM_WORKER_SIZE": str(settings.cards), "JOB_ID": "deeplab_nb",
+                "CM_WORKER_IP": server_ip or (rank_tables.own_address() if server else host),
+                "HCCL_CONNECT_TIMEOUT": _patience()}
+    return {rank: {**together, "ASCEND_DEVICE_ID": str(rank % here), RANK: str(rank)}
+            for rank in range(server * here, (server + 1) * here)}
+
+
+def _patience():
+    return os.environ.get("HCCL_CONNECT_TIMEOUT", HCCL_CONNECT_TIMEOUT)
+
+
+def size_of(variables):
+    """How many ranks these environment variables speak of, as text."""
+    return variables.get("RANK_SIZE") or variables.get("CM_WORKER_SIZE") or "1"
+
+
+def rank_of(variables):
+    """Which rank a process with these environment variables is."""
+    return int(variables.get("RANK_ID") or variables[RANK])
 
 
 def text(plan):
@@ -107,13 +259,6 @@ def _ranks_here(addresses, server):
     return [rank for rank, address in enumerate(addresses) if address.rsplit(":", 1)[0] == hosts[server or 0]]
 
 
-def _devices(mine, ranks):
-    """The cards that this launch takes, as far as anyone has named them."""
-    if not mine and ranks == 1 and os.environ.get("ASCEND_DEVICE_ID"):
-        return {0: os.environ["ASCEND_DEVICE_ID"]}
-    return {card.rank: card.device for card in mine}
-
-
 def _cards_here(table, server, conf, tool="hccn_tool"):
     """The table's cards that are in this machine; their addresses are compared where it knows them."""
     servers = rank_tables.servers(table)
@@ -125,5 +270,7 @@ def _cards_here(table, server, conf, tool="hccn_tool"):
             server, table.path, len(servers), len(servers) - 1))
     name, cards = servers[server or 0]
     if os.path.exists(conf) or shutil.which(tool):
-        rank_tables.check_addresses(table, name, rank_tables.addresses([card.device for card in cards], conf=conf, tool=tool))
+        devices = [card.device for card in cards if card.address]
+        known = rank_tables.addresses(devices, conf=conf, tool=tool)
+        rank_tables.check_addresses(table, name, known)
     return cards

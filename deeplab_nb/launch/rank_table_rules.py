@@ -1,196 +1,223 @@
-"""The rules of a rank table, each broken one a sentence with file, value and remedy.
+"""What HCCL takes for a rank table, by hardware: each broken rule a sentence with file and place.
 
-Two forms: version 1.0 with `server_list`, and the older one with `group_list`, of which a variant from the makers'
-laboratory counts `device_num` and gives each instance a `rank_id`. What else a file holds is let pass.
+What both the guides of CANN 8 and 9 and HCCL's published source refuse is an error; what only the
+guides refuse, or what they leave open, is a warning. Not run on hardware.
 """
 import collections
-import ipaddress
-import json
+import itertools
+import os
 
 from deeplab_nb.errors import WorkbookError
+from deeplab_nb.launch.rank_table_form import addresses_of, is_number, is_older, said
 
-# server: its id; device: number of the card in it; address: of the card's own network port; rank: global
-Card = collections.namedtuple("Card", "server device address rank")
-
-ANEW = "make the table anew with `deeplab-nb rank-table make`"
+HARDWARE = ("910", "a2", "a3")
 
 
-def cards_of(path):
-    """`(cards, older)`: every `Card` of a file in the order of ranks, and whether it has the older form.
+def judge(path, table, cards, hardware):
+    """Sentences that warn of a table. Raises WorkbookError for the first thing HCCL refuses."""
+    if os.path.abspath(path).partition(".json")[1:] != (".json", ""):
+        raise WorkbookError(f"{path} does not end in .json, or has it elsewhere too, so that HCCL "
+                            "does not open it: give another name")
+    warnings = []
+    for rule in RULES if cards else RULES[:1]:
+        for refused, place, words in rule(table, cards, hardware):
+            if refused:
+                raise WorkbookError(f"{path}: {place} {words}")
+            warnings.append(f"{path}: {place} {words}")
+    return warnings
 
-    Raises WorkbookError for the first broken rule.
+
+def made_for(table, cards):
+    """The hardware that a table's form is for."""
+    if table.get("version") == "1.2" or _has_pods(table, cards):
+        return ("a3",)
+    return ("910",) if is_older(table) else HARDWARE
+
+
+def choice(devices, hardware):
+    """Yields (whether HCCL refuses it, words that go on after 'uses') for one server's cards.
+
+    A 910's cards 0-3 and 4-7 are linked directly, the two halves only through the PCIe switch.
     """
-    table = _load(path)
-    _check_texts(path, table)
-    _check_status(path, table)
-    if "server_list" in table:
-        cards = _cards_of_servers(path, table)
-    elif "group_list" in table:
-        cards = _cards_of_groups(path, table)
-    else:
-        raise WorkbookError("{} has neither server_list nor group_list: it is no rank table, {}".format(path, ANEW))
-    check_cards(path, cards)
-    return sorted(cards, key=lambda card: card.rank), "server_list" not in table
+    listed, most = ", ".join(map(str, devices)), 7 if hardware == "910" else 15
+    for device in devices:
+        if not 0 <= device <= most:
+            yield hardware != "a3", f"card {device}: a server's cards are 0 to {most}" + (
+                " as far as is known" if hardware == "a3" else "")
+    count, halves = len(devices), {device // 4 for device in devices}
+    if hardware == "910" and count not in (1, 2, 4, 8):
+        yield True, f"{count} cards: a server's ranks can be 1, 2, 4 or 8 on a 910"
+    if hardware == "910" and count in (2, 4) and len(halves) > 1:
+        # HCCL's source takes four as well if they are two and the two opposite; pairs it lets pass
+        low, high = sorted(devices)[:2], sorted(devices)[2:]
+        yield count == 4 and [device + 4 for device in low] != high, (
+            f"cards {listed}: {count} cards must lie within 0-3 or within 4-7")
+    modules = [{device % 8 for device in devices if device // 8 == module} for module in (0, 1)]
+    if hardware == "a2" and all(modules) and modules[0] != modules[1]:
+        yield False, (f"cards {listed}: of two modules, 0-7 and 8-15, take the same numbers, "
+                      "0 with 8, unless they meet over RoCE")
 
 
-def check_cards(path, cards):
-    """The rules between cards: ranks, devices, addresses, counts."""
-    if not cards:
-        raise WorkbookError("{} lists no card: {}".format(path, ANEW))
-    _check_ranks(path, [card.rank for card in cards])
-    _check_unique(path, "address", [card.address for card in cards], "each card has an address of its own, see /etc/hccn.conf")
+# --- the rules: each yields (whether HCCL refuses it, place, the rest of a sentence)
+
+def _head(table, cards, hardware):
+    status, version = table["status"], table.get("version")
+    if status == "initializing":
+        yield False, "status", ('is "initializing": HCCL waits up to 30 minutes for the cluster\'s '
+                                "manager to fill the table in")
+    elif status != "completed":
+        yield True, "status", f'is {said(status)}: a table that is ready says "completed"'
+    if is_older(table):
+        yield hardware != "910", "group_list", (
+            "is the older form, of 910s alone: `deeplab-nb rank-table merge` makes it version 1.0")
+    elif version not in ("1.0", "1.2"):
+        yield True, "version", f'is {said(version)}: it can be "1.0", or "1.2" for super pods of A3'
+    elif hardware not in made_for(table, cards):
+        yield True, "version", f"is {said(version)} with super pods: they are A3's alone"
+
+
+def _counts(table, cards, hardware):
+    group = table["group_list"][0] if is_older(table) else {}
+    for holder, place, name, listed in (
+            (table, "", "server_count", table.get("server_list")),
+            (table, "", "group_count", table.get("group_list")),
+            (group, "group_list[0].", "instance_count", group.get("instance_list")),
+            (group, "group_list[0].", "device_count", cards),
+            (group, "group_list[0].", "device_num", cards),
+            (group, "group_list[0].", "server_num", {card.server for card in cards})):
+        if name in holder and listed is not None and int(holder[name]) != len(listed):
+            yield True, place + name, (f"is {said(holder[name])}, but {len(listed)} are listed: "
+                                       "correct it or complete the list")
+    if group and len(table["group_list"]) > 1:
+        yield True, "group_list", "has several groups: training uses one, hccl_world_group"
+
+
+def _twice(places, rule):
+    """places: (place, value) of what must differ."""
+    seen = {}
+    for place, value in places:
+        if seen.setdefault(value, place) != place:
+            yield True, place, f"is {said(str(value))}, as {seen[value]} is: {rule}"
+
+
+def _parted(values):
+    """The values that come again after others."""
+    runs = collections.Counter(key for key, _ in itertools.groupby(values))
+    return [value for value, count in runs.items() if count > 1]
+
+
+def _each(cards, name):
+    return [(f"{card.place}.{name}", card.members[name]) for card in cards if name in card.members]
+
+
+def _ranks(table, cards, hardware):
+    yield from _twice([(card.place + ".rank_id", card.rank) for card in cards],
+                      "ranks are numbered from 0 through all servers")
+    for card in cards:
+        if card.rank >= len(cards):
+            missing = min(set(range(len(cards))) - {each.rank for each in cards})
+            yield True, card.place + ".rank_id", (
+                f"is {card.rank} and {missing} is missing among {len(cards)} cards: ranks are "
+                "numbered from 0 without gaps")
+    for place, text in _each(cards, "device_id") + _each(cards, "rank_id"):
+        if text != str(int(text)):
+            yield False, place, f"is {said(text)}, which HCCL reads as {int(text)}: write that"
+    ordered = [card.server for card in sorted(cards, key=lambda card: card.rank)]
+    for server in _parted(ordered):
+        yield True, "server_list", (f"gives server {server} ranks among those of others: number "
+                                    "its cards one after the other")
+    if list(dict.fromkeys(ordered)) != list(dict.fromkeys(card.server for card in cards)):
+        yield False, "server_list", "lists servers in another order than their ranks"
+
+
+def _servers(table, cards, hardware):
+    yield from _twice([(f"server_list[{i}].server_id", server["server_id"])
+                       for i, server in enumerate(table.get("server_list", ()))],
+                      "list each server once, with all its cards")
     by_server = collections.OrderedDict()
     for card in cards:
-        by_server.setdefault(card.server, []).append(card.device)
-    for server, devices in by_server.items():
-        _check_unique(path, "device_id", devices, "a card runs one rank", " on server {}".format(server))
-        check_devices("{}: server {}".format(path, server), devices)
-        if len(by_server) > 1 and len(devices) != 8:
-            raise WorkbookError("{}: server {} has {} of the {} cards: in a table of several servers each uses all its 8".format(
-                path, server, len(devices), len(cards)))
+        by_server.setdefault(card.server, []).append(card)
+    for server, members in by_server.items():
+        yield from _twice([(card.place + ".device_id", card.device) for card in members],
+                          "a card runs one rank")
+        for refused, words in choice([card.device for card in members], hardware):
+            yield refused, members[0].place.rsplit("[", 1)[0], f"of server {server} uses {words}"
+        yield from _twice(_each(members, "host_port") if hardware == "a3" else (),
+                          "the cards of a server have ports of their own")
+    counts = [len(members) for members in by_server.values()]
+    if len(set(counts)) > 1:
+        yield False, "server_list", (f"has servers with {', '.join(map(str, counts))} cards: " + (
+            "by the guide" if hardware == "910" else "it is quicker if") + " each has as many")
 
 
-def check_devices(where, devices):
-    """Raises WorkbookError for a choice of one server's cards that HCCL does not take.
-
-    Within 0..3 and within 4..7 cards are linked directly, between the two halves only through the PCIe switch.
-    """
-    if len(devices) not in (1, 2, 4, 8):
-        raise WorkbookError("{} uses {} cards: a server's ranks can be 1, 2, 4 or 8".format(where, len(devices)))
-    outside = [device for device in devices if not 0 <= device <= 7]
-    if outside:
-        raise WorkbookError("{} uses card {}: a server's cards are 0 to 7".format(where, outside[0]))
-    if len(devices) in (2, 4) and len({device // 4 for device in devices}) > 1:
-        raise WorkbookError("{} uses cards {}: {} cards must lie within 0-3 or within 4-7".format(
-            where, ", ".join(map(str, devices)), len(devices)))
-
-
-def _load(path):
-    try:
-        with open(path) as file:
-            text = file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        raise WorkbookError("rank table {} cannot be read ({}): correct the path, or {}".format(
-            path, getattr(error, "strerror", None) or "not text", ANEW))
-    try:
-        table = json.loads(text)
-    except ValueError as error:
-        comment = next((mark for mark in ("//", "/*", "#") if mark in text), None)
-        raise WorkbookError("{} is no JSON ({}): {}".format(
-            path, error, "take out the comment '{}', JSON has none".format(comment) if comment else ANEW))
-    if not isinstance(table, dict):
-        raise WorkbookError("{} holds a {} where an object is expected: {}".format(path, type(table).__name__, ANEW))
-    return table
+def _addresses(table, cards, hardware):
+    found = [(card.place + ".device_ip", addresses_of(card.address)) for card in cards]
+    each = [(place, address) for place, addresses in found for address in addresses]
+    one_pod = table.get("version") == "1.2" and len(table.get("super_pod_list", ())) == 1
+    needed = len({card.server for card in cards}) > 1 and not one_pod
+    bare = next((place for place, addresses in found if not addresses), None)
+    if bare and (needed or each or hardware == "910"):
+        yield needed, bare, "is missing: " + (
+            "several servers meet by it, take address_N of /etc/hccn.conf for card N" if needed else
+            "the guide gives every card one, or all of A2 and A3 none")
+    most = max(len(addresses) for _, addresses in found)
+    for place, addresses in found:
+        if 0 < len(addresses) < most:
+            yield True, place, f"has {len(addresses)} addresses: every card has as many"
+    yield from _twice(each, "each card has an address of its own, see /etc/hccn.conf")
+    for place, address in each:
+        if address.version != each[0][1].version:
+            yield True, place, (f"is {address}, of another family than {each[0][0]}: "
+                                "give all IPv4 or all IPv6")
 
 
-def _check_texts(path, value, name="the table"):
-    """Every value is a text, numbers too: HCCL refuses 0 where it expects "0"."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            _check_texts(path, item, key)
-    elif isinstance(value, list):
-        for item in value:
-            _check_texts(path, item, name)
-    elif not isinstance(value, str):
-        raise WorkbookError('{}: {} is {}: every value is a text, write "{}"'.format(path, name, json.dumps(value), value))
+def _ports(table, cards, hardware):
+    for name in ("device_port", "host_port", "backup_device_port"):
+        for place, text in _each(cards, name):
+            if int(text) < 1024:
+                yield False, place, f"is {said(text)}: ports below 1024 are reserved"
+    for card in cards if hardware == "a3" else ():
+        backup = card.members.get("backup_device_ip", "")
+        if set(addresses_of(backup)) & set(addresses_of(card.address)):
+            yield True, card.place + ".backup_device_ip", (
+                f"is {said(backup)}, the card's own: give that of its NPU's other die")
 
 
-def _check_status(path, table):
-    status = _get(path, table, "status", str, "the table")
-    if status == "initializing":
-        raise WorkbookError("{}: status is 'initializing': wait until the cluster's manager has filled it in".format(path))
-    if status != "completed":
-        raise WorkbookError("{}: status is '{}': a table that is ready says 'completed'".format(path, status))
+def _has_pods(table, cards):
+    return "super_pod_list" in table or any(card.members.get("super_device_id") for card in cards)
 
 
-def _cards_of_servers(path, table):
-    version = _get(path, table, "version", str, "the table")
-    if version != "1.0":
-        raise WorkbookError("{}: version is '{}': tables with server_list are of version '1.0'".format(path, version))
-    listed, cards, seen = _get(path, table, "server_list", list, "the table"), [], set()
-    _check_count(path, table, "server_count", len(listed), "servers")
-    for server in listed:
-        server_id = _server_id(path, server)
-        if server_id in seen:
-            raise WorkbookError("{}: server_id {} is there twice: list each server once, with all its cards".format(path, server_id))
-        seen.add(server_id)
-        for device in _get(path, server, "device", list, "server " + server_id):
-            cards.append(_card(path, server_id, device, _number(path, device, "rank_id", "a device of server " + server_id)))
-    return cards
+def _pods(table, cards, hardware):
+    pods, version, servers = table.get("super_pod_list", ()), table.get("version"), {
+        card.server for card in cards}
+    if version == "1.0" and _has_pods(table, cards):
+        yield False, "version", 'is "1.0", by which HCCL passes over super pods: write "1.2"'
+    if version == "1.2" and not pods:
+        yield False, "super_pod_list", "is missing: HCCL takes the servers for ones outside a pod"
+    if version != "1.2" or not pods:
+        return
+    yield from _twice([(f"super_pod_list[{i}].super_pod_id", pod["super_pod_id"])
+                       for i, pod in enumerate(pods)], "list each pod once")
+    listed = [(f"super_pod_list[{i}].server_list[{j}].server_id", server["server_id"])
+              for i, pod in enumerate(pods) for j, server in enumerate(pod["server_list"])]
+    yield from _twice(listed, "a server stands in one pod, once")
+    for place, server in listed:
+        if server not in servers:
+            yield True, place, f"is {said(server)}, which server_list lacks: correct or add it"
+    pod_of = {server["server_id"]: pod["super_pod_id"]
+              for pod in pods for server in pod["server_list"]}
+    for card in cards:
+        if card.server not in pod_of:
+            yield True, "super_pod_list", f"leaves out server {card.server}: give it a pod"
+        number = card.members.get("super_device_id", "")
+        if not is_number(number):
+            yield True, card.place + ".super_device_id", (
+                f"is {said(number)}: give SDID of `npu-smi info -t spod-info -i ID -c CHIP`")
+    yield from _twice([(card.place + ".super_device_id",
+                        f"{card.members['super_device_id']} in super pod {pod_of[card.server]}")
+                       for card in cards], "a super pod has each once")
+    for pod in _parted(pod_of[card.server] for card in cards):
+        yield True, "server_list", f"parts the servers of super pod {pod}: list them together"
 
 
-def _cards_of_groups(path, table):
-    """An instance has its `rank_id`, or its cards are numbered in the order in which they stand."""
-    groups, cards = _get(path, table, "group_list", list, "the table"), []
-    _check_count(path, table, "group_count", len(groups), "groups")
-    if len(groups) != 1:
-        raise WorkbookError("{}: group_list has {} groups: training uses one, hccl_world_group".format(path, len(groups)))
-    instances = _get(path, groups[0], "instance_list", list, "the group")
-    for instance in instances:
-        server = _server_id(path, instance)
-        devices = _get(path, instance, "devices", list, "an instance of server " + server)
-        if "rank_id" in instance and len(devices) != 1:
-            raise WorkbookError("{}: the instance of rank_id {} has {} devices: a rank runs one".format(
-                path, instance["rank_id"], len(devices)))
-        for device in devices:
-            rank = _number(path, instance, "rank_id", "an instance") if "rank_id" in instance else len(cards)
-            cards.append(_card(path, server, device, rank))
-    for name, count, what in (("instance_count", len(instances), "instances"), ("device_count", len(cards), "devices"),
-                              ("device_num", len(cards), "devices"), ("server_num", len({card.server for card in cards}), "servers")):
-        if name in groups[0]:
-            _check_count(path, groups[0], name, count, what)
-    return cards
-
-
-def _card(path, server, device, rank):
-    where = "a device of server " + server
-    number, address = _number(path, device, "device_id", where), _get(path, device, "device_ip", str, where)
-    try:
-        ipaddress.ip_address(address)
-    except ValueError:
-        raise WorkbookError("{}: device_ip '{}' of card {} of server {} is no address: take address_{} of its /etc/hccn.conf".format(
-            path, address, number, server, number))
-    return Card(server, number, address, rank)
-
-
-def _server_id(path, server):
-    server_id = _get(path, server, "server_id", str, "a server")
-    if not 0 < len(server_id) < 64:
-        raise WorkbookError("{}: server_id '{}' has {} characters: give the server's address, or a name of 1 to 63".format(
-            path, server_id, len(server_id)))
-    return server_id
-
-
-def _check_ranks(path, ranks):
-    _check_unique(path, "rank_id", ranks, "ranks are numbered from 0 through all servers")
-    missing = [rank for rank in range(len(ranks)) if rank not in ranks]
-    if missing:
-        raise WorkbookError("{}: rank_id {} is missing among {} cards: ranks are numbered from 0 without gaps".format(
-            path, missing[0], len(ranks)))
-
-
-def _check_unique(path, name, values, rule, where=""):
-    for value, count in collections.Counter(values).items():
-        if count > 1:
-            raise WorkbookError("{}: {} {} is there {} times{}: {}".format(path, name, value, count, where, rule))
-
-
-def _check_count(path, holder, name, count, what):
-    if _number(path, holder, name, "the table") != count:
-        raise WorkbookError("{}: {} is {}, but {} {} are listed: correct it or complete the list".format(
-            path, name, holder[name], count, what))
-
-
-def _number(path, holder, name, where):
-    text = _get(path, holder, name, str, where)
-    if not (text.isascii() and text.isdigit()):
-        raise WorkbookError("{}: {} '{}' of {} is no number: {}".format(path, name, text, where, ANEW))
-    return int(text)
-
-
-def _get(path, holder, name, kind, where):
-    """holder[name] if it is of this kind; what is missing is named."""
-    value = holder.get(name) if isinstance(holder, dict) else None
-    if not isinstance(value, kind):
-        raise WorkbookError("{}: {} has no {}{}: {}".format(path, where, name, " that is a list" if kind is list else "", ANEW))
-    return value
+RULES = (_head, _counts, _ranks, _servers, _addresses, _ports, _pods)

@@ -14,7 +14,7 @@ from deeplab_nb.data.sample import make_sample
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation.evaluate import evaluate
 from deeplab_nb.files import write_json
-from deeplab_nb.launch import workers
+from deeplab_nb.launch import job, workers
 from deeplab_nb.network.checkpoints import find_checkpoint, newest_checkpoint
 from deeplab_nb.training.loop import check_same_run, check_trainable, train
 
@@ -108,9 +108,13 @@ def open_run(recipe="sample", run_folder=None, overrides=None):
 def train_together(recipe, plan, *, silence=None, on_line=None):
     """Trains a recipe by a `job.Plan`, one process a rank; returns the ranks' logs.
 
-    silence, on_line: as for `workers.launch`, whose errors these are too.
+    silence, on_line: as for `workers.launch`, whose errors these are too. What `job.preflight` finds
+    missing is said before anything is written.
     """
     check_trainable(plan.settings)
+    job.preflight(plan)
+    for sentence in plan.warnings:
+        (on_line or print)("warning: " + sentence)
     run = Run(recipe, plan.settings, plan.folder)
     check_same_run(run.settings, run.train_folder)
     run.records(run.settings.train_list)  # once, before all ranks would at the same time

@@ -34,7 +34,7 @@ def _load():
             return None, ("npu_bridge is not installed: source the set_env.sh of CANN, and install "
                           f"{ascend_profiles.chosen().adapter} (`deeplab-nb doctor` looks for "
                           "them), or set device=cpu")
-        if os.environ.get("RANK_SIZE", "1") == "1":  # the adapter reads these while it loads; what is exported wins
+        if job.size_of(os.environ) == "1":  # the adapter reads these while it loads; what is exported wins
             for name in ("JOB_ID", "RANK_ID", "RANK_SIZE"):
                 os.environ.setdefault(name, job.environment(0, 1)[name])
         # npu_init is the vendor's documented door; importing it also registers what closes the card at the end
@@ -178,21 +178,29 @@ def rank_problem(ranks, variables):
 
     The adapter tells none of this: it would train ranks that do not exchange gradients, or all of them on card 0.
     """
-    said = "{} cards train together".format(ranks) if ranks > 1 else "one card trains"
-    size = variables.get("RANK_SIZE") or "1"
-    if size != str(ranks):
-        return "RANK_SIZE is {} but {}: export RANK_SIZE={}, or set cards to match".format(size, said, ranks)
+    said = f"{ranks} cards train together" if ranks > 1 else "one card trains"
+    chief, table = ([name for name in names if variables.get(name)]
+                    for names in (job.CHIEF, job.TABLE))
+    if chief and table:
+        return (f"{', '.join(chief)} are set and {', '.join(table)} too: unset the former to start "
+                "by rank table, or the latter to start by chief")
+    size, rank = ("CM_WORKER_SIZE", job.RANK) if chief else ("RANK_SIZE", "RANK_ID")
+    if job.size_of(variables) != str(ranks):
+        return (f"{size} is {job.size_of(variables)} but {said}: export {size}={ranks}, or set "
+                "cards to match")
     if ranks == 1:
         return None
-    for name in ("JOB_ID", "RANK_ID", "RANK_TABLE_FILE"):
+    for name in ("JOB_ID", rank) + (job.CHIEF if chief else ("RANK_TABLE_FILE",)):
         if not variables.get(name):
-            return "{} is not set but {}: export it in every process before Python starts".format(name, said)
-    if variables["RANK_ID"] not in map(str, range(ranks)):
-        return "RANK_ID is {} but {}: it must be 0..{}, another in every process".format(variables["RANK_ID"], said, ranks - 1)
+            return f"{name} is not set but {said}: export it in every process before Python starts"
+    if variables[rank] not in map(str, range(ranks)):
+        return (f"{rank} is {variables[rank]} but {said}: it must be 0..{ranks - 1}, another in "
+                "every process")
     if not variables.get("ASCEND_DEVICE_ID") and not variables.get("DEVICE_ID"):
-        return "ASCEND_DEVICE_ID is not set but {}: without it every process takes card 0".format(said)
-    if not os.path.isfile(variables["RANK_TABLE_FILE"]):
-        return "RANK_TABLE_FILE {} does not exist: name the rank table, the same file in every process".format(variables["RANK_TABLE_FILE"])
+        return f"ASCEND_DEVICE_ID is not set but {said}: without it every process takes card 0"
+    if not chief and not os.path.isfile(variables["RANK_TABLE_FILE"]):
+        return (f"RANK_TABLE_FILE {variables['RANK_TABLE_FILE']} does not exist: name the rank "
+                "table, the same file in every process")
     return None
 
 

@@ -3,6 +3,7 @@ import dataclasses
 import os
 
 from deeplab_nb.errors import WorkbookError
+from deeplab_nb.launch import job
 from deeplab_nb.network.layers import CardLayers, Layers
 from deeplab_nb.tf1 import host_config, tf
 from deeplab_nb.training import ascend, cluster, precision
@@ -62,7 +63,7 @@ def join(device, settings, config):
     why_not = ascend.rank_problem(settings.cards, os.environ)
     if why_not:
         raise WorkbookError(why_not)
-    return cluster.Team(int(os.environ["RANK_ID"]), settings.cards, "", None)
+    return cluster.Team(job.rank_of(os.environ), settings.cards, "", None)
 
 
 def start_alike(device, session, first_step, team):

@@ -1,0 +1,147 @@
+"""Reading a rank table: JSON of a known form, whose every value is a text.
+
+Forms: `server_list`, version 1.0, or 1.2 with the super pods of A3; and the 910's older one with
+`group_list`, of which a variant from the makers' laboratory gives each instance a `rank_id`.
+What else a table holds is let pass.
+"""
+import collections
+import ipaddress
+import json
+import os
+import re
+
+from deeplab_nb.errors import WorkbookError
+
+MOST = 1 << 24  # characters of a file; 100,000 cards take fewer
+ANEW = "make the table anew with `deeplab-nb rank-table make`"
+
+# server: its id; device: number of the card in it; address: of its network port, several with
+# commas between, '' without; rank: global; place: of the card in the file; members: what is there
+Card = collections.namedtuple("Card", "server device address rank place members")
+
+
+def addresses_of(text):
+    """The addresses of a `device_ip`, none for ''. Raises ValueError for what is no address."""
+    return [ipaddress.ip_address(part) for part in text.split(",")] if text else []
+
+
+def are_addresses(text):
+    try:
+        return addresses_of(text) is not None
+    except ValueError:
+        return False
+
+
+def is_number(text):
+    return re.fullmatch("[0-9]{1,10}", text)
+
+
+KINDS = {  # of text: what tells it, and how it is called
+    "text": (lambda text: True, ""),
+    "number": (is_number, "a number in digits"),
+    "port": (lambda text: is_number(text) and 0 < int(text) < 65536, "a port, 1 to 65535"),
+    "name": (lambda text: text.isprintable() and 0 < len(text.encode()) <= 64,
+             "a name of 1 to 64 characters"),
+    "addresses": (are_addresses, "an IP address, address_N of /etc/hccn.conf for card N")}
+# member: its form; '?': may be missing; a list has at least one item
+CARD = {"device_id": "number", "rank_id": "number", "device_ip?": "addresses",
+        "device_port?": "port", "host_port?": "port", "super_device_id?": "text",
+        "backup_device_ip?": "addresses", "backup_device_port?": "port"}
+SERVERS = {
+    "version": "text", "status": "text", "server_count?": "number",
+    "server_list": [{"server_id": "name", "host_ip?": "addresses", "device": [CARD]}],
+    "super_pod_list?": [{"super_pod_id": "name", "server_list": [{"server_id": "name"}]}]}
+GROUPS = {"status": "text", "group_count": "number", "group_list": [{
+    "instance_count?": "number", "device_count?": "number", "device_num?": "number",
+    "server_num?": "number", "instance_list": [{
+        "server_id": "name", "rank_id?": "number",
+        "devices": [{"device_id": "number", "device_ip": "addresses"}]}]}]}
+
+
+def load(path):
+    """The object in a file. Raises WorkbookError where there is none."""
+    try:
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise OSError(0, "no regular file")
+        with open(path, encoding="utf-8-sig") as file:
+            text = file.read(MOST + 1)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise WorkbookError(f"rank table {path} cannot be read ({why}): correct the path, "
+                            f"or {ANEW}")
+    try:
+        if len(text) > MOST:
+            raise ValueError("it is too long")
+        table = json.loads(text, object_pairs_hook=lambda pairs: _object(path, pairs))
+    except (RecursionError, ValueError) as error:
+        comment = next((mark for mark in ("//", "/*", "#") if mark in text), None)
+        raise WorkbookError(f"{path} is no JSON ({error}): " + (
+            f"take out the comment '{comment}', JSON has none" if comment else ANEW))
+    if not isinstance(table, dict) or not {"server_list", "group_list"} & set(table):
+        raise WorkbookError(f"{path} holds {said(table)}, neither server_list nor group_list: "
+                            f"it is no rank table, {ANEW}")
+    return table
+
+
+def _object(path, pairs):
+    for name, count in collections.Counter(name for name, _ in pairs).items():
+        if count > 1:
+            raise WorkbookError(f"{path}: {said(name)} is there {count} times in one object: "
+                                "leave the right one")
+    return dict(pairs)
+
+
+def cards_of(path, table):
+    """The `Card`s in the order of the file. Raises WorkbookError for a member of another form."""
+    if table.get("status") == "initializing" and not table.get("server_list"):
+        return []
+    _check(path, "", table, GROUPS if is_older(table) else SERVERS)
+    return list(_instances(table) if is_older(table) else _devices(table))
+
+
+def is_older(table):
+    return "server_list" not in table
+
+
+def _check(path, place, value, form):
+    kind = {str: str, list: list, dict: dict}[type(form)]
+    if not isinstance(value, kind) or value == []:
+        raise WorkbookError(f"{path}: {place or 'the table'} is {said(value)}: " + {
+            str: "every value is a text, write " + (
+                f'"{value}"' if type(value) in (int, float) else "one or leave it out"),
+            list: f"it must be a list with an item or more, {ANEW}",
+            dict: f"it must be an object, {ANEW}"}[kind])
+    if kind is str and not KINDS[form][0](value):
+        raise WorkbookError(f"{path}: {place} is {said(value)}: it must be {KINDS[form][1]}")
+    for number, item in enumerate(value if kind is list else ()):
+        _check(path, f"{place}[{number}]", item, form[0])
+    for name in form if kind is dict else ():
+        member = name.rstrip("?")
+        if member in value:
+            _check(path, f"{place}.{member}".lstrip("."), value[member], form[name])
+        elif member == name:
+            raise WorkbookError(f"{path}: {place or 'the table'} has no {name}: {ANEW}")
+
+
+def said(value):
+    """A value as JSON on one line, shortened."""
+    text = json.dumps(value)
+    return text if len(text) < 80 else text[:75] + "..."
+
+
+def _devices(table):
+    for i, server in enumerate(table["server_list"]):
+        for j, device in enumerate(server["device"]):
+            yield Card(server["server_id"], int(device["device_id"]), device.get("device_ip", ""),
+                       int(device["rank_id"]), f"server_list[{i}].device[{j}]", device)
+
+
+def _instances(table):
+    """Without `rank_id`, cards are numbered in the order in which they stand."""
+    count = 0
+    for i, instance in enumerate(table["group_list"][0]["instance_list"]):
+        for j, device in enumerate(instance["devices"]):
+            yield Card(instance["server_id"], int(device["device_id"]), device["device_ip"],
+                       int(instance.get("rank_id", count)),
+                       f"group_list[0].instance_list[{i}].devices[{j}]", device)
+            count += 1
