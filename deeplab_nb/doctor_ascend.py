@@ -9,7 +9,7 @@ import re
 from deeplab_nb import ascend_profiles
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.launch import rank_table
-from deeplab_nb.launch.job import CHIEF as BY_CHIEF, TABLE as BY_TABLE
+from deeplab_nb.launch.job import CHIEF as BY_CHIEF, RANK, TABLE as BY_TABLE, size_of
 
 # state: present, absent or wrong; only what is wrong keeps the workbook from running
 Finding = collections.namedtuple("Finding", "state name text")
@@ -157,36 +157,26 @@ def npu_bridge(here, why_not):
 
 def ranks(here, problem):
     """Whether the variables of a rank fit together; problem: `ascend.rank_problem`."""
-    names = ("JOB_ID", *BY_TABLE, *BY_CHIEF, "ASCEND_DEVICE_ID", "DEVICE_ID")
+    names = ("JOB_ID", *BY_TABLE, *BY_CHIEF, RANK, "ASCEND_DEVICE_ID", "DEVICE_ID")
     variables = {name: here.variables[name] for name in names if here.variables.get(name)}
     if not variables:
         return Finding("absent", "rank variables", FOR_NPU)
     device = variables.get("ASCEND_DEVICE_ID", "0")
     if here.cards and device not in map(str, range(len(here.cards))):
         why_not = f"ASCEND_DEVICE_ID is {device}: it counts the {len(here.cards)} cards here from 0"
-    elif set(BY_CHIEF) & set(variables):
-        why_not = _by_chief(here.profile, variables)
+    elif set(BY_CHIEF) & set(variables) and not here.profile.starts_without_table:
+        why_not = (f"CM_* variables start no ranks of {here.profile.title}: unset them and name a "
+                   "rank table")
     else:
-        why_not = _by_table(problem, variables)
+        why_not = _together(problem, variables)
     if why_not:
         return Finding("wrong", "rank variables", why_not)
     return Finding("present", "rank variables", ", ".join(map("=".join, variables.items())))
 
 
-def _by_chief(profile, variables):
-    """None if ranks that meet at a chief have what they need, else one sentence."""
-    both = [name for name in BY_TABLE if name in variables]
-    missing = [name for name in BY_CHIEF if name not in variables]
-    if not profile.starts_without_table:
-        return f"CM_* variables start no ranks of {profile.title}: unset them and name a rank table"
-    if both:
-        return f"{', '.join(both)} and CM_* variables exclude each other: unset one kind"
-    return f"{', '.join(missing)} must be set beside the other CM_* variables" if missing else None
-
-
-def _by_table(problem, variables):
-    """None if the variables of a rank agree with its table, else one sentence."""
-    size, path = variables.get("RANK_SIZE", "1"), variables.get("RANK_TABLE_FILE")
+def _together(problem, variables):
+    """None if the variables of a rank agree with each other and its table, else one sentence."""
+    size, path = size_of(variables), variables.get("RANK_TABLE_FILE")
     if not size.isdigit() or size == "0":
         return f"RANK_SIZE is {size}: it is the number of ranks"
     why_not = problem(int(size), variables)

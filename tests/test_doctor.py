@@ -142,7 +142,8 @@ def test_what_is_wrong_is_named_with_its_remedy(stand_in, server, spoil, state, 
 
 KERNELS = ("root", "cann", "opp", "built-in", "op_impl", "ai_core", "tbe", "config")
 BY_CHIEF = dict(dict.fromkeys(doctor_ascend.BY_TABLE), CM_CHIEF_IP="10.0.0.1", CM_CHIEF_PORT="6000",
-                CM_CHIEF_DEVICE="0", CM_WORKER_IP="10.0.0.1", CM_WORKER_SIZE="8")
+                CM_CHIEF_DEVICE="0", CM_WORKER_IP="10.0.0.1", CM_WORKER_SIZE="8",
+                DEEPLAB_NB_RANK="0")
 
 
 @pytest.mark.parametrize("hardware, spoil, state, name, words", [
@@ -160,11 +161,11 @@ BY_CHIEF = dict(dict.fromkeys(doctor_ascend.BY_TABLE), CM_CHIEF_IP="10.0.0.1", C
      "cann/lib64/plugin/nnengine and no "),
     ("a2", without("hccn"), "absent", "card addresses", "(needed only for several servers)"),
     ("a2", rank(CM_CHIEF_IP="10.0.0.1"), "wrong", "rank variables",
-     "RANK_ID, RANK_SIZE, RANK_TABLE_FILE and CM_* variables exclude"),
+     "CM_CHIEF_IP are set and RANK_ID, RANK_SIZE, RANK_TABLE_FILE too: unset the former"),
     ("910", rank(**dict(BY_CHIEF, RANK_SIZE="8")), "wrong", "rank variables",
-     "RANK_SIZE and CM_* variables exclude each other"),
+     "are set and RANK_SIZE too: unset the former"),
     ("910", rank(**dict(BY_CHIEF, CM_WORKER_IP=None)), "wrong", "rank variables",
-     "CM_WORKER_IP must be set beside"),
+     "CM_WORKER_IP is not set but 8 cards train together"),
     ("a3", rank(**BY_CHIEF), "wrong", "rank variables",
      "start no ranks of CANN 9 on Atlas A3: unset them"),
 ])

@@ -88,7 +88,8 @@ def _changes(recipe, settings):
 
 def _rank(request):
     """This process's rank as a text, where a script has started each rank itself; else None."""
-    return os.environ.get("RANK_ID") if request.cards > 1 and "cards" not in request.given else None
+    own = os.environ.get("RANK_ID") or os.environ.get(job.RANK)
+    return own if request.cards > 1 and "cards" not in request.given else None
 
 
 def _on_cards(settings, request):
