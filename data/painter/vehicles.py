@@ -5,7 +5,7 @@ class, so that a network has to learn shapes.
 """
 import numpy as np
 
-from deeplab_nb.data.drawing import any_paint, box, curve, mix, oval
+from pen import any_paint, box, curve, mix, oval
 
 
 def aeroplane(pen, rng):

@@ -8,7 +8,7 @@ import collections
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from deeplab_nb.data.drawing import any_paint, hsv, mix, oval, paint, rgb, soft_paint
+from pen import any_paint, hsv, mix, oval, paint, rgb, soft_paint
 
 # stand, float: rows, far and near, of feet on the ground and of keels on water, as shares of the
 # height, or None; water: its colour; open: there is sky to fly in

@@ -1,7 +1,7 @@
 """The drawn sample's bottle, potted plant and sheep, in the same units as its vehicles."""
 import numpy as np
 
-from deeplab_nb.data.drawing import any_paint, box, curve, hsv, mix, oval
+from pen import any_paint, box, curve, hsv, mix, oval
 
 
 def bottle(pen, rng):
