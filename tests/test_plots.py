@@ -4,7 +4,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from deeplab_nb.data import voc
 from deeplab_nb.evaluation.metrics import Scores
 from deeplab_nb.show import plots
-from deeplab_nb.show.anatomy import Stage
+from lessons.anatomy import Stage
 
 IMAGE = np.full((20, 30, 3), 100, np.uint8)
 LABELS = np.zeros((20, 30), np.uint8)

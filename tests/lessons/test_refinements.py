@@ -2,16 +2,16 @@
 import pytest
 
 from deeplab_nb import settings as settings_module
-from deeplab_nb.evaluation import gains
+from lessons import refinements
 from tests.tiny_checkpoint import SETTINGS, make_tiny_checkpoint
 from tests.tiny_voc import make_tiny_voc
 
 
 def test_gains_are_over_the_row_before(tmp_path, monkeypatch):
-    monkeypatch.setattr(gains, "STEPS", (
+    monkeypatch.setattr(refinements, "STEPS", (
         ("one scale", {"eval_scales": (1.0,)}), ("two", {"eval_scales": (0.5, 1.0)}), ("mirrored", {"eval_flip": True})))
     settings = settings_module.read(dict(SETTINGS, data_root=make_tiny_voc(tmp_path / "voc")))
-    rows = gains.gains(settings, make_tiny_checkpoint(tmp_path), ids=["val_000"])
+    rows = refinements.gains(settings, make_tiny_checkpoint(tmp_path), ids=["val_000"])
     assert rows[0].gain == 0 and rows[2].gain == pytest.approx(rows[2].miou - rows[1].miou)
     assert rows[2].settings.eval_scales == (0.5, 1.0) and rows[2].settings.eval_flip
-    assert [line.split("  ")[0] for line in gains.table(rows).splitlines()[1:]] == ["one scale", "two", "mirrored"]
+    assert [line.split("  ")[0] for line in refinements.table(rows).splitlines()[1:]] == ["one scale", "two", "mirrored"]

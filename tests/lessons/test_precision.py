@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from deeplab_nb import settings as settings_module
-from deeplab_nb.show import precision_lesson as lesson
+from lessons import precision as lesson
 from tests import golden
 
 

@@ -6,7 +6,8 @@ from deeplab_nb import settings as settings_module
 from deeplab_nb.network.layers import Layers
 from deeplab_nb.network import deeplab
 from deeplab_nb.evaluation.predict import framed
-from deeplab_nb.show import anatomy, plots
+from deeplab_nb.show import plots
+from lessons import anatomy
 from tests import golden
 
 SMALL = settings_module.read({"depth_multiplier": 0.35})

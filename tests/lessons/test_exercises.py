@@ -4,7 +4,7 @@ import pytest
 
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.runs.workbook import open_run
-from deeplab_nb.show.lessons import check, photograph, refusal
+from lessons.exercises import check, photograph, refusal
 
 
 def test_a_refusal_is_shown_and_its_absence_is_a_fault(capsys):
