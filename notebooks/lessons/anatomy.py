@@ -1,9 +1,11 @@
-"""A network taken apart, for notebook 02: its stages, its parameters, what one feature sees."""
+"""A network taken apart, for notebook 02: its stages, its cost, what one feature sees, and figures of them."""
 import collections
 import itertools
 import re
 
 import numpy as np
+from matplotlib import patches
+from matplotlib.figure import Figure
 
 from deeplab_nb import settings as settings_module
 from deeplab_nb.evaluation.predict import framed
@@ -11,10 +13,14 @@ from deeplab_nb.network import deeplab
 from deeplab_nb.network.cost import BYTES, Counter, Map
 from deeplab_nb.network.layers import Layers
 from deeplab_nb.network.variables import create_variables
+from deeplab_nb.show.plots import show_row
 from deeplab_nb.tf1 import host_config, tf
 
 # neighbouring units with the same figures; sides and rates have one entry for each output stride
 Stage = collections.namedtuple("Stage", "name channels sides rates")
+
+STRIDE_COLOURS = {8: "#d9822b", 16: "#3d6fa3", 32: "#7a7a7a"}
+RATE_COLOURS = ("#d5dde6", "#8fb3d4", "#3d6fa3", "#1d3d5f")  # atrous rate 1, 2, up to 4, higher
 
 # network, settings, billions of multiply-adds by output stride for 513 x 513: MobileNetV2 from the model zoo's
 # page, ResNet-101 and Xception-65 from the DeepLabv3+ paper, Tables 3 and 5
@@ -98,7 +104,7 @@ def parameters(declarations, scope=""):
     return sum(int(np.prod(d.shape)) for d in declarations if d.name.startswith(scope))
 
 
-def price(settings, output_stride, size=513):
+def cost_text(settings, output_stride, size=513):
     """What the network costs for one image, as text."""
     cost, logits = deeplab.cost(settings, output_stride, size), stages(settings, (output_stride,), size)[-1]
     return ("output stride {:2d}{}: scores {side} x {side}, {:,} parameters, {:.2f} billion multiply-adds,\n"
@@ -108,7 +114,7 @@ def price(settings, output_stride, size=513):
 
 
 def cost_rows(settings, output_strides=(16, 8)):
-    """Rows for `plots.cost_bars`: these settings' network, then the published ones, counted here."""
+    """Rows for `cost_bars`: these settings' network, then the published ones, counted here."""
     cases = (("these settings", settings, {}),) + tuple((name, settings_module.read(values), published)
                                                         for name, values, published in PUBLISHED_COST)
     return [(name, {stride: deeplab.cost(case, stride).multiply_adds / 1e9 for stride in output_strides}, published)
@@ -166,3 +172,78 @@ def _session():
     config = host_config()
     config.graph_options.rewrite_options.disable_meta_optimizer = True
     return tf.Session(config=config)
+
+
+def cost_bars(rows):
+    """Multiply-adds, logarithmic: rows of (network, {output stride: billions}, {output stride: published billions})."""
+    figure = Figure(figsize=(8, 0.62 * len(rows) + 1.2), constrained_layout=True)
+    axes = figure.add_subplot(1, 1, 1)
+    for row, (_, counted, published) in enumerate(rows):
+        for place, stride in enumerate(sorted(counted, reverse=True)):
+            y = row + 0.38 * place - 0.19
+            axes.barh(y, counted[stride], height=0.36, color=STRIDE_COLOURS[stride],
+                      label="" if row else "output stride {}".format(stride))
+            axes.text(counted[stride] * 1.12, y, "{:.2f}".format(counted[stride]), va="center", fontsize=9)
+            if stride in published:
+                axes.plot([published[stride]] * 2, [y - 0.18, y + 0.18], color="black", linewidth=2.5)
+    axes.plot([], [], color="black", linewidth=2.5, label="published")
+    axes.set(xscale="log", xlim=(0.1, 1000), yticks=range(len(rows)),
+             xlabel="billions of multiply-adds for one image of 513 x 513")
+    axes.set_yticklabels([name for name, _, _ in rows])
+    axes.invert_yaxis()
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncol=3, fontsize=8, frameon=False)
+    return figure
+
+
+def staircase(stages, output_strides):
+    """The map's side after each of the stages, a row of bars for each output stride, darker at higher atrous rates."""
+    figure = Figure(figsize=(0.55 * len(stages) + 2, 2.1 * len(output_strides) + 1.3), constrained_layout=True)
+    for row, stride in enumerate(output_strides):
+        axes = figure.add_subplot(len(output_strides), 1, row + 1)
+        sides, rates = ([getattr(stage, what)[row] for stage in stages] for what in ("sides", "rates"))
+        axes.bar(range(len(stages)), sides, width=0.92, color=[_rate_colour(rate) for rate in rates])
+        for place, side in enumerate(sides):
+            axes.text(place, side, side, ha="center", va="bottom", fontsize=9)
+        axes.set(ylim=(0, 1.18 * max(sides)), xticks=range(len(stages)), yticks=[], xlim=(-0.6, len(stages) - 0.4))
+        axes.set_title("output stride {}".format(stride), fontsize=10, loc="left")
+        axes.set_xticklabels([stage.name for stage in stages] if stride == output_strides[-1] else [],
+                             rotation=35, ha="right", fontsize=8)
+        for edge in ("top", "right", "left"):
+            axes.spines[edge].set_visible(False)
+    handles = [patches.Patch(color=colour, label=text)
+               for colour, text in zip(RATE_COLOURS, ("rate 1", "rate 2", "rate 3 or 4", "higher rate"))]
+    figure.axes[0].legend(handles=handles, loc="upper right", fontsize=8, frameon=False)
+    return figure
+
+
+def _rate_colour(rate):
+    return RATE_COLOURS[0 if rate == 1 else 1 if rate == 2 else 2 if rate <= 4 else 3]
+
+
+def show_taps(rates):
+    """Where the nine weights of a 3 x 3 kernel lie at each atrous rate, on equal grids of pixels."""
+    reach = max(rates) + 1
+    panels = []
+    for rate in rates:
+        grid = np.zeros((2 * reach + 1, 2 * reach + 1))
+        grid[reach - rate:reach + rate + 1:rate, reach - rate:reach + rate + 1:rate] = 1
+        panels.append(("rate {}: {} pixels wide".format(rate, 2 * rate + 1), grid))
+    return show_row(panels, width=2.2)
+
+
+def show_seen(panels):
+    """How much each pixel counts: (caption, array [h, w]), from 1 (bright) to a thousandth (dark), the seen part framed."""
+    figure = show_row([("{}\n{} x {} pixels seen".format(caption, *seen_box(seen)[2:]), np.log10(np.maximum(seen, 1e-3)))
+                       for caption, seen in panels], width=3)
+    for axes, (_, seen) in zip(figure.axes, panels):
+        top, left, height, width = seen_box(seen)
+        axes.add_patch(patches.Rectangle((left - 0.5, top - 0.5), width, height, fill=False, edgecolor="white", linestyle=":"))
+    return figure
+
+
+def seen_box(seen):
+    """(top, left, height, width) of the pixels that count at all."""
+    places = np.argwhere(seen > 0)
+    top, left = places.min(axis=0)
+    height, width = places.max(axis=0) - (top, left) + 1
+    return top, left, height, width

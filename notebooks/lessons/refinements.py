@@ -1,9 +1,15 @@
-"""What each refinement of evaluation brings and costs, as in the papers' tables (1802.02611, Table 3)."""
+"""What each refinement of evaluation brings and costs, for notebook 05, as in the papers' tables (1802.02611, Table 3)."""
 import collections
 
+import numpy as np
+from matplotlib import patches
+from matplotlib.figure import Figure
+
 from deeplab_nb import settings as settings_module
+from deeplab_nb.data import voc
 from deeplab_nb.evaluation.evaluate import evaluate
 from deeplab_nb.settings import SIX_SCALES
+from deeplab_nb.show.plots import overlay, show_row
 
 # name and what is set for it; each step keeps what the ones before it set
 STEPS = (
@@ -12,6 +18,10 @@ STEPS = (
     ("mirrored too", {"eval_flip": True}),
     ("output stride 8", {"eval_output_stride": 8}),
 )
+
+# what a change of prediction did, faint where there was none
+CHANGE_COLOURS = {"as before": (232, 240, 232), "now right": (40, 110, 190), "now wrong": (200, 30, 30),
+                  "wrong both times": (230, 170, 60), "ignored": (160, 160, 160)}
 
 # miou: of the list; gain: over the row before, 0 in the first; seconds: an image
 Gain = collections.namedtuple("Gain", "name settings miou gain seconds")
@@ -34,3 +44,36 @@ def table(rows):
         lines.append("{:28s} {:7.2f} {:+7.2f} {:10.3f} {:7.1f}".format(
             row.name, 100 * row.miou, 100 * row.gain, row.seconds, row.seconds / rows[0].seconds))
     return "\n".join(lines)
+
+
+def change_map(before, after, truth, ignore_label):
+    """What two predictions differ in, judged by the mask: uint8 [h, w, 3] in CHANGE_COLOURS."""
+    picture = np.empty(truth.shape + (3,), np.uint8)
+    picture[...] = CHANGE_COLOURS["as before"]
+    changed = before != after
+    picture[changed] = CHANGE_COLOURS["wrong both times"]
+    picture[changed & (after == truth)] = CHANGE_COLOURS["now right"]
+    picture[changed & (before == truth)] = CHANGE_COLOURS["now wrong"]
+    picture[truth == ignore_label] = CHANGE_COLOURS["ignored"]
+    return picture
+
+
+def show_change(image, before, after, truth, *, ignore_label=voc.VOID, title=""):
+    """Photograph, two predictions of it, and where they differ."""
+    figure = show_row([("photograph", image), ("before", overlay(image, before)), ("after", overlay(image, after)),
+                       ("what changed", change_map(before, after, truth, ignore_label))], title=title)
+    handles = [patches.Patch(facecolor=np.divide(colour, 255), edgecolor="black", linewidth=0.5, label=name)
+               for name, colour in CHANGE_COLOURS.items()]
+    figure.legend(handles=handles, loc="lower center", ncol=len(handles), fontsize=8, frameon=False)
+    return figure
+
+
+def trimap_curve(curves):
+    """Mean IoU near object borders: {name: `Scores.trimap`} (1802.02611, Figure 5)."""
+    figure = Figure(figsize=(6, 3.2), constrained_layout=True)
+    axes = figure.add_subplot(1, 1, 1)
+    for name, trimap in curves.items():
+        axes.plot(list(trimap), [100 * miou for miou in trimap.values()], marker="o", label=name)
+    axes.set(xlabel="pixels from an object border, up to", ylabel="mean IoU in percent")
+    axes.legend(fontsize=8)
+    return figure

@@ -13,6 +13,7 @@ Data parallel training with a ring all-reduce: N cards each send and receive 2 (
 import collections
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from deeplab_nb import recipes
 from deeplab_nb import settings as settings_module
@@ -80,10 +81,27 @@ def table(cards=CARDS, *, link=PORT, input_cores=None):
 
 
 def curves(cards=CARDS, *, link=PORT):
-    """What `plots.scaling` draws."""
+    """What `scaling` draws."""
     return [(case.name, [(count, row(case, count, link=link).efficiency) for count in cards],
              {count: rate / (count * case.published[1]) for count, rate in case.published.items() if count > 1})
             for case in cases()]
+
+
+def scaling(curves):
+    """Share of full speed over the number of cards: (name, [(cards, share)], {cards: published share}) each."""
+    figure = Figure(figsize=(7, 3.4), constrained_layout=True)
+    axes = figure.add_subplot(1, 1, 1)
+    for name, points, published in curves:
+        line, = axes.plot(*zip(*((cards, 100 * share) for cards, share in points)), marker="o", markersize=4, label=name)
+        for cards, share in published.items():
+            axes.plot(cards, 100 * share, marker="*", markersize=13, color=line.get_color(), linestyle="none")
+    counts = [cards for cards, _ in curves[0][1]]
+    axes.plot([], [], marker="*", markersize=10, color="black", linestyle="none", label="published")
+    axes.set_xscale("log", base=2)
+    axes.set(xticks=counts, ylim=(0, 110), xlabel="cards", ylabel="percent of full speed")
+    axes.set_xticklabels(counts)
+    axes.legend(fontsize=8, frameon=False, loc="lower left")
+    return figure
 
 
 def _resnet_101():

@@ -1,9 +1,8 @@
 """The model of many cards, against figures by hand and published ones."""
 import pytest
 
-from deeplab_nb.show import plots
 from lessons import ring
-from tests.test_plots import drawn
+from tests.support.pictures import drawn
 
 GIGABYTE = ring.Link(1e9, 0)
 
@@ -54,7 +53,7 @@ def test_the_table_sets_published_rates_beside_the_model():
 
 
 def test_the_plot_has_a_curve_for_each_case_and_a_star_for_eight_published_cards():
-    figure = plots.scaling(ring.curves())
+    figure = ring.scaling(ring.curves())
     lines = figure.axes[0].get_lines()
     assert [list(line.get_xdata()) for line in lines if len(line.get_xdata()) > 1] == [list(ring.CARDS)] * 3
     stars = [line for line in lines if line.get_marker() == "*" and len(line.get_xdata())]

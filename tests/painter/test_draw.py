@@ -1,6 +1,4 @@
 """The painter of the drawn sample: VOC's layout, exact masks, the same bytes for the same seed."""
-import os
-
 import numpy as np
 import pytest
 from PIL import Image
