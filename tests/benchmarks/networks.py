@@ -1,16 +1,16 @@
-"""Benchmarks, each beside the machine's matrix product rate of the same minute: machines drift by a factor of two."""
-import statistics
+"""How long networks take to build, train and evaluate, beside the machine's matrix product rate of the same minute.
+
+Machines drift by a factor of two.
+"""
 import time
 
 import numpy as np
 
 from deeplab_nb import settings as settings_module
-from deeplab_nb.data import pipeline
-from deeplab_nb.data.records import count_records
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.network import deeplab
 from deeplab_nb.processes import peak_memory
-from deeplab_nb.progress import progress
+from deeplab_nb.progress import progress, run_times
 from deeplab_nb.tf1 import tf
 from deeplab_nb.training import loop
 
@@ -62,45 +62,6 @@ def chosen_networks(names):
     return [row for row in NETWORKS if not names or row[0] in names]
 
 
-def input_pipeline(paths, settings, *, steps=10, repeat=3):
-    """Lines of a table: images a second and a CPU second of training batches, and of their first parts alone.
-
-    Raises WorkbookError for a file that holds no records.
-    """
-    count_records(paths)
-    yield "{:20s} {:>10s} {:>12s} {:>13s} {:>14s}".format("", "GFLOP/s", "images/s", "images/CPU s", "CPU ms/image")
-    for name, build in progress(INPUT_PARTS, label="bench", unit="part"):
-        images = steps * settings.train_batch_size
-        wall, cpu = fetching(lambda: build(paths, settings), steps, repeat)
-        yield "{:20s} {:10.0f} {:12.1f} {:13.1f} {:14.2f}".format(name, matmul_rate(), images / wall, images / cpu, 1000 * cpu / images)
-
-
-def read_batches(paths, settings):
-    """Serialised records alone."""
-    dataset = tf.data.TFRecordDataset(list(paths)).repeat().batch(settings.train_batch_size)
-    iterator = tf.data.make_initializable_iterator(dataset)
-    return iterator, iterator.get_next()
-
-
-def decoded_batches(paths, settings):
-    """Decoded records; of each only the size is handed on, since sizes differ."""
-    dataset = tf.data.TFRecordDataset(list(paths)).repeat().map(lambda record: [tf.shape(x) for x in pipeline.decode(record)], 2)
-    iterator = tf.data.make_initializable_iterator(dataset.batch(settings.train_batch_size).prefetch(2))
-    return (iterator,) + tuple(iterator.get_next())
-
-
-INPUT_PARTS = (("read", read_batches), ("read, decode", decoded_batches), ("training batches", pipeline.training_batches))
-
-
-def fetching(build, steps, repeat):
-    """`(wall seconds, CPU seconds)` of some batches; nothing is copied out of TensorFlow."""
-    with tf.Graph().as_default(), tf.Session() as session:
-        iterator, *tensors = build()
-        session.run(iterator.initializer)
-        fetched = [tensor.op for tensor in tensors]
-        return run_times(lambda: [session.run(fetched) for _ in range(steps)], repeat)
-
-
 def evaluation_graph(settings, size=513):
     """`(graph, images, labels)` for one image."""
     graph = tf.Graph()
@@ -142,17 +103,6 @@ def graph_times(graph, fetches, feeds, repeat):
         with graph.as_default():
             session.run(tf.global_variables_initializer())
         return run_times(lambda: session.run(fetches, feeds), repeat)
-
-
-def run_times(function, repeat, *, warm_up=True):
-    """Medians of `(wall seconds, CPU seconds)` over some calls; to warm up, two more come first and are not counted."""
-    walls, cpus, uncounted = [], [], 2 if warm_up else 0
-    for _ in range(repeat + uncounted):
-        cpu, wall = time.process_time(), time.time()
-        function()
-        walls.append(time.time() - wall)
-        cpus.append(time.process_time() - cpu)
-    return statistics.median(walls[uncounted:]), statistics.median(cpus[uncounted:])
 
 
 def seconds(function):

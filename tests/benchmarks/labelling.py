@@ -9,7 +9,6 @@ import tempfile
 import numpy as np
 
 from deeplab_nb import settings as settings_module
-from deeplab_nb.bench import NETWORKS, matmul_rate, run_times
 from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation import multi_scale
@@ -20,9 +19,10 @@ from deeplab_nb.network.checkpoints import restore
 from deeplab_nb.network.deeplab import build_logits, predict_labels
 from deeplab_nb.network.layers import resize
 from deeplab_nb.processes import peak_memory
-from deeplab_nb.progress import progress
+from deeplab_nb.progress import progress, run_times
 from deeplab_nb.settings import MEAN_PIXEL, SIX_SCALES, crop_for
 from deeplab_nb.tf1 import tf
+from tests.benchmarks.networks import matmul_rate, NETWORKS
 
 # tight: by ONNX Runtime too, with the frame that a photograph needs in place of one square for all
 WAYS = ("plain", "tensorflow", "onnxruntime", "tight")

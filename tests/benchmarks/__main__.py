@@ -1,5 +1,9 @@
-"""The commands that measure this machine. Thin, like cli.py, which lists them."""
+"""The command behind `make bench ARGS="..."`.
+
+TensorFlow is imported inside the commands, so that help and refusals come at once.
+"""
 import glob
+import sys
 
 import click
 
@@ -13,46 +17,55 @@ def bench():
     """Measure this machine; never part of the tests."""
 
 
-@bench.command("network")
+@bench.command()
 @click.argument("names", nargs=-1)
-def bench_network(names):
+def network(names):
     """Time to build a network's graphs and to evaluate one image of 513x513; NAMES default to all."""
-    from deeplab_nb import bench as benchmarks
-    for line in benchmarks.network(names):
-        click.echo(line)
+    from tests.benchmarks import networks
+    show(networks.network(names))
 
 
-@bench.command("train")
+@bench.command()
 @click.argument("names", nargs=-1)
-def bench_train(names):
+def train(names):
     """Seconds and memory of a training step with frozen batch norm, fed with noise; NAMES default to all."""
-    from deeplab_nb import bench as benchmarks
-    for line in benchmarks.train(names):
-        click.echo(line)
+    from tests.benchmarks import networks
+    show(networks.train(names))
 
 
 @bench.command("input")
-@click.option("--records", "pattern", metavar="PATTERN", help="Record files, such as 'records/train-*'; default: the drawn sample's.")
-def bench_input(pattern):
+@click.option("--records", "pattern", metavar="PATTERN",
+              help="Record files, such as 'records/train-*'; default: the drawn sample's.")
+def input_pipeline(pattern):
     """Images a second that reading, decoding and augmentation deliver at crop 513, batch 7."""
     found = sorted(glob.glob(pattern)) if pattern else None
     if found == []:
-        raise WorkbookError("no file matches {}: name record files, such as 'records/train-*'".format(pattern))
-    from deeplab_nb import bench as benchmarks
+        raise WorkbookError(f"no file matches {pattern}: name record files, such as 'records/train-*'")
     from deeplab_nb.runs.workbook import Run
+    from tests.benchmarks import input as benchmarks
     settings = settings_module.read({"train_crop_size": 513, "train_batch_size": 7})
     found = found or Run(recipes.get("sample"), settings, paths.RUNS).records("train")
-    for line in benchmarks.input_pipeline(found, settings):
-        click.echo(line)
+    show(benchmarks.lines(found, settings))
 
 
-@bench.command("evaluate")
+@bench.command()
 @click.argument("names", nargs=-1)
 @click.option("--data", metavar="VOC_ROOT", help="Photographs for the case `list`, which is left out without.")
 @click.option("--list", "list_name", default="val", show_default=True)
-def bench_evaluate(names, data, list_name):
+def evaluate(names, data, list_name):
     """Both engines and the tight frame against TensorFlow's own operations, in turns; NAMES default to all cases."""
-    from deeplab_nb import bench_evaluate as benchmarks
     from deeplab_nb.data import voc
-    for line in benchmarks.lines(names, data_root=data and voc.check_root(data), list_name=list_name):
+    from tests.benchmarks import labelling
+    show(labelling.lines(names, data_root=data and voc.check_root(data), list_name=list_name))
+
+
+def show(lines):
+    for line in lines:
         click.echo(line)
+
+
+if __name__ == "__main__":
+    try:
+        bench(prog_name="bench")
+    except WorkbookError as error:
+        sys.exit(f"Error: {error}")

@@ -1,0 +1,1 @@
+"""Times of this machine: `make bench ARGS="network|train|input|evaluate ..."`; never part of the tests."""
