@@ -1,4 +1,5 @@
 """The benchmarks' own arithmetic, on work too small to measure anything."""
+
 import os
 import subprocess
 import sys
@@ -27,9 +28,14 @@ def test_training_has_a_line_a_network(monkeypatch):
     assert min(float(rate), float(cpu)) > 0 and float(memory) > 100
 
 
-@pytest.mark.parametrize("values", [{}, {"eval_output_stride": 8, "eval_scales": (0.5, 1.25), "eval_flip": True}])
+@pytest.mark.parametrize(
+    "values", [{}, {"eval_output_stride": 8, "eval_scales": (0.5, 1.25), "eval_flip": True}]
+)
 def test_the_plain_form_is_the_same_evaluation(tmp_path, values):
-    settings, checkpoint = settings_module.read(dict(SETTINGS, **values)), make_tiny_checkpoint(tmp_path)
+    settings, checkpoint = (
+        settings_module.read(dict(SETTINGS, **values)),
+        make_tiny_checkpoint(tmp_path),
+    )
     image = np.random.RandomState(0).randint(0, 256, (40, 57, 3)).astype(np.uint8)
     with Predictor(settings, checkpoint) as predictor:
         ours = predictor.labels(image, (65, 65))
@@ -43,8 +49,10 @@ def test_the_plain_form_is_the_same_evaluation(tmp_path, values):
 
 
 def test_the_plain_list_is_counted_as_ours(tmp_path):
-    """TensorFlow's own reader and metric on the same photographs; only its JPEG decoder may round otherwise."""
-    settings = settings_module.read(dict(SETTINGS, data_root=make_tiny_voc(tmp_path / "voc", val=3)))
+    """TensorFlow's own reader and metric; only its JPEG decoder may round otherwise."""
+    settings = settings_module.read(
+        dict(SETTINGS, data_root=make_tiny_voc(tmp_path / "voc", val=3))
+    )
     checkpoint = make_tiny_checkpoint(tmp_path)
     with tf.Graph().as_default():
         work = labelling._plain_list(settings, checkpoint, 3)
@@ -60,8 +68,13 @@ def test_every_way_has_a_line_of_its_own_process():
     case = labelling.Case("small", {}, 0)
     settings = settings_module.read({"depth_multiplier": 0.1, "num_classes": 5})
     lines = labelling.compare(case, settings, size=(33, 49), repeat=2)
-    assert [line.way for line in lines] == list(labelling.WAYS) and lines[0].faster == lines[0].leaner == 1
-    assert all(min(line.rate, line.seconds, line.cpu, line.faster) > 0 and line.memory > 100 for line in lines)
+    assert [line.way for line in lines] == list(labelling.WAYS) and lines[0].faster == lines[
+        0
+    ].leaner == 1
+    assert all(
+        min(line.rate, line.seconds, line.cpu, line.faster) > 0 and line.memory > 100
+        for line in lines
+    )
 
 
 def test_cases_are_chosen_by_name():
@@ -72,16 +85,24 @@ def test_cases_are_chosen_by_name():
         labelling.choose(("list",), data_root=None)
 
 
-@pytest.mark.parametrize("arguments, sentence", [
-    (["input", "--records", "nowhere*"], "no file matches nowhere*: name record files"),
-    (["input", "--records", "README.md"], "README.md is damaged"),
-    (["network", "resnet"], "unknown network 'resnet': there are mobilenet_v2"),
-    (["evaluate", "resnet"], "unknown case 'resnet': there are mobilenet_v2"),
-    (["train", "resnet"], "unknown network 'resnet': there are mobilenet_v2"),
-])
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        (["input", "--records", "nowhere*"], "no file matches nowhere*: name record files"),
+        (["input", "--records", "README.md"], "README.md is damaged"),
+        (["network", "resnet"], "unknown network 'resnet': there are mobilenet_v2"),
+        (["evaluate", "resnet"], "unknown case 'resnet': there are mobilenet_v2"),
+        (["train", "resnet"], "unknown network 'resnet': there are mobilenet_v2"),
+    ],
+)
 def test_bad_input_gets_one_sentence_and_exit_code_1(repo, arguments, sentence):
-    done = subprocess.run([sys.executable, "-m", "tests.benchmarks"] + arguments, cwd=repo,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks"] + arguments,
+        cwd=repo,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=300,
+    )
     said = done.stdout.decode()
     assert done.returncode == 1 and "Traceback" not in said
     assert sentence in said and said.strip().count("\n") == 0

@@ -1,4 +1,5 @@
-"""The drawn sample unpacked: what the painter draws, whole or absent, and no harm to a user's files."""
+"""The drawn sample unpacked: the painter's pictures, whole or absent; no harm to a user's files."""
+
 import hashlib
 import os
 import resource
@@ -41,11 +42,11 @@ def test_the_painter_draws_the_archives_pictures(whole, few):
 
 
 def test_the_layout_is_vocs_and_the_lists_split_the_ids_in_order(whole):
-    ids = ["sample_{:06d}".format(i) for i in range(1, 301)]
+    ids = [f"sample_{i:06d}" for i in range(1, 301)]
     lists = {name: voc.read_list(whole, name) for name in ("train", "val", "trainval")}
     assert lists == {"train": ids[:240], "val": ids[240:], "trainval": ids}
-    expected = {"sample.json"} | {"ImageSets/Segmentation/{}.txt".format(name) for name in lists}
-    expected |= {"JPEGImages/{}.jpg".format(i) for i in ids} | {"SegmentationClass/{}.png".format(i) for i in ids}
+    expected = {"sample.json"} | {f"ImageSets/Segmentation/{name}.txt" for name in lists}
+    expected |= {f"JPEGImages/{i}.jpg" for i in ids} | {f"SegmentationClass/{i}.png" for i in ids}
     assert set(digests(whole)) == expected and voc.check_root(whole) == whole
 
 
@@ -61,7 +62,9 @@ def test_a_packed_set_is_the_same_bytes_again_and_in_order(few, tmp_path):
 def test_second_call_writes_nothing(whole):
     before = {name: os.stat(os.path.join(whole, name)).st_mtime_ns for name in digests(whole)}
     assert make_sample(whole) == whole
-    assert before == {name: os.stat(os.path.join(whole, name)).st_mtime_ns for name in digests(whole)}
+    assert before == {
+        name: os.stat(os.path.join(whole, name)).st_mtime_ns for name in digests(whole)
+    }
 
 
 @pytest.mark.parametrize("seed", [1, 3])
@@ -81,6 +84,7 @@ def test_interrupted_make_leaves_nothing_and_the_next_one_succeeds(tmp_path, mon
     def interrupt(archive, folder):
         archive.extract("JPEGImages/sample_000001.jpg", folder)
         raise KeyboardInterrupt
+
     root = str(tmp_path / "set")
     monkeypatch.setattr(zipfile.ZipFile, "extractall", interrupt)
     with pytest.raises(KeyboardInterrupt):
@@ -116,15 +120,23 @@ def test_a_full_disk_gets_a_sentence_and_leaves_nothing(tmp_path):
     assert os.listdir(str(tmp_path)) == []
 
 
-@pytest.mark.parametrize("spoil", [
-    lambda content: content[:-1000], lambda content: content.replace(b"JPEGImages/", b"../outside/"), None])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda content: content[:-1000],
+        lambda content: content.replace(b"JPEGImages/", b"../outside/"),
+        None,
+    ],
+)
 def test_a_damaged_archive_gets_a_sentence(tmp_path, monkeypatch, spoil):
     with open(sample.ARCHIVE, "rb") as file:
         content = file.read()
     if spoil:
         (tmp_path / "sample.zip").write_bytes(spoil(content))
     monkeypatch.setattr(sample, "ARCHIVE", str(tmp_path / "sample.zip"))
-    with pytest.raises(WorkbookError, match="sample.zip is missing or damaged: `git checkout data/sample.zip`"):
+    with pytest.raises(
+        WorkbookError, match="sample.zip is missing or damaged: `git checkout data/sample.zip`"
+    ):
         make_sample(str(tmp_path / "inside" / "set"))
     assert not any(name.endswith(".jpg") for name in digests(tmp_path))
 

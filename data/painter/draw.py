@@ -5,6 +5,7 @@ bytes, and a longer set begins with the shorter one's pictures. data/sample.zip 
 `python data/painter/draw.py data/sample.zip` draws; deeplab_nb/data/sample.py, which unpacks it,
 holds its digest.
 """
+
 import argparse
 import json
 import os
@@ -23,20 +24,33 @@ from scenes import MOODS, SCENES, lap, quay
 from still_life import bottle, pottedplant, sheep
 from vehicles import aeroplane, boat, car
 
-VERSION = 2    # of the drawings: raise it when they change; samples that lie unpacked are then replaced
-FINE = 3       # pixels drawn a pixel kept, each way; odd, so that a middle one exists
+VERSION = (
+    2  # of the drawings: raise it when they change; samples that lie unpacked are then replaced
+)
+FINE = 3  # pixels drawn a pixel kept, each way; odd, so that a middle one exists
 SIZES = ((160, 132), (160, 132), (132, 160), (152, 136), (144, 144))  # width, height
 
 AEROPLANE, BOAT = voc.CLASSES.index("aeroplane"), voc.CLASSES.index("boat")
 
 # class id of voc.CLASSES: (how to draw it, its unit's range as a share of the picture's mean side)
-OBJECTS = {1: (aeroplane, (0.75, 1.35)), 4: (boat, (0.45, 0.9)), 5: (bottle, (0.65, 1.2)),
-           7: (car, (0.55, 1.1)), 16: (pottedplant, (0.5, 1.0)), 17: (sheep, (0.45, 0.95))}
+OBJECTS = {
+    1: (aeroplane, (0.75, 1.35)),
+    4: (boat, (0.45, 0.9)),
+    5: (bottle, (0.65, 1.2)),
+    7: (car, (0.55, 1.1)),
+    16: (pottedplant, (0.5, 1.0)),
+    17: (sheep, (0.45, 0.95)),
+}
 
 # where each class is mostly at home; one picture in four takes any scene
-HOMES = {1: ("heights", "heights", "meadow", "street"), 4: ("sea", "sea", "sea", "beach"),
-         5: ("room", "yard", "room", "beach"), 7: ("street", "street", "meadow", "yard"),
-         16: ("room", "yard", "street", "room"), 17: ("meadow", "meadow", "beach", "street")}
+HOMES = {
+    1: ("heights", "heights", "meadow", "street"),
+    4: ("sea", "sea", "sea", "beach"),
+    5: ("room", "yard", "room", "beach"),
+    7: ("street", "street", "meadow", "yard"),
+    16: ("room", "yard", "street", "room"),
+    17: ("meadow", "meadow", "beach", "street"),
+}
 
 
 def draw_set(root, *, train=240, val=60, seed=1):
@@ -46,8 +60,10 @@ def draw_set(root, *, train=240, val=60, seed=1):
     counts and for a folder that holds something.
     """
     if min(train, val) < 1 or seed < 0:
-        raise WorkbookError(f"a sample of {train} + {val} pictures with seed {seed} cannot be drawn: "
-                            "give counts of at least 1 and a seed of at least 0")
+        raise WorkbookError(
+            f"a sample of {train} + {val} pictures with seed {seed} cannot be drawn: "
+            "give counts of at least 1 and a seed of at least 0"
+        )
     if os.path.exists(root) and os.listdir(root):
         raise WorkbookError(f"{root} is not empty: name a new folder")
     ids = [f"sample_{i + 1:06d}" for i in range(train + val)]
@@ -66,7 +82,7 @@ def draw_set(root, *, train=240, val=60, seed=1):
 
 
 def pack(root, path):
-    """Writes all files below `root` as a zip that is the same bytes whenever they are: no date, stored."""
+    """Writes all files below `root` as a zip of the same bytes each time: in order, undated."""
     found = [os.path.join(folder, name) for folder, _, names in os.walk(root) for name in names]
     with zipfile.ZipFile(path, "w") as archive:
         for name in sorted(os.path.relpath(file, root) for file in found):
@@ -100,19 +116,35 @@ def _cast(seed, i, rng):
 def _place(picture, labels, rng, stage, classes):
     """Draws the objects from far to near; object k of `classes` gets label k + 1."""
     width, height = picture.size
-    rows = [stage.float if c == BOAT and stage.float or not stage.stand else stage.stand for c in classes]
+    rows = [
+        stage.float if c == BOAT and stage.float or not stage.stand else stage.stand
+        for c in classes
+    ]
     feet = np.array([rng.uniform(far, near) for far, near in rows])
     slots = (rng.permutation(len(classes)) + rng.uniform(0.2, 0.8, len(classes))) / len(classes)
     for k in np.argsort(feet):
         draw_object, (small, large) = OBJECTS[classes[k]]
-        size = rng.uniform(small, large) * (0.5 + 0.5 * feet[k]) * (1.15 - 0.08 * len(classes)) * (width * height) ** 0.5
+        size = (
+            rng.uniform(small, large)
+            * (0.5 + 0.5 * feet[k])
+            * (1.15 - 0.08 * len(classes))
+            * (width * height) ** 0.5
+        )
         foot, angle = [slots[k] * width, feet[k] * height], rng.normal(0, 2.5)
         afloat = classes[k] == BOAT and stage.float is not None
         aloft = classes[k] == AEROPLANE and stage.open and rng.rand() < 0.8
         if aloft:
             foot[1], angle = rng.uniform(0.28, 0.55) * height, rng.normal(0, 14)
-        pen = Pen(picture, labels, label=int(k) + 1, foot=foot, size=size, angle=angle, flip=rng.rand() < 0.5,
-                  grounded=not (aloft or afloat))
+        pen = Pen(
+            picture,
+            labels,
+            label=int(k) + 1,
+            foot=foot,
+            size=size,
+            angle=angle,
+            flip=rng.rand() < 0.5,
+            grounded=not (aloft or afloat),
+        )
         draw_object(pen, rng)
         if afloat:
             lap(picture, labels, rng, foot, size, stage.water)
@@ -128,10 +160,10 @@ def _develop(picture, rng, mood):
 
 def _mask(labels, classes):
     """Class ids at the pixels' centres; void wherever a neighbour belongs to another object."""
-    labels = labels[FINE // 2::FINE, FINE // 2::FINE]
+    labels = labels[FINE // 2 :: FINE, FINE // 2 :: FINE]
     height, width = labels.shape
     near = np.pad(labels, 1, mode="edge")
-    shifted = [near[y:y + height, x:x + width] for y in range(3) for x in range(3)]
+    shifted = [near[y : y + height, x : x + width] for y in range(3) for x in range(3)]
     mask = np.array([0] + list(classes), np.uint8)[labels]
     mask[np.min(shifted, 0) != np.max(shifted, 0)] = voc.VOID
     return mask

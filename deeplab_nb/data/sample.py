@@ -2,6 +2,7 @@
 
 data/painter drew it; with the same Pillow and numpy it draws the same bytes again.
 """
+
 import hashlib
 import io
 import os
@@ -31,8 +32,10 @@ def make_sample(root):
             if not _is_there(target, archive):
                 _unpack(archive, target)
     except OSError as error:
-        raise WorkbookError(f"the drawn sample cannot be unpacked into {root} ({error.strerror}): "
-                            "make room there, mend the folder's rights or name another folder")
+        raise WorkbookError(
+            f"the drawn sample cannot be unpacked into {root} ({error.strerror}): "
+            "make room there, mend the folder's rights or name another folder"
+        )
     return root
 
 
@@ -43,7 +46,9 @@ def _archive():
         with open(ARCHIVE, "rb") as file:
             content = file.read()
     if hashlib.sha256(content).hexdigest() != SHA256:
-        raise WorkbookError(f"{ARCHIVE} is missing or damaged: `git checkout data/sample.zip` brings it back")
+        raise WorkbookError(
+            f"{ARCHIVE} is missing or damaged: `git checkout data/sample.zip` brings it back"
+        )
     return zipfile.ZipFile(io.BytesIO(content))
 
 
@@ -60,7 +65,8 @@ def _unpack(archive, target):
         _refuse_foreign(folder, archive)
     shutil.rmtree(part, ignore_errors=True)
     try:
-        archive.extract(MARKER, part)  # first, so that what an interruption leaves is known for a sample
+        # the marker first, so that what an interruption leaves is known for a sample
+        archive.extract(MARKER, part)
         archive.extractall(part)
         shutil.rmtree(target, ignore_errors=True)
         os.replace(part, target)
@@ -70,8 +76,14 @@ def _unpack(archive, target):
 
 def _refuse_foreign(root, archive):
     """Raises WorkbookError if replacing the folder would delete a file that no sample holds."""
-    found = {os.path.relpath(os.path.join(folder, name), root) for folder, _, names in os.walk(root) for name in names}
+    found = {
+        os.path.relpath(os.path.join(folder, name), root)
+        for folder, _, names in os.walk(root)
+        for name in names
+    }
     foreign = found.difference(archive.namelist() if MARKER in found else ())
     if foreign:
-        raise WorkbookError(f"{root} holds something else than a drawn sample, {min(foreign)}: "
-                            "move it away or name another folder")
+        raise WorkbookError(
+            f"{root} holds something else than a drawn sample, {min(foreign)}: "
+            "move it away or name another folder"
+        )

@@ -1,1 +1,1 @@
-"""Times of this machine: `make bench ARGS="network|train|input|evaluate ..."`; never part of the tests."""
+"""What this machine takes: `make bench ARGS="network|train|input|evaluate ..."`; no tests."""

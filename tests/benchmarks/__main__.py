@@ -2,6 +2,7 @@
 
 TensorFlow is imported inside the commands, so that help and refusals come at once.
 """
+
 import glob
 import sys
 
@@ -20,29 +21,38 @@ def bench():
 @bench.command()
 @click.argument("names", nargs=-1)
 def network(names):
-    """Time to build a network's graphs and to evaluate one image of 513x513; NAMES default to all."""
+    """Time to build a network's graphs and to evaluate one image of 513x513; all without NAMES."""
     from tests.benchmarks import networks
+
     show(networks.network(names))
 
 
 @bench.command()
 @click.argument("names", nargs=-1)
 def train(names):
-    """Seconds and memory of a training step with frozen batch norm, fed with noise; NAMES default to all."""
+    """Seconds and memory of a training step on noise, batch norm frozen; all without NAMES."""
     from tests.benchmarks import networks
+
     show(networks.train(names))
 
 
 @bench.command("input")
-@click.option("--records", "pattern", metavar="PATTERN",
-              help="Record files, such as 'records/train-*'; default: the drawn sample's.")
+@click.option(
+    "--records",
+    "pattern",
+    metavar="PATTERN",
+    help="Record files, such as 'records/train-*'; default: the drawn sample's.",
+)
 def input_pipeline(pattern):
     """Images a second that reading, decoding and augmentation deliver at crop 513, batch 7."""
     found = sorted(glob.glob(pattern)) if pattern else None
     if found == []:
-        raise WorkbookError(f"no file matches {pattern}: name record files, such as 'records/train-*'")
+        raise WorkbookError(
+            f"no file matches {pattern}: name record files, such as 'records/train-*'"
+        )
     from deeplab_nb.runs.workbook import Run
     from tests.benchmarks import input as benchmarks
+
     settings = settings_module.read({"train_crop_size": 513, "train_batch_size": 7})
     found = found or Run(recipes.get("sample"), settings, paths.RUNS).records("train")
     show(benchmarks.lines(found, settings))
@@ -50,12 +60,15 @@ def input_pipeline(pattern):
 
 @bench.command()
 @click.argument("names", nargs=-1)
-@click.option("--data", metavar="VOC_ROOT", help="Photographs for the case `list`, which is left out without.")
+@click.option(
+    "--data", metavar="VOC_ROOT", help="Photographs for the case `list`, which is left out without."
+)
 @click.option("--list", "list_name", default="val", show_default=True)
 def evaluate(names, data, list_name):
-    """Both engines and the tight frame against TensorFlow's own operations, in turns; NAMES default to all cases."""
+    """Both engines and the tight frame against plain TensorFlow, in turns; all without NAMES."""
     from deeplab_nb.data import voc
     from tests.benchmarks import labelling
+
     show(labelling.lines(names, data_root=data and voc.check_root(data), list_name=list_name))
 
 

@@ -1,4 +1,5 @@
 """How many training images a second are read, decoded and augmented."""
+
 from deeplab_nb.data import pipeline
 from deeplab_nb.data.records import count_records
 from deeplab_nb.progress import progress, run_times
@@ -7,16 +8,19 @@ from tests.benchmarks.networks import matmul_rate
 
 
 def lines(paths, settings, *, steps=10, repeat=3):
-    """Lines of a table: images a second and a CPU second of training batches, and of their first parts alone.
+    """Lines of a table: images a second and a CPU second of training batches and their first parts.
 
     Raises WorkbookError for a file that holds no records.
     """
     count_records(paths)
-    yield "{:20s} {:>10s} {:>12s} {:>13s} {:>14s}".format("", "GFLOP/s", "images/s", "images/CPU s", "CPU ms/image")
+    yield "{:20s} {:>10s} {:>12s} {:>13s} {:>14s}".format(
+        "", "GFLOP/s", "images/s", "images/CPU s", "CPU ms/image"
+    )
     for name, build in progress(INPUT_PARTS, label="bench", unit="part"):
         images = steps * settings.train_batch_size
         wall, cpu = fetching(lambda: build(paths, settings), steps, repeat)
-        yield "{:20s} {:10.0f} {:12.1f} {:13.1f} {:14.2f}".format(name, matmul_rate(), images / wall, images / cpu, 1000 * cpu / images)
+        rates = f"{images / wall:12.1f} {images / cpu:13.1f} {1000 * cpu / images:14.2f}"
+        yield f"{name:20s} {matmul_rate():10.0f} {rates}"
 
 
 def read_batches(paths, settings):
@@ -28,12 +32,22 @@ def read_batches(paths, settings):
 
 def decoded_batches(paths, settings):
     """Decoded records; of each only the size is handed on, since sizes differ."""
-    dataset = tf.data.TFRecordDataset(list(paths)).repeat().map(lambda record: [tf.shape(x) for x in pipeline.decode(record)], 2)
-    iterator = tf.data.make_initializable_iterator(dataset.batch(settings.train_batch_size).prefetch(2))
+    dataset = (
+        tf.data.TFRecordDataset(list(paths))
+        .repeat()
+        .map(lambda record: [tf.shape(x) for x in pipeline.decode(record)], 2)
+    )
+    iterator = tf.data.make_initializable_iterator(
+        dataset.batch(settings.train_batch_size).prefetch(2)
+    )
     return (iterator,) + tuple(iterator.get_next())
 
 
-INPUT_PARTS = (("read", read_batches), ("read, decode", decoded_batches), ("training batches", pipeline.training_batches))
+INPUT_PARTS = (
+    ("read", read_batches),
+    ("read, decode", decoded_batches),
+    ("training batches", pipeline.training_batches),
+)
 
 
 def fetching(build, steps, repeat):

@@ -1,7 +1,9 @@
-"""How long networks take to build, train and evaluate, beside the machine's matrix product rate of the same minute.
+"""How long networks take to build, train and evaluate.
 
-Machines drift by a factor of two.
+Beside it stands the machine's matrix product rate of the same minute: machines drift by a factor
+of two.
 """
+
 import time
 
 import numpy as np
@@ -23,42 +25,54 @@ NETWORKS = (
 
 
 def network(names=None, *, repeat=3):
-    """Lines of a table: seconds to build each network's graphs, CPU seconds to evaluate one image of 513x513.
+    """Lines of a table: seconds to build a network's graphs and to evaluate an image of 513x513.
 
     Raises WorkbookError for a name that is not in NETWORKS.
     """
     chosen = chosen_networks(names)
     yield "{:20s} {:>10s} {:>12s} {:>13s} {:>14s} {:>12s}".format(
-        "", "GFLOP/s", "build, s", "training, s", "evaluate, s", "CPU s")
+        "", "GFLOP/s", "build, s", "training, s", "evaluate, s", "CPU s"
+    )
     for name, values, crop, batch in progress(chosen, label="bench", unit="network"):
         settings = settings_module.read(dict(values, fine_tune_batch_norm=False))
         build = min(seconds(lambda: evaluation_graph(settings)) for _ in range(repeat))
-        training = min(seconds(lambda: training_graph(settings, crop, batch)) for _ in range(repeat))
+        training = min(
+            seconds(lambda: training_graph(settings, crop, batch)) for _ in range(repeat)
+        )
         wall, cpu = evaluation(settings, repeat)
-        yield "{:20s} {:10.0f} {:12.2f} {:13.2f} {:14.3f} {:12.3f}".format(name, matmul_rate(), build, training, wall, cpu)
+        found = f"{build:12.2f} {training:13.2f} {wall:14.3f} {cpu:12.3f}"
+        yield f"{name:20s} {matmul_rate():10.0f} {found}"
 
 
 def train(names=None, *, repeat=3):
-    """Lines of a table: seconds of a training step with frozen batch norm, fed with noise, and the memory it takes.
+    """Lines of a table: seconds and memory of a training step on noise, batch norm frozen.
 
-    names: of NETWORKS, whose crops and batches these are. The memory is the most that the process has held so far,
-    with what the rows above left: give one name for a network's own.
+    names: of NETWORKS, whose crops and batches these are. The memory is the most that the process
+    has held so far, with what the rows above left: give one name for a network's own.
     Raises WorkbookError for a name that is not in NETWORKS.
     """
     chosen = chosen_networks(names)
     yield "{:20s} {:>10s} {:>10s} {:>10s} {:>10s} {:>12s} {:>10s}".format(
-        "", "crop", "GFLOP/s", "step, s", "CPU s", "images/s", "peak, MiB")
+        "", "crop", "GFLOP/s", "step, s", "CPU s", "images/s", "peak, MiB"
+    )
     for name, values, crop, batch in progress(chosen, label="bench", unit="network"):
-        wall, cpu = training(settings_module.read(dict(values, fine_tune_batch_norm=False)), crop, batch, repeat)
+        wall, cpu = training(
+            settings_module.read(dict(values, fine_tune_batch_norm=False)), crop, batch, repeat
+        )
         yield "{:20s} {:>10s} {:10.0f} {:10.3f} {:10.3f} {:12.2f} {:10.0f}".format(
-            name, "{}x{}".format(batch, crop), matmul_rate(), wall, cpu, batch / wall, peak_memory())
+            name, f"{batch}x{crop}", matmul_rate(), wall, cpu, batch / wall, peak_memory()
+        )
 
 
 def chosen_networks(names):
-    """The rows of NETWORKS with these names, or all. Raises WorkbookError for a name that is in none."""
+    """The rows of NETWORKS with these names, or all. Raises WorkbookError for an unknown name."""
     for name in names or ():
         if name not in [row[0] for row in NETWORKS]:
-            raise WorkbookError("unknown network '{}': there are {}".format(name, ", ".join(row[0] for row in NETWORKS)))
+            raise WorkbookError(
+                "unknown network '{}': there are {}".format(
+                    name, ", ".join(row[0] for row in NETWORKS)
+                )
+            )
     return [row for row in NETWORKS if not names or row[0] in names]
 
 
@@ -67,7 +81,9 @@ def evaluation_graph(settings, size=513):
     graph = tf.Graph()
     with graph.as_default():
         images = tf.placeholder(tf.float32, [1, size, size, 3])
-        labels = deeplab.predict_labels(deeplab.build_logits(images, settings=settings), [size, size])
+        labels = deeplab.predict_labels(
+            deeplab.build_logits(images, settings=settings), [size, size]
+        )
     return graph, images, labels
 
 
@@ -89,12 +105,21 @@ def evaluation(settings, repeat):
 def training(settings, crop, batch, repeat):
     """`(wall seconds, CPU seconds)` of a training step, the median of some after a warm-up."""
     graph, images, labels, step = training_graph(settings, crop, batch)
-    return graph_times(graph, step, {images: noise(images, 256), labels: noise(labels, settings.num_classes)}, repeat)
+    return graph_times(
+        graph,
+        step,
+        {images: noise(images, 256), labels: noise(labels, settings.num_classes)},
+        repeat,
+    )
 
 
 def noise(placeholder, limit):
     """Whole numbers from 0 to below the limit."""
-    return np.random.RandomState(0).randint(0, limit, placeholder.shape.as_list()).astype(placeholder.dtype.as_numpy_dtype)
+    return (
+        np.random.RandomState(0)
+        .randint(0, limit, placeholder.shape.as_list())
+        .astype(placeholder.dtype.as_numpy_dtype)
+    )
 
 
 def graph_times(graph, fetches, feeds, repeat):
@@ -112,9 +137,12 @@ def seconds(function):
 
 
 def matmul_rate(side=1500, repeat=5):
-    """Billions of float32 operations a CPU second in TensorFlow's matrix product, the best of some."""
+    """Billions of float32 operations a CPU second in a matrix product, the best of some."""
     with tf.Graph().as_default(), tf.Session() as session:
         matrix = tf.Variable(tf.random_uniform([side, side]))
         product = tf.matmul(matrix, matrix).op
         session.run(matrix.initializer)
-        return max(2 * side ** 3 / cpu / 1e9 for _, cpu in [run_times(lambda: session.run(product), 1) for _ in range(repeat)])
+        return max(
+            2 * side**3 / cpu / 1e9
+            for _, cpu in [run_times(lambda: session.run(product), 1) for _ in range(repeat)]
+        )

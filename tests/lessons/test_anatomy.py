@@ -1,4 +1,5 @@
 """What notebook 02 shows of a network."""
+
 import numpy as np
 import pytest
 
@@ -23,20 +24,30 @@ def test_xceptions_stages_are_the_originals():
     assert stages["middle_flow/block1/unit_1 to 16"] == (728, (33, 65), (1, 2))
     assert stages["exit_flow/block2/unit_1"] == (2048, (33, 65), (2, 4))
     assert stages["aspp3"] == (256, (33, 65), (18, 36))
-    assert stages["decoder"] == (256, (129, 129), (1, 1)) and stages["logits"] == (21, (129, 129), (1, 1))
+    assert stages["decoder"] == (256, (129, 129), (1, 1)) and stages["logits"] == (
+        21,
+        (129, 129),
+        (1, 1),
+    )
 
 
 def test_units_are_joined_only_while_all_their_figures_agree():
     stages = by_name({})
     assert stages["expanded_conv_6"][1:] == ((33, 65), (1, 1))
     assert stages["expanded_conv_7 to 9"][1:] == ((33, 65), (1, 2))
-    assert by_name({"backbone": "resnet_v1_50_beta"})["block3/unit_1 to 6"][1:] == ((33, 65), (1, 2))
+    assert by_name({"backbone": "resnet_v1_50_beta"})["block3/unit_1 to 6"][1:] == (
+        (33, 65),
+        (1, 2),
+    )
 
 
 def test_the_table_has_a_line_a_stage():
     stages = anatomy.stages(SMALL)
     lines = anatomy.table(stages).splitlines()
-    assert len(lines) == 1 + len(stages) and lines[-1].split() == "logits 21 33, rate 1 65, rate 1".split()
+    assert (
+        len(lines) == 1 + len(stages)
+        and lines[-1].split() == "logits 21 33, rate 1 65, rate 1".split()
+    )
 
 
 def test_parameters_are_those_of_the_originals_variables():
@@ -53,7 +64,11 @@ def test_the_cost_names_what_is_paid():
 
 def test_counted_costs_agree_with_the_published_within_two_percent():
     rows = anatomy.cost_rows(SMALL)
-    pairs = [(counted[stride], figure) for _, counted, published in rows for stride, figure in published.items()]
+    pairs = [
+        (counted[stride], figure)
+        for _, counted, published in rows
+        for stride, figure in published.items()
+    ]
     assert len(pairs) == 7
     for counted, figure in pairs:
         assert counted == pytest.approx(figure, rel=0.02)
@@ -61,9 +76,13 @@ def test_counted_costs_agree_with_the_published_within_two_percent():
 
 def test_a_feature_sees_as_far_at_every_output_stride_but_less_without_dilation():
     coarse, dense, undilated = anatomy.seen_by_centre(
-        [(16, Layers), (8, Layers), (8, anatomy.Undilated)], settings=SMALL, size=257)
+        [(16, Layers), (8, Layers), (8, anatomy.Undilated)], settings=SMALL, size=257
+    )
     assert np.allclose(coarse, dense, atol=1e-3) and coarse.max() == 1
-    assert anatomy.seen_box(dense)[2:] == (257, 257) and anatomy.seen_box(undilated)[2:] == (235, 235)
+    assert anatomy.seen_box(dense)[2:] == (257, 257) and anatomy.seen_box(undilated)[2:] == (
+        235,
+        235,
+    )
 
 
 def test_features_share_their_weights():
@@ -76,21 +95,32 @@ def test_features_share_their_weights():
 def test_a_photograph_is_framed_and_its_labels_are_not():
     photograph = np.full((20, 30, 3), 9, np.uint8)
     frame = framed(photograph)
-    assert frame.shape == (1, 33, 33, 3) and (frame[0, :20, :30] == 9).all() and (frame[0, 20:] == 127.5).all()
+    assert (
+        frame.shape == (1, 33, 33, 3)
+        and (frame[0, :20, :30] == 9).all()
+        and (frame[0, 20:] == 127.5).all()
+    )
     labels = anatomy.untrained_labels(photograph, settings=SMALL)
     assert labels.shape == (20, 30) and labels.dtype == np.uint8 and labels.max() < 21
 
 
 def test_cost_bars_set_the_published_figures_beside_the_counted():
-    axes = anatomy.cost_bars([("one", {16: 2.0, 8: 6.0}, {16: 2.1}), ("two", {16: 50.0, 8: 150.0}, {})]).axes[0]
+    axes = anatomy.cost_bars(
+        [("one", {16: 2.0, 8: 6.0}, {16: 2.1}), ("two", {16: 50.0, 8: 150.0}, {})]
+    ).axes[0]
     assert [bar.get_width() for bar in axes.patches] == [2.0, 6.0, 50.0, 150.0]
     assert [line.get_xdata()[0] for line in axes.get_lines() if len(line.get_xdata())] == [2.1]
 
 
 def test_a_staircase_is_as_high_as_the_maps_and_darker_at_higher_rates():
-    stages = [anatomy.Stage("first", 8, (65, 65), (1, 1)), anatomy.Stage("last", 16, (33, 65), (1, 12))]
+    stages = [
+        anatomy.Stage("first", 8, (65, 65), (1, 1)),
+        anatomy.Stage("last", 16, (33, 65), (1, 12)),
+    ]
     coarse, dense = anatomy.staircase(stages, (16, 8)).axes
-    assert [bar.get_height() for bar in coarse.patches] == [65, 33] and [bar.get_height() for bar in dense.patches] == [65, 65]
+    assert [bar.get_height() for bar in coarse.patches] == [65, 33] and [
+        bar.get_height() for bar in dense.patches
+    ] == [65, 65]
     assert sum(dense.patches[1].get_facecolor()[:3]) < sum(dense.patches[0].get_facecolor()[:3])
 
 
@@ -106,4 +136,6 @@ def test_what_is_seen_is_framed():
     seen[2:5, 3:8] = 0.5
     figure = anatomy.show_seen([("here", seen)])
     assert anatomy.seen_box(seen) == (2, 3, 3, 5)
-    assert figure.axes[0].get_title() == "here\n3 x 5 pixels seen" and len(figure.axes[0].patches) == 1
+    assert (
+        figure.axes[0].get_title() == "here\n3 x 5 pixels seen" and len(figure.axes[0].patches) == 1
+    )

@@ -1,4 +1,5 @@
 """The painter of the drawn sample: VOC's layout, exact masks, the same bytes for the same seed."""
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -24,9 +25,11 @@ def drawn():
 
 
 def test_layout_is_exactly_vocs(small):
-    ids = ["sample_{:06d}".format(i) for i in range(1, 10)]
-    expected = {"sample.json"} | {"ImageSets/Segmentation/{}.txt".format(name) for name in ("train", "val", "trainval")}
-    expected |= {"JPEGImages/{}.jpg".format(i) for i in ids} | {"SegmentationClass/{}.png".format(i) for i in ids}
+    ids = [f"sample_{i:06d}" for i in range(1, 10)]
+    expected = {"sample.json"} | {
+        f"ImageSets/Segmentation/{name}.txt" for name in ("train", "val", "trainval")
+    }
+    expected |= {f"JPEGImages/{i}.jpg" for i in ids} | {f"SegmentationClass/{i}.png" for i in ids}
     assert set(digests(small)) == expected
     assert voc.check_root(small) == small
 
@@ -44,7 +47,9 @@ def test_same_seed_gives_the_same_bytes(small, tmp_path):
 def test_another_seed_gives_other_pictures(small, tmp_path):
     other = digests(draw_set(str(tmp_path / "other"), train=6, val=3, seed=2))
     pictures = [name for name in other if name.endswith((".jpg", ".png"))]
-    assert not any(other[name] == digest for name, digest in digests(small).items() if name in pictures)
+    assert not any(
+        other[name] == digest for name, digest in digests(small).items() if name in pictures
+    )
 
 
 def test_picture_does_not_depend_on_the_counts(small, tmp_path):
@@ -64,7 +69,11 @@ def test_masks_are_palette_pngs_of_the_pictures_size(small):
 
 def test_every_border_is_void(drawn):
     for _, mask in drawn:
-        for one, other in ((mask[1:], mask[:-1]), (mask[:, 1:], mask[:, :-1]), (mask[1:, 1:], mask[:-1, :-1])):
+        for one, other in (
+            (mask[1:], mask[:-1]),
+            (mask[:, 1:], mask[:, :-1]),
+            (mask[1:, 1:], mask[:-1, :-1]),
+        ):
             touching = (one != other) & (one != voc.VOID) & (other != voc.VOID)
             assert not touching.any()
 
@@ -100,14 +109,18 @@ def test_every_class_is_in_train_and_in_val():
 
 
 def test_colours_vary_within_a_class(drawn):
-    """The mean colour of a class differs from picture to picture, by 20 grey levels in some channel."""
+    """A class's mean colour differs from picture to picture, by 20 grey levels in some channel."""
     for class_id in IDS - {0}:
-        means = [image[mask == class_id].mean(0) for image, mask in drawn if (mask == class_id).sum() > 200]
+        means = [
+            image[mask == class_id].mean(0)
+            for image, mask in drawn
+            if (mask == class_id).sum() > 200
+        ]
         assert np.std(means, axis=0).max() > 20
 
 
 def test_objects_overlap_in_some_pictures(drawn):
-    """Void with two objects next to it on one row, two pixels either side, is one object before another."""
+    """Void with an object two pixels to its left and another to its right lies between the two."""
     overlaps = 0
     for _, mask in drawn:
         left, middle, right = mask[:, :-3], mask[:, 1:-2], mask[:, 3:]

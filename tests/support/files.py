@@ -1,4 +1,5 @@
 """Folders compared by what is in their files."""
+
 import hashlib
 import os
 

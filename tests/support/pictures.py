@@ -1,4 +1,5 @@
 """A photograph with its prediction and mask, and what a figure looks like."""
+
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
