@@ -1,4 +1,5 @@
-"""What each refinement of evaluation brings and costs, for notebook 05, as in the papers' tables (1802.02611, Table 3)."""
+"""What each refinement of evaluation brings and costs, for notebook 05 (1802.02611, Table 3)."""
+
 import collections
 
 import numpy as np
@@ -13,15 +14,23 @@ from deeplab_nb.show.plots import overlay, show_row
 
 # name and what is set for it; each step keeps what the ones before it set
 STEPS = (
-    ("output stride 16, one scale", {"eval_output_stride": 16, "eval_scales": (1.0,), "eval_flip": False}),
+    (
+        "output stride 16, one scale",
+        {"eval_output_stride": 16, "eval_scales": (1.0,), "eval_flip": False},
+    ),
     ("six scales", {"eval_scales": SIX_SCALES}),
     ("mirrored too", {"eval_flip": True}),
     ("output stride 8", {"eval_output_stride": 8}),
 )
 
 # what a change of prediction did, faint where there was none
-CHANGE_COLOURS = {"as before": (232, 240, 232), "now right": (40, 110, 190), "now wrong": (200, 30, 30),
-                  "wrong both times": (230, 170, 60), "ignored": (160, 160, 160)}
+CHANGE_COLOURS = {
+    "as before": (232, 240, 232),
+    "now right": (40, 110, 190),
+    "now wrong": (200, 30, 30),
+    "wrong both times": (230, 170, 60),
+    "ignored": (160, 160, 160),
+}
 
 # miou: of the list; gain: over the row before, 0 in the first; seconds: an image
 Gain = collections.namedtuple("Gain", "name settings miou gain seconds")
@@ -33,16 +42,28 @@ def gains(settings, checkpoint, *, ids=None):
     for name, values in STEPS:
         settings = settings_module.override(settings, values)
         results = evaluate(settings, checkpoint, ids=ids).results
-        rows.append(Gain(name, settings, results["miou"], results["miou"] - rows[-1].miou if rows else 0.0, results["seconds_an_image"]))
+        rows.append(
+            Gain(
+                name,
+                settings,
+                results["miou"],
+                results["miou"] - rows[-1].miou if rows else 0.0,
+                results["seconds_an_image"],
+            )
+        )
     return rows
 
 
 def table(rows):
-    """Plain text: a line a step, with mIoU and gain in percent, seconds an image and their multiple of the first row's."""
-    lines = ["{:28s} {:>7s} {:>7s} {:>10s} {:>7s}".format("", "mIoU %", "gain", "s an image", "times")]
+    """Plain text: a line a step, with mIoU and gain in percent, and seconds an image.
+
+    The last column is their multiple of the first row's.
+    """
+    lines = [f"{'':28s}  mIoU %    gain s an image   times"]
     for row in rows:
-        lines.append("{:28s} {:7.2f} {:+7.2f} {:10.3f} {:7.1f}".format(
-            row.name, 100 * row.miou, 100 * row.gain, row.seconds, row.seconds / rows[0].seconds))
+        times = row.seconds / rows[0].seconds
+        scores = f"{100 * row.miou:7.2f} {100 * row.gain:+7.2f}"
+        lines.append(f"{row.name:28s} {scores} {row.seconds:10.3f} {times:7.1f}")
     return "\n".join(lines)
 
 
@@ -60,10 +81,21 @@ def change_map(before, after, truth, ignore_label):
 
 def show_change(image, before, after, truth, *, ignore_label=voc.VOID, title=""):
     """Photograph, two predictions of it, and where they differ."""
-    figure = show_row([("photograph", image), ("before", overlay(image, before)), ("after", overlay(image, after)),
-                       ("what changed", change_map(before, after, truth, ignore_label))], title=title)
-    handles = [patches.Patch(facecolor=np.divide(colour, 255), edgecolor="black", linewidth=0.5, label=name)
-               for name, colour in CHANGE_COLOURS.items()]
+    figure = show_row(
+        [
+            ("photograph", image),
+            ("before", overlay(image, before)),
+            ("after", overlay(image, after)),
+            ("what changed", change_map(before, after, truth, ignore_label)),
+        ],
+        title=title,
+    )
+    handles = [
+        patches.Patch(
+            facecolor=np.divide(colour, 255), edgecolor="black", linewidth=0.5, label=name
+        )
+        for name, colour in CHANGE_COLOURS.items()
+    ]
     figure.legend(handles=handles, loc="lower center", ncol=len(handles), fontsize=8, frameon=False)
     return figure
 

@@ -1,4 +1,8 @@
-"""Several ranks of the sample on this machine's CPU: real processes and real collectives, small enough for a lesson."""
+"""Several ranks of the sample on this machine's CPU, small enough for notebook 04.
+
+Processes and collectives are real.
+"""
+
 import os
 import re
 
@@ -11,40 +15,56 @@ BATCH = 8  # images a step, shared by the ranks
 
 
 def rehearse(folder, ranks, steps, *, on_line=None):
-    """Trains a thin network on small crops until `steps`; the folder gets `train` and each rank's `rank_N`.
+    """Trains a thin network on small crops until `steps`; the folder gets `train` and `rank_N`.
 
-    Raises WorkbookError where a rank fails, after all have ended; the same call goes on from the last checkpoint.
+    Raises WorkbookError where a rank fails, after all have ended; the same call goes on from the
+    last checkpoint.
     """
     recipe = recipes.get("sample")
-    values = dict(depth_multiplier=0.1, train_crop_size=65, train_batch_size=BATCH // ranks, clones=1, device="cpu",
-                  learning_rate_policy="constant", train_steps=steps, log_every=1, save_every=2)
+    values = dict(
+        depth_multiplier=0.1,
+        train_crop_size=65,
+        train_batch_size=BATCH // ranks,
+        clones=1,
+        device="cpu",
+        learning_rate_policy="constant",
+        train_steps=steps,
+        log_every=1,
+        save_every=2,
+    )
     return train_together(recipe, job.plan(recipe, values, folder, cards=ranks), on_line=on_line)
 
 
 def logs(folder, ranks):
     """[entries of log.jsonl] by rank."""
-    folders = [os.path.join(folder, "rank_{}".format(rank) if rank else "train") for rank in range(ranks)]
+    folders = [os.path.join(folder, f"rank_{rank}" if rank else "train") for rank in range(ranks)]
     return [read_log(os.path.join(path, "log.jsonl")) for path in folders]
 
 
 def table(found):
-    """Text: the loss of all ranks and of each at every step; then where each rank's time of a step went, without the first."""
+    """Text: the loss of all ranks and of each at every step; then where each rank's time went.
+
+    The first step is left out of the times.
+    """
     steps = [steps_of(log) for log in found]
-    lines = ["step   all ranks   " + "   ".join("rank {}".format(rank) for rank in range(len(found)))]
+    lines = ["step   all ranks   " + "   ".join(f"rank {rank}" for rank in range(len(found)))]
     for entries in zip(*steps):
-        lines.append("{:4d}   {:9.4f}   {}".format(entries[0]["step"], entries[0]["loss"],
-                                                   "   ".join("{:6.3f}".format(entry["rank_loss"]) for entry in entries)))
-    lines.append("\n{:>4s} {:>12s} {:>12s} {:>12s}".format("rank", "compute", "all-reduce", "input"))
+        own = "   ".join(f"{entry['rank_loss']:6.3f}" for entry in entries)
+        lines.append(f"{entries[0]['step']:4d}   {entries[0]['loss']:9.4f}   {own}")
+    lines.append(f"\nrank {'compute':>12s} {'all-reduce':>12s} {'input':>12s}")
     for rank, entries in enumerate(steps):
-        parts = [1000 * sum(entry[name + "_seconds_a_step"] for entry in entries[1:]) / max(len(entries) - 1, 1)
-                 for name in ("compute", "all_reduce", "input")]
-        lines.append("{:4d} {}".format(rank, " ".join("{:9.1f} ms".format(part) for part in parts)))
+        counted = entries[1:]
+        parts = [
+            1000 * sum(entry[f"{name}_seconds_a_step"] for entry in counted) / max(len(counted), 1)
+            for name in ("compute", "all_reduce", "input")
+        ]
+        lines.append(f"{rank:4d} " + " ".join(f"{part:9.1f} ms" for part in parts))
     return "\n".join(lines)
 
 
 def process_of(folder, rank):
     """The number of a rank's process, of its newest launch; None before it has said so."""
-    path = os.path.join(folder, "rank_{}".format(rank), "log.txt")
+    path = os.path.join(folder, f"rank_{rank}", "log.txt")
     with open(path) as file:
         found = re.findall(r"rank \d+ of \d+ is process (\d+)", file.read())
     return int(found[-1]) if found else None
