@@ -15,6 +15,7 @@ from deeplab_nb.evaluation.predict import Predictor, framed
 from deeplab_nb.network.checkpoints import restore
 from deeplab_nb.tf1 import tf
 from tests.benchmarks import labelling, networks
+from tests.benchmarks.plain import plain_labels, plain_list
 from tests.tiny_checkpoint import SETTINGS, make_tiny_checkpoint
 from tests.tiny_voc import make_tiny_voc
 
@@ -41,7 +42,7 @@ def test_the_plain_form_is_the_same_evaluation(tmp_path, values):
         ours = predictor.labels(image, (65, 65))
     with tf.Graph().as_default() as graph, tf.Session() as session:
         images = tf.placeholder(tf.float32, [1, 65, 65, 3])
-        labels = labelling.plain_labels(images, settings)
+        labels = plain_labels(images, settings)
         restore(session, checkpoint, tf.global_variables(), complete=True)
         plain = session.run(labels, {images: framed(image, 65)})[0, :40, :57]
         assert "FusedBatchNormV3" in {op.type for op in graph.get_operations()}
@@ -55,7 +56,7 @@ def test_the_plain_list_is_counted_as_ours(tmp_path):
     )
     checkpoint = make_tiny_checkpoint(tmp_path)
     with tf.Graph().as_default():
-        work = labelling._plain_list(settings, checkpoint, 3)
+        work = plain_list(settings, checkpoint, 3)
         work()
         plain = Scores(work())  # begins anew each time
     ours = evaluate.evaluate(settings, checkpoint).scores

@@ -21,7 +21,8 @@ from deeplab_nb.errors import WorkbookError
 from deeplab_nb.progress import progress
 from pen import Pen
 from scenes import MOODS, SCENES, lap, quay
-from still_life import bottle, pottedplant, sheep
+from sheep import sheep
+from still_life import bottle, pottedplant
 from vehicles import aeroplane, boat, car
 
 VERSION = (
