@@ -1,6 +1,6 @@
 # Every target but `lock` first brings .venv in step with requirements.lock (bootstrap.sh);
 # once it is, that takes a few hundredths of a second. ARGS is handed on: make test ARGS="-k sample"
-.PHONY: run reference test test-browser lab lock environment
+.PHONY: run reference test test-browser bench lab lock environment
 
 # Without it a kernel named python3 in the user's home would be taken for ours.
 export JUPYTER_PREFER_ENV_PATH = 1
@@ -13,7 +13,7 @@ run: environment
 reference: environment
 	rm -rf papermill_runs/reference
 	.venv/bin/deeplab-nb run sample --name reference
-	.venv/bin/python -m deeplab_nb.runs.reference papermill_runs/reference
+	.venv/bin/python -m tests.support.reference papermill_runs/reference
 
 # every test, two files of them at a time
 test: environment
@@ -23,6 +23,10 @@ test: environment
 test-browser: environment
 	@sh tests/browser/install.sh
 	.venv/bin/python -m pytest tests/browser $(ARGS)
+
+# what this machine takes, beside its matrix product rate: ARGS="network", "train", "input" or "evaluate"
+bench: environment
+	.venv/bin/python -m tests.benchmarks $(ARGS)
 
 # the notebooks in the browser, reachable from this machine only, by the token that is printed
 lab: environment

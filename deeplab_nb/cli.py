@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from deeplab_nb import cli_bench, cli_evaluation, cli_runs, paths, recipes
+from deeplab_nb import cli_evaluation, cli_runs, paths, recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.launch import commands
@@ -112,7 +112,6 @@ def launch(recipe, assignments, addresses, ascend_profile, out, silence, dry_run
 
 
 main.add_command(commands.rank_table)
-main.add_command(cli_bench.bench)
 
 
 for _command in (cli_runs.run, cli_runs.runs, cli_runs.show, cli_runs.ledger,

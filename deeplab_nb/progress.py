@@ -1,7 +1,9 @@
-"""Progress that suits where it is shown: a bar in a terminal or notebook, plain lines when headless."""
+"""Progress that suits where it is shown: a bar in a terminal or notebook, plain lines when headless; and time spent."""
 import builtins
 import os
+import statistics
 import sys
+import time
 
 from tqdm.auto import tqdm as auto_tqdm
 from tqdm.std import tqdm as plain_tqdm
@@ -25,6 +27,17 @@ def duration(seconds):
     if minutes >= 90:
         return "{} h {:02d} min".format(*divmod(minutes, 60))
     return "{} min {:02d} s".format(minutes, rest) if minutes else "{} s".format(rest)
+
+
+def run_times(function, repeat, *, warm_up=True):
+    """Medians of `(wall seconds, CPU seconds)` over some calls; to warm up, two more come first and are not counted."""
+    walls, cpus, uncounted = [], [], 2 if warm_up else 0
+    for _ in range(repeat + uncounted):
+        cpu, wall = time.process_time(), time.time()
+        function()
+        walls.append(time.time() - wall)
+        cpus.append(time.process_time() - cpu)
+    return statistics.median(walls[uncounted:]), statistics.median(cpus[uncounted:])
 
 
 def prints_logs():

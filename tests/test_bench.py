@@ -1,8 +1,12 @@
 """The benchmarks' own arithmetic, on work too small to measure anything."""
+
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
-from deeplab_nb import bench, bench_evaluate
 from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation import evaluate
@@ -10,28 +14,35 @@ from deeplab_nb.evaluation.metrics import Scores
 from deeplab_nb.evaluation.predict import Predictor, framed
 from deeplab_nb.network.checkpoints import restore
 from deeplab_nb.tf1 import tf
+from tests.benchmarks import labelling, networks
+from tests.benchmarks.plain import plain_labels, plain_list
 from tests.tiny_checkpoint import SETTINGS, make_tiny_checkpoint
 from tests.tiny_voc import make_tiny_voc
 
 
 def test_training_has_a_line_a_network(monkeypatch):
-    monkeypatch.setattr(bench, "NETWORKS", (("small", {"depth_multiplier": 0.25}, 33, 2),))
-    header, line = bench.train(repeat=1)
+    monkeypatch.setattr(networks, "NETWORKS", (("small", {"depth_multiplier": 0.25}, 33, 2),))
+    header, line = networks.train(repeat=1)
     name, crop, rate, wall, cpu, images, memory = line.split()
     assert (name, crop) == ("small", "2x33") and header.split()[0] == "crop"
     assert abs(float(images) * float(wall) - 2) < 0.1  # both are rounded
     assert min(float(rate), float(cpu)) > 0 and float(memory) > 100
 
 
-@pytest.mark.parametrize("values", [{}, {"eval_output_stride": 8, "eval_scales": (0.5, 1.25), "eval_flip": True}])
+@pytest.mark.parametrize(
+    "values", [{}, {"eval_output_stride": 8, "eval_scales": (0.5, 1.25), "eval_flip": True}]
+)
 def test_the_plain_form_is_the_same_evaluation(tmp_path, values):
-    settings, checkpoint = settings_module.read(dict(SETTINGS, **values)), make_tiny_checkpoint(tmp_path)
+    settings, checkpoint = (
+        settings_module.read(dict(SETTINGS, **values)),
+        make_tiny_checkpoint(tmp_path),
+    )
     image = np.random.RandomState(0).randint(0, 256, (40, 57, 3)).astype(np.uint8)
     with Predictor(settings, checkpoint) as predictor:
         ours = predictor.labels(image, (65, 65))
     with tf.Graph().as_default() as graph, tf.Session() as session:
         images = tf.placeholder(tf.float32, [1, 65, 65, 3])
-        labels = bench_evaluate.plain_labels(images, settings)
+        labels = plain_labels(images, settings)
         restore(session, checkpoint, tf.global_variables(), complete=True)
         plain = session.run(labels, {images: framed(image, 65)})[0, :40, :57]
         assert "FusedBatchNormV3" in {op.type for op in graph.get_operations()}
@@ -39,11 +50,13 @@ def test_the_plain_form_is_the_same_evaluation(tmp_path, values):
 
 
 def test_the_plain_list_is_counted_as_ours(tmp_path):
-    """TensorFlow's own reader and metric on the same photographs; only its JPEG decoder may round otherwise."""
-    settings = settings_module.read(dict(SETTINGS, data_root=make_tiny_voc(tmp_path / "voc", val=3)))
+    """TensorFlow's own reader and metric; only its JPEG decoder may round otherwise."""
+    settings = settings_module.read(
+        dict(SETTINGS, data_root=make_tiny_voc(tmp_path / "voc", val=3))
+    )
     checkpoint = make_tiny_checkpoint(tmp_path)
     with tf.Graph().as_default():
-        work = bench_evaluate._plain_list(settings, checkpoint, 3)
+        work = plain_list(settings, checkpoint, 3)
         work()
         plain = Scores(work())  # begins anew each time
     ours = evaluate.evaluate(settings, checkpoint).scores
@@ -53,16 +66,49 @@ def test_the_plain_list_is_counted_as_ours(tmp_path):
 
 @pytest.mark.slow
 def test_every_way_has_a_line_of_its_own_process():
-    case = bench_evaluate.Case("small", {}, 0)
+    case = labelling.Case("small", {}, 0)
     settings = settings_module.read({"depth_multiplier": 0.1, "num_classes": 5})
-    lines = bench_evaluate.compare(case, settings, size=(33, 49), repeat=2)
-    assert [line.way for line in lines] == list(bench_evaluate.WAYS) and lines[0].faster == lines[0].leaner == 1
-    assert all(min(line.rate, line.seconds, line.cpu, line.faster) > 0 and line.memory > 100 for line in lines)
+    lines = labelling.compare(case, settings, size=(33, 49), repeat=2)
+    assert [line.way for line in lines] == list(labelling.WAYS) and lines[0].faster == lines[
+        0
+    ].leaner == 1
+    assert all(
+        min(line.rate, line.seconds, line.cpu, line.faster) > 0 and line.memory > 100
+        for line in lines
+    )
 
 
 def test_cases_are_chosen_by_name():
-    names = [case.name for case in bench_evaluate.choose((), data_root=None)]
+    names = [case.name for case in labelling.choose((), data_root=None)]
     assert names == ["mobilenet_v2", "xception_65", "resnet_v1_101_beta", "mobilenet_v2_refined"]
-    assert [case.name for case in bench_evaluate.choose(("list",), data_root="some")] == ["list"]
+    assert [case.name for case in labelling.choose(("list",), data_root="some")] == ["list"]
     with pytest.raises(WorkbookError, match="case list needs photographs: give --data VOC_ROOT"):
-        bench_evaluate.choose(("list",), data_root=None)
+        labelling.choose(("list",), data_root=None)
+
+
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        (["input", "--records", "nowhere*"], "no file matches nowhere*: name record files"),
+        (["input", "--records", "README.md"], "README.md is damaged"),
+        (["network", "resnet"], "unknown network 'resnet': there are mobilenet_v2"),
+        (["evaluate", "resnet"], "unknown case 'resnet': there are mobilenet_v2"),
+        (["train", "resnet"], "unknown network 'resnet': there are mobilenet_v2"),
+    ],
+)
+def test_bad_input_gets_one_sentence_and_exit_code_1(repo, arguments, sentence):
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks"] + arguments,
+        cwd=repo,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=300,
+    )
+    said = done.stdout.decode()
+    assert done.returncode == 1 and "Traceback" not in said
+    assert sentence in said and said.strip().count("\n") == 0
+
+
+def test_the_makefile_leads_to_them(repo):
+    with open(os.path.join(repo, "Makefile")) as file:
+        assert "python -m tests.benchmarks $(ARGS)" in file.read()

@@ -3,6 +3,8 @@ import glob
 import json
 import os
 import re
+import subprocess
+import sys
 
 import nbformat
 import pytest
@@ -58,6 +60,18 @@ def test_every_parameter_says_what_it_is_for(path):
 def test_it_imports_all_that_it_uses(path):
     """Each runs alone, so each opens its own run."""
     assert "open_run(recipe, run_folder, overrides)" in "\n".join(cell.source for cell in cells(path, "code"))
+
+
+@each
+def test_it_opens_its_run_before_it_imports_lessons(path):
+    """What opens a run makes them importable."""
+    text = "\n".join(cell.source for cell in cells(path, "code"))
+    assert 0 < text.index("from deeplab_nb.runs.workbook import open_run") < text.index("from lessons")
+
+
+def test_lessons_are_found_from_any_folder(tmp_path):
+    imports = "from deeplab_nb.runs.workbook import open_run; from lessons.exercises import check; check(1, 1)"
+    assert subprocess.check_output([sys.executable, "-c", imports], cwd=str(tmp_path)).startswith(b"right")
 
 
 @pytest.fixture(scope="module")

@@ -1,166 +1,144 @@
-"""The drawn sample: VOC's layout, exact masks, the same bytes for the same seed, and no harm to a user's files."""
+"""The drawn sample unpacked: the painter's pictures, whole or absent; no harm to a user's files."""
+
 import hashlib
 import os
+import resource
+import subprocess
+import sys
+import zipfile
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from deeplab_nb.data import sample, voc
 from deeplab_nb.data.sample import make_sample
 from deeplab_nb.errors import WorkbookError
+from draw import draw_set, pack
+from tests.support.files import digests
 
-IDS = {0, 1, 4, 5, 7, 16, 17}
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    return make_sample(str(tmp_path_factory.mktemp("small") / "VOC2012"), train=6, val=3)
+ALONE = "import sys; from deeplab_nb.data.sample import make_sample; make_sample(sys.argv[1])"
 
 
 @pytest.fixture(scope="module")
-def drawn():
-    """48 pictures with their masks, without the way through files."""
-    return [sample.draw(1, i) for i in range(48)]
+def whole(tmp_path_factory):
+    return make_sample(str(tmp_path_factory.mktemp("whole") / "VOC2012"))
 
 
-def digests(root):
-    """{path below root: digest} of every file."""
-    found = {}
-    for folder, _, names in os.walk(str(root)):
-        for name in names:
-            path = os.path.join(folder, name)
-            with open(path, "rb") as file:
-                found[os.path.relpath(path, str(root))] = hashlib.md5(file.read()).hexdigest()
-    return found
+@pytest.fixture(scope="module")
+def few(tmp_path_factory):
+    """The same pictures, the first nine of them, drawn anew."""
+    return draw_set(str(tmp_path_factory.mktemp("few") / "VOC2012"), train=6, val=3)
 
 
-def test_layout_is_exactly_vocs(small):
-    ids = ["sample_{:06d}".format(i) for i in range(1, 10)]
-    expected = {"sample.json"} | {"ImageSets/Segmentation/{}.txt".format(name) for name in ("train", "val", "trainval")}
-    expected |= {"JPEGImages/{}.jpg".format(i) for i in ids} | {"SegmentationClass/{}.png".format(i) for i in ids}
-    assert set(digests(small)) == expected
-    assert voc.check_root(small) == small
+def test_the_archive_is_the_one_that_was_committed():
+    with open(sample.ARCHIVE, "rb") as file:
+        content = file.read()
+    assert hashlib.sha256(content).hexdigest() == sample.SHA256 and len(content) < 3.2e6
 
 
-def test_lists_split_the_ids_in_order(small):
-    train, val = voc.read_list(small, "train"), voc.read_list(small, "val")
-    assert (len(train), len(val)) == (6, 3)
-    assert voc.read_list(small, "trainval") == train + val == sorted(set(train + val))
+def test_the_painter_draws_the_archives_pictures(whole, few):
+    ours, drawn = digests(whole), digests(few)
+    pictures = [name for name in drawn if name.endswith((".jpg", ".png"))]
+    assert len(pictures) == 18 and all(ours[name] == drawn[name] for name in pictures)
 
 
-def test_same_seed_gives_the_same_bytes(small, tmp_path):
-    assert digests(make_sample(str(tmp_path / "again"), train=6, val=3)) == digests(small)
+def test_the_layout_is_vocs_and_the_lists_split_the_ids_in_order(whole):
+    ids = [f"sample_{i:06d}" for i in range(1, 301)]
+    lists = {name: voc.read_list(whole, name) for name in ("train", "val", "trainval")}
+    assert lists == {"train": ids[:240], "val": ids[240:], "trainval": ids}
+    expected = {"sample.json"} | {f"ImageSets/Segmentation/{name}.txt" for name in lists}
+    expected |= {f"JPEGImages/{i}.jpg" for i in ids} | {f"SegmentationClass/{i}.png" for i in ids}
+    assert set(digests(whole)) == expected and voc.check_root(whole) == whole
 
 
-def test_another_seed_gives_other_pictures(small, tmp_path):
-    other = digests(make_sample(str(tmp_path / "other"), train=6, val=3, seed=2))
-    pictures = [name for name in other if name.endswith((".jpg", ".png"))]
-    assert not any(other[name] == digest for name, digest in digests(small).items() if name in pictures)
+def test_a_packed_set_is_the_same_bytes_again_and_in_order(few, tmp_path):
+    paths = [str(tmp_path / name) for name in ("one.zip", "other.zip")]
+    for path in paths:
+        pack(few, path)
+    contents = [open(path, "rb").read() for path in paths]
+    names = zipfile.ZipFile(paths[0]).namelist()
+    assert contents[0] == contents[1] and names == sorted(digests(few))
 
 
-def test_picture_does_not_depend_on_the_counts(small, tmp_path):
-    fewer = digests(make_sample(str(tmp_path / "fewer"), train=2, val=1))
-    assert fewer["JPEGImages/sample_000003.jpg"] == digests(small)["JPEGImages/sample_000003.jpg"]
+def test_second_call_writes_nothing(whole):
+    before = {name: os.stat(os.path.join(whole, name)).st_mtime_ns for name in digests(whole)}
+    assert make_sample(whole) == whole
+    assert before == {
+        name: os.stat(os.path.join(whole, name)).st_mtime_ns for name in digests(whole)
+    }
 
 
-def test_masks_are_palette_pngs_of_the_pictures_size(small):
-    for image_id in voc.read_list(small, "trainval"):
-        ids, kind = voc.read_mask(voc.mask_path(small, image_id))
-        assert kind == "palette" and set(np.unique(ids)) <= IDS | {voc.VOID}
-        assert ids.shape == voc.image_size(voc.image_path(small, image_id))
-        assert max(ids.shape) <= 160
-        with Image.open(voc.mask_path(small, image_id)) as mask:
-            assert mask.getpalette()[:63] == voc.palette()[:21].ravel().tolist()
+@pytest.mark.parametrize("seed", [1, 3])
+def test_another_sample_is_replaced(tmp_path, whole, seed):
+    root = draw_set(str(tmp_path / "set"), train=2, val=1, seed=seed)
+    make_sample(root)
+    assert digests(root) == digests(whole)
 
 
-def test_every_border_is_void(drawn):
-    for _, mask in drawn:
-        for one, other in ((mask[1:], mask[:-1]), (mask[:, 1:], mask[:, :-1]), (mask[1:, 1:], mask[:-1, :-1])):
-            touching = (one != other) & (one != voc.VOID) & (other != voc.VOID)
-            assert not touching.any()
-
-
-def test_void_is_only_a_thin_contour(drawn):
-    share = np.mean([(mask == voc.VOID).mean() for _, mask in drawn])
-    assert 0.03 < share < 0.12
-
-
-def test_mask_lies_on_the_object(drawn):
-    """Colours change more across a void contour than a mask shifted by 8 pixels would find."""
-    on, off = [], []
-    for image, mask in drawn:
-        change = np.abs(np.diff(image.astype(int), axis=1)).sum(2)
-        contour = mask[:, 1:] == voc.VOID
-        on.append(change[contour].mean())
-        off.append(change[np.roll(contour, 8, axis=1)].mean())
-    assert np.mean(on) > 1.5 * np.mean(off)
-
-
-def test_six_classes_share_the_pixels(drawn):
-    counts = sum(np.bincount(mask.ravel(), minlength=256) for _, mask in drawn)
-    shares = counts / counts.sum()
-    foreground = shares[sorted(IDS - {0})]
-    assert 0.2 < foreground.sum() < 0.4
-    assert foreground.min() > 0.02 and foreground.max() < 3 * foreground.min()
-
-
-def test_every_class_is_in_train_and_in_val():
-    for first in (0, 240):
-        seen = set.union(*(set(np.unique(sample.draw(1, i)[1])) for i in range(first, first + 12)))
-        assert IDS <= seen
-
-
-def test_colours_vary_within_a_class(drawn):
-    """The mean colour of a class differs from picture to picture, by 20 grey levels in some channel."""
-    for class_id in IDS - {0}:
-        means = [image[mask == class_id].mean(0) for image, mask in drawn if (mask == class_id).sum() > 200]
-        assert np.std(means, axis=0).max() > 20
-
-
-def test_objects_overlap_in_some_pictures(drawn):
-    """Void with two objects next to it on one row, two pixels either side, is one object before another."""
-    overlaps = 0
-    for _, mask in drawn:
-        left, middle, right = mask[:, :-3], mask[:, 1:-2], mask[:, 3:]
-        void = (middle == voc.VOID) & (mask[:, 2:-1] == voc.VOID)
-        objects = (left % 255 > 0) & (right % 255 > 0) & (left != right)
-        overlaps += (void & objects).sum() > 5
-    assert overlaps >= 8
-
-
-def test_second_call_writes_nothing(small):
-    before = {name: os.stat(os.path.join(small, name)).st_mtime_ns for name in digests(small)}
-    assert make_sample(small, train=6, val=3) == small
-    assert before == {name: os.stat(os.path.join(small, name)).st_mtime_ns for name in digests(small)}
-
-
-def test_another_sample_is_replaced(tmp_path):
-    root = make_sample(str(tmp_path / "set"), train=2, val=1)
-    make_sample(root, train=1, val=1, seed=3)
-    assert len(os.listdir(os.path.join(root, "JPEGImages"))) == 2
-
-
-def test_damaged_sample_is_completed(tmp_path):
-    root = make_sample(str(tmp_path / "set"), train=2, val=1)
-    whole = digests(root)
+def test_damaged_sample_is_completed(tmp_path, whole):
+    root = make_sample(str(tmp_path / "set"))
     os.remove(voc.mask_path(root, "sample_000002"))
-    assert digests(make_sample(root, train=2, val=1)) == whole
+    assert digests(make_sample(root)) == digests(whole)
 
 
 def test_interrupted_make_leaves_nothing_and_the_next_one_succeeds(tmp_path, monkeypatch):
-    def interrupt(seed, i):
-        if i == 2:
-            raise KeyboardInterrupt
-        return drawing(seed, i)
-    drawing, root = sample.draw, str(tmp_path / "set")
-    monkeypatch.setattr(sample, "draw", interrupt)
+    def interrupt(archive, folder):
+        archive.extract("JPEGImages/sample_000001.jpg", folder)
+        raise KeyboardInterrupt
+
+    root = str(tmp_path / "set")
+    monkeypatch.setattr(zipfile.ZipFile, "extractall", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        make_sample(root, train=3, val=1)
+        make_sample(root)
     assert not os.path.exists(root)
     monkeypatch.undo()
-    make_sample(root, train=3, val=1)
+    make_sample(root)
     assert os.listdir(str(tmp_path)) == ["set"]
+
+
+def test_what_a_killed_process_left_is_replaced(tmp_path, whole):
+    draw_set(str(tmp_path / "set.part"), train=1, val=1)
+    os.remove(voc.mask_path(str(tmp_path / "set.part"), "sample_000002"))
+    assert digests(make_sample(str(tmp_path / "set"))) == digests(whole)
+    assert os.listdir(str(tmp_path)) == ["set"]
+
+
+def test_two_processes_at_once_make_one_sample(tmp_path, whole):
+    root = str(tmp_path / "set")
+    both = [subprocess.Popen([sys.executable, "-c", ALONE, root]) for _ in range(2)]
+    assert [process.wait() for process in both] == [0, 0]
+    assert digests(root) == digests(whole) and os.listdir(str(tmp_path)) == ["set"]
+
+
+def test_a_full_disk_gets_a_sentence_and_leaves_nothing(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))  # larger files cannot be written
+    try:
+        with pytest.raises(WorkbookError, match="cannot be unpacked into .*set .*make room there"):
+            make_sample(str(tmp_path / "set"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert os.listdir(str(tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda content: content[:-1000],
+        lambda content: content.replace(b"JPEGImages/", b"../outside/"),
+        None,
+    ],
+)
+def test_a_damaged_archive_gets_a_sentence(tmp_path, monkeypatch, spoil):
+    with open(sample.ARCHIVE, "rb") as file:
+        content = file.read()
+    if spoil:
+        (tmp_path / "sample.zip").write_bytes(spoil(content))
+    monkeypatch.setattr(sample, "ARCHIVE", str(tmp_path / "sample.zip"))
+    with pytest.raises(
+        WorkbookError, match="sample.zip is missing or damaged: `git checkout data/sample.zip`"
+    ):
+        make_sample(str(tmp_path / "inside" / "set"))
+    assert not any(name.endswith(".jpg") for name in digests(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["set", "set.part"])
@@ -169,22 +147,23 @@ def test_foreign_folder_is_refused_and_untouched(tmp_path, name):
     (tmp_path / name / "thesis.txt").write_text("mine")
     before = digests(tmp_path)
     with pytest.raises(WorkbookError, match="something else than a drawn sample"):
-        make_sample(str(tmp_path / "set"), train=2, val=1)
+        make_sample(str(tmp_path / "set"))
     assert digests(tmp_path) == before
 
 
 def test_users_file_in_an_older_sample_is_not_deleted(tmp_path):
-    root = make_sample(str(tmp_path / "set"), train=2, val=1)
+    root = draw_set(str(tmp_path / "set"), train=2, val=1)
     with open(os.path.join(root, "SegmentationClass", "mine.png"), "w") as file:
         file.write("mine")
     before = digests(root)
-    assert make_sample(root, train=2, val=1) == root
     with pytest.raises(WorkbookError, match="mine.png"):
-        make_sample(root, train=2, val=1, seed=2)
+        make_sample(root)
     assert digests(root) == before
 
 
-@pytest.mark.parametrize("values", [{"train": 0}, {"val": 0}, {"seed": -1}])
-def test_impossible_counts_are_refused(tmp_path, values):
-    with pytest.raises(WorkbookError, match="at least"):
-        make_sample(str(tmp_path / "set"), **values)
+def test_users_file_in_a_whole_sample_is_no_matter(tmp_path):
+    root = make_sample(str(tmp_path / "set"))
+    with open(os.path.join(root, "SegmentationClass", "mine.png"), "w") as file:
+        file.write("mine")
+    before = digests(root)
+    assert make_sample(root) == root and digests(root) == before

@@ -1,181 +1,89 @@
-"""The workbook's own data set: drawn scenes with six of VOC's classes, in VOC's exact layout.
+"""The workbook's own data set, drawn scenes with six of VOC's classes: unpacks data/sample.zip.
 
-Picture i depends on the seed and i alone: with the same Pillow and numpy the files are the same
-bytes, and a longer set begins with the shorter one's pictures.
+data/painter drew it; with the same Pillow and numpy it draws the same bytes again.
 """
-import json
+
+import hashlib
+import io
 import os
 import shutil
+import zipfile
 
-import numpy as np
-from PIL import Image
-
-from deeplab_nb.data import voc
-from deeplab_nb.data.drawing import Pen
-from deeplab_nb.data.sample_scenes import MOODS, SCENES, lap, quay
-from deeplab_nb.data.sample_still_life import bottle, pottedplant, sheep
-from deeplab_nb.data.sample_vehicles import aeroplane, boat, car
+from deeplab_nb import paths
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.processes import alone_in
-from deeplab_nb.progress import progress
 
-MARKER = "sample.json"
-VERSION = 2    # of the drawings: raise it when they change, and samples are drawn again
-FINE = 3       # pixels drawn a pixel kept, each way; odd, so that a middle one exists
-SIZES = ((160, 132), (160, 132), (132, 160), (152, 136), (144, 144))  # width, height
-
-AEROPLANE, BOAT = voc.CLASSES.index("aeroplane"), voc.CLASSES.index("boat")
-
-# class id of voc.CLASSES: (how to draw it, its unit's range as a share of the picture's mean side)
-OBJECTS = {1: (aeroplane, (0.75, 1.35)), 4: (boat, (0.45, 0.9)), 5: (bottle, (0.65, 1.2)),
-           7: (car, (0.55, 1.1)), 16: (pottedplant, (0.5, 1.0)), 17: (sheep, (0.45, 0.95))}
-
-# where each class is mostly at home; one picture in four takes any scene
-HOMES = {1: ("heights", "heights", "meadow", "street"), 4: ("sea", "sea", "sea", "beach"),
-         5: ("room", "yard", "room", "beach"), 7: ("street", "street", "meadow", "yard"),
-         16: ("room", "yard", "street", "room"), 17: ("meadow", "meadow", "beach", "street")}
+ARCHIVE = os.path.join(paths.ROOT, "data", "sample.zip")
+SHA256 = "ed28a224fd18414a69a49cfd63e0152e675645c10da83ee1a7af35a5566f40f8"
+MARKER = "sample.json"  # version, seed and counts of the drawings
 
 
-def make_sample(root, *, train=240, val=60, seed=1):
-    """Draws the data set into `root` and returns `root`.
+def make_sample(root):
+    """Unpacks the drawn sample in VOC's layout into `root`, unless it is there; returns `root`.
 
-    train, val: pictures in the lists, at least 1; seed: at least 0. Built beside as ROOT.part and
-    renamed when complete; a second process waits meanwhile. A complete sample of the same seed and counts stays as it is, another
-    sample is replaced. Raises WorkbookError if `root` holds anything but a sample.
+    Built beside as ROOT.part and renamed when complete; a second process waits meanwhile. A sample
+    that is older or lacks a file is replaced. Raises WorkbookError if `root` holds anything but a
+    sample, if the archive is damaged, and where the folder cannot be written.
     """
-    if min(train, val) < 1 or seed < 0:
-        raise WorkbookError("a sample of {} + {} pictures with seed {} cannot be drawn: give counts of at least 1 "
-                            "and a seed of at least 0".format(train, val, seed))
     target = os.path.realpath(root)
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    with alone_in(os.path.dirname(target)):
-        _draw_unless_there(target, {"version": VERSION, "seed": seed, "train": train, "val": val})
+    try:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        with alone_in(os.path.dirname(target)), _archive() as archive:
+            if not _is_there(target, archive):
+                _unpack(archive, target)
+    except OSError as error:
+        raise WorkbookError(
+            f"the drawn sample cannot be unpacked into {root} ({error.strerror}): "
+            "make room there, mend the folder's rights or name another folder"
+        )
     return root
 
 
-def _draw_unless_there(target, wanted):
-    found = _marker(target)
-    if found == wanted and all(os.path.isfile(os.path.join(target, name)) for name in _files(wanted)):
-        return
+def _archive():
+    """The archive, whose digest vouches for all that is in it, names included."""
+    content = b""
+    if os.path.isfile(ARCHIVE):
+        with open(ARCHIVE, "rb") as file:
+            content = file.read()
+    if hashlib.sha256(content).hexdigest() != SHA256:
+        raise WorkbookError(
+            f"{ARCHIVE} is missing or damaged: `git checkout data/sample.zip` brings it back"
+        )
+    return zipfile.ZipFile(io.BytesIO(content))
+
+
+def _is_there(root, archive):
+    if not all(os.path.isfile(os.path.join(root, name)) for name in archive.namelist()):
+        return False
+    with open(os.path.join(root, MARKER), "rb") as file:
+        return file.read() == archive.read(MARKER)
+
+
+def _unpack(archive, target):
     part = target + ".part"
     for folder in (target, part):
-        _refuse_foreign(folder)
+        _refuse_foreign(folder, archive)
     shutil.rmtree(part, ignore_errors=True)
-    _write(part, wanted)
-    shutil.rmtree(target, ignore_errors=True)
-    os.replace(part, target)
-
-
-def _marker(root):
-    """What an earlier call wrote about its sample, None if nothing is there."""
-    if not os.path.exists(root) or os.path.isdir(root) and not os.listdir(root):
-        return None
     try:
-        with open(os.path.join(root, MARKER)) as file:
-            return {name: int(value) for name, value in json.load(file).items()}
-    except (OSError, ValueError, AttributeError, TypeError):
-        raise WorkbookError("{} holds something else than a drawn sample: name another folder for the sample".format(root))
+        # the marker first, so that what an interruption leaves is known for a sample
+        archive.extract(MARKER, part)
+        archive.extractall(part)
+        shutil.rmtree(target, ignore_errors=True)
+        os.replace(part, target)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
-def _refuse_foreign(root):
+def _refuse_foreign(root, archive):
     """Raises WorkbookError if replacing the folder would delete a file that no sample holds."""
-    marker = _marker(root)
-    ours = set(_files(marker)) if marker else set()
-    for folder, _, names in os.walk(root):
-        for name in names:
-            path = os.path.join(folder, name)
-            if os.path.relpath(path, root) not in ours:
-                raise WorkbookError("{} is no file of the drawn sample: move it away or name another folder".format(path))
-
-
-def _files(marker):
-    """Paths, relative to the root, of all that a sample holds."""
-    yield MARKER
-    for name, ids in _lists(marker.get("train", 0), marker.get("val", 0)).items():
-        yield voc.list_path("", name)
-        for image_id in ids:
-            yield voc.image_path("", image_id)
-            yield voc.mask_path("", image_id)
-
-
-def _lists(train, val):
-    ids = ["sample_{:06d}".format(i + 1) for i in range(train + val)]
-    return {"train": ids[:train], "val": ids[train:], "trainval": ids}
-
-
-def _write(root, marker):
-    lists = _lists(marker["train"], marker["val"])
-    for path in (voc.image_path(root, ""), voc.mask_path(root, ""), voc.list_path(root, "")):
-        os.makedirs(os.path.dirname(path))
-    with open(os.path.join(root, MARKER), "w") as file:
-        json.dump(marker, file)
-    for name, ids in lists.items():
-        with open(voc.list_path(root, name), "w") as file:
-            file.write("".join(image_id + "\n" for image_id in ids))
-    for i, image_id in enumerate(progress(lists["trainval"], label="drawing the sample")):
-        image, mask = draw(marker["seed"], i)
-        Image.fromarray(image).save(voc.image_path(root, image_id), quality=92)
-        voc.write_mask(voc.mask_path(root, image_id), mask)
-
-
-def draw(seed, i):
-    """Picture i of a seed: (uint8 [height, width, 3], class ids uint8 [height, width])."""
-    rng = np.random.RandomState([seed, i])
-    width, height = SIZES[rng.randint(len(SIZES))]
-    picture = Image.new("RGB", (width * FINE, height * FINE))
-    labels = Image.new("L", picture.size)
-    mood = MOODS[rng.choice(len(MOODS), p=(0.35, 0.25, 0.15, 0.15, 0.1))]
-    classes = _cast(seed, i, rng)
-    homes = tuple(SCENES) if rng.rand() < 0.25 else HOMES[classes[0]]
-    stage = SCENES[homes[rng.randint(len(homes))]](picture, rng, mood)
-    if stage.stand is None and set(classes) - {AEROPLANE, BOAT}:
-        stage = quay(picture, rng, stage)
-    _place(picture, labels, rng, stage, classes)
-    return _develop(picture, rng, mood), _mask(np.asarray(labels), classes)
-
-
-def _cast(seed, i, rng):
-    """Class ids of the picture's 1 to 4 objects; six pictures in a row lead with six classes."""
-    order = np.random.RandomState(seed).permutation(sorted(OBJECTS))
-    extra = rng.choice(4, p=(0.3, 0.35, 0.25, 0.1))
-    return [order[i % len(order)]] + list(rng.choice(order, extra))
-
-
-def _place(picture, labels, rng, stage, classes):
-    """Draws the objects from far to near; object k of `classes` gets label k + 1."""
-    width, height = picture.size
-    rows = [stage.float if c == BOAT and stage.float or not stage.stand else stage.stand for c in classes]
-    feet = np.array([rng.uniform(far, near) for far, near in rows])
-    slots = (rng.permutation(len(classes)) + rng.uniform(0.2, 0.8, len(classes))) / len(classes)
-    for k in np.argsort(feet):
-        draw_object, (small, large) = OBJECTS[classes[k]]
-        size = rng.uniform(small, large) * (0.5 + 0.5 * feet[k]) * (1.15 - 0.08 * len(classes)) * (width * height) ** 0.5
-        foot, angle = [slots[k] * width, feet[k] * height], rng.normal(0, 2.5)
-        afloat = classes[k] == BOAT and stage.float is not None
-        aloft = classes[k] == AEROPLANE and stage.open and rng.rand() < 0.8
-        if aloft:
-            foot[1], angle = rng.uniform(0.28, 0.55) * height, rng.normal(0, 14)
-        pen = Pen(picture, labels, label=int(k) + 1, foot=foot, size=size, angle=angle, flip=rng.rand() < 0.5,
-                  grounded=not (aloft or afloat))
-        draw_object(pen, rng)
-        if afloat:
-            lap(picture, labels, rng, foot, size, stage.water)
-
-
-def _develop(picture, rng, mood):
-    """The picture at its final size, in the mood's light, with the tooth of the paper."""
-    width, height = picture.width // FINE, picture.height // FINE
-    image = np.asarray(picture.reduce(FINE), np.float32)
-    tooth = rng.normal(0, 3.0, (height, width, 1)) + 255 * 0.02 * rng.randn()
-    return (image * np.float32(mood.grade) + tooth).clip(0, 255).astype(np.uint8)
-
-
-def _mask(labels, classes):
-    """Class ids at the pixels' centres; void wherever a neighbour belongs to another object."""
-    labels = labels[FINE // 2::FINE, FINE // 2::FINE]
-    height, width = labels.shape
-    near = np.pad(labels, 1, mode="edge")
-    shifted = [near[y:y + height, x:x + width] for y in range(3) for x in range(3)]
-    mask = np.array([0] + list(classes), np.uint8)[labels]
-    mask[np.min(shifted, 0) != np.max(shifted, 0)] = voc.VOID
-    return mask
+    found = {
+        os.path.relpath(os.path.join(folder, name), root)
+        for folder, _, names in os.walk(root)
+        for name in names
+    }
+    foreign = found.difference(archive.namelist() if MARKER in found else ())
+    if foreign:
+        raise WorkbookError(
+            f"{root} holds something else than a drawn sample, {min(foreign)}: "
+            "move it away or name another folder"
+        )

@@ -5,6 +5,7 @@ part makes what it needs, every notebook can be run alone.
 """
 import json
 import os
+import sys
 
 from deeplab_nb import paths, recipes
 from deeplab_nb import settings as settings_module
@@ -19,6 +20,10 @@ from deeplab_nb.network.checkpoints import find_checkpoint, newest_checkpoint
 from deeplab_nb.training.loop import check_same_run, check_trainable, train
 
 SAMPLE_ROOT = settings_module.Settings().data_root
+
+# notebooks import `lessons` wherever they lie: an executed one is opened in its run's folder
+if paths.NOTEBOOKS not in sys.path:
+    sys.path.append(paths.NOTEBOOKS)
 
 
 class Run:

@@ -19,9 +19,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from deeplab_nb import paths
-from deeplab_nb.data.sample import make_sample
 from deeplab_nb.processes import Watcher
 from deeplab_nb.progress import HEADLESS
+from draw import draw_set
 from tests.tiny_checkpoint import amplified, make_tiny_checkpoint, SETTINGS
 from tests.tiny_training import TINY
 
@@ -44,7 +44,7 @@ def notebooks(tmp_path_factory):
     """A folder with 00, 03 and 06, on a few drawn pictures: the answers need not be good here."""
     folder = tmp_path_factory.mktemp("lab")
     weights = amplified(make_tiny_checkpoint(folder), folder)
-    data = {"data_root": make_sample(str(folder / "VOC2012"), train=6, val=6)}
+    data = {"data_root": draw_set(str(folder / "VOC2012"), train=6, val=6)}
     labels = dict(SETTINGS, train_steps=0, initial_checkpoint=weights, eval_output_stride=16, **data)
     for number, overrides in (("00", labels), ("03", dict(TINY, **data)), ("06", labels)):
         path, = glob.glob(os.path.join(paths.NOTEBOOKS, number + "_*.ipynb"))

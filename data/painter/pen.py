@@ -1,7 +1,9 @@
 """The drawn sample's brushes: a pen that paints picture and labels with one outline, and colours.
 
-The mask is exact by construction: what is solid in the picture is set in the labels by the same points.
+The mask is exact by construction: what is solid in the picture is set in the labels by the same
+points.
 """
+
 import colorsys
 
 import numpy as np
@@ -75,15 +77,19 @@ def paint(picture, dots, colour, *, shade=0.0, alpha=1.0):
 
 
 def soft_paint(picture, dots, colour, alpha, *, blur):
-    """The same outline with a soft edge; drawn at a quarter of the size, since it is blurred anyway."""
+    """The same outline with a soft edge; drawn at a quarter of the size, for it is blurred."""
     margin = 3 * blur + 4
-    area = np.array([*np.maximum(dots.min(0) - margin, 0), *np.minimum(dots.max(0) + margin, picture.size)]).astype(int)
+    area = np.array(
+        [*np.maximum(dots.min(0) - margin, 0), *np.minimum(dots.max(0) + margin, picture.size)]
+    ).astype(int)
     width, height = area[2:] - area[:2]
     if width < 4 or height < 4:
         return
     stencil = Image.new("L", (width // 4 + 1, height // 4 + 1))
     ImageDraw.Draw(stencil).polygon(_flat((dots - area[:2]) / 4), fill=int(255 * alpha))
-    stencil = stencil.filter(ImageFilter.GaussianBlur(blur / 4)).resize((width, height), Image.BILINEAR)
+    stencil = stencil.filter(ImageFilter.GaussianBlur(blur / 4)).resize(
+        (width, height), Image.BILINEAR
+    )
     picture.paste(rgb(colour), tuple(area), stencil)
 
 
@@ -94,7 +100,9 @@ def _lit(colour, shade, low, high, area):
     x, y = ((along - middle) / half * LIGHT).T
     amount = np.tanh(1.2 * (x[None] + y[:, None]))[..., None] * shade
     tone = np.asarray(colour) * (1 + amount) + amount * np.array([0.10, 0.05, -0.03])
-    return Image.fromarray((255 * tone.clip(0, 1)).astype(np.uint8)).resize(tuple(area[2:] - area[:2]), Image.BILINEAR)
+    return Image.fromarray((255 * tone.clip(0, 1)).astype(np.uint8)).resize(
+        tuple(area[2:] - area[:2]), Image.BILINEAR
+    )
 
 
 def _flat(dots):
@@ -103,7 +111,11 @@ def _flat(dots):
 
 def rgb(colour):
     red, green, blue = colour
-    return int(255 * min(1, max(0, red))), int(255 * min(1, max(0, green))), int(255 * min(1, max(0, blue)))
+    return (
+        int(255 * min(1, max(0, red))),
+        int(255 * min(1, max(0, green))),
+        int(255 * min(1, max(0, blue))),
+    )
 
 
 def hsv(hue, saturation, value):
@@ -114,17 +126,38 @@ def mix(one, other, share):
     return np.asarray(one) * (1 - share) + np.asarray(other) * share
 
 
-# a gouache box, in hue, saturation, value: vermilion, coral, orange, mustard, olive, leaf, mint, teal,
-# sky, cobalt, navy, plum, rose, brick, cream, white, grey, charcoal
-PAINTS = ((0.01, 0.78, 0.82), (0.02, 0.55, 0.93), (0.07, 0.72, 0.93), (0.12, 0.68, 0.9), (0.17, 0.55, 0.58), (0.3, 0.5, 0.58),
-          (0.42, 0.35, 0.82), (0.49, 0.6, 0.55), (0.55, 0.42, 0.86), (0.6, 0.68, 0.72), (0.62, 0.6, 0.38), (0.85, 0.4, 0.5),
-          (0.95, 0.35, 0.88), (0.03, 0.6, 0.55), (0.11, 0.2, 0.94), (0.12, 0.04, 0.96), (0.58, 0.08, 0.6), (0.65, 0.15, 0.24))
+# a gouache box, in hue, saturation, value: vermilion, coral, orange, mustard, olive, leaf, mint,
+# teal, sky, cobalt, navy, plum, rose, brick, cream, white, grey, charcoal
+PAINTS = (
+    (0.01, 0.78, 0.82),
+    (0.02, 0.55, 0.93),
+    (0.07, 0.72, 0.93),
+    (0.12, 0.68, 0.9),
+    (0.17, 0.55, 0.58),
+    (0.3, 0.5, 0.58),
+    (0.42, 0.35, 0.82),
+    (0.49, 0.6, 0.55),
+    (0.55, 0.42, 0.86),
+    (0.6, 0.68, 0.72),
+    (0.62, 0.6, 0.38),
+    (0.85, 0.4, 0.5),
+    (0.95, 0.35, 0.88),
+    (0.03, 0.6, 0.55),
+    (0.11, 0.2, 0.94),
+    (0.12, 0.04, 0.96),
+    (0.58, 0.08, 0.6),
+    (0.65, 0.15, 0.24),
+)
 
 
 def any_paint(rng):
     """Any colour that a car, a hull, a pot or a cap may be painted in."""
     hue, saturation, value = PAINTS[rng.randint(len(PAINTS))]
-    return hsv(hue + rng.normal(0, 0.015), saturation * rng.uniform(0.8, 1.15), value * rng.uniform(0.85, 1.08))
+    return hsv(
+        hue + rng.normal(0, 0.015),
+        saturation * rng.uniform(0.8, 1.15),
+        value * rng.uniform(0.85, 1.08),
+    )
 
 
 def oval(x, y, across, up, count=28, turn=0.0):
@@ -144,5 +177,10 @@ def curve(points, steps=6):
     before, after, beyond = np.roll(at, 1, 0), np.roll(at, -1, 0), np.roll(at, -2, 0)
     t = np.linspace(0, 1, steps, endpoint=False)[None, :, None]
     p, a, b, c = (part[:, None] for part in (before, at, after, beyond))
-    dots = a + t / 2 * (b - p) + t ** 2 * (p - 2.5 * a + 2 * b - c / 2) + t ** 3 * (1.5 * (a - b) + (c - p) / 2)
+    dots = (
+        a
+        + t / 2 * (b - p)
+        + t**2 * (p - 2.5 * a + 2 * b - c / 2)
+        + t**3 * (1.5 * (a - b) + (c - p) / 2)
+    )
     return dots.reshape(-1, 2)

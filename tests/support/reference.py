@@ -1,4 +1,5 @@
-"""The one run that is committed: `make reference` executes the sample into papermill_runs/reference, then calls this."""
+"""The one run that is committed: `make reference` executes the sample, then calls this."""
+
 import collections
 import os
 import sys
@@ -20,9 +21,10 @@ PICTURES = 6  # of the README, from the best to the median
 
 
 def publish(run):
-    """Makes a run's texts those of any clone, and draws RUN/overlays.png for the README; returns that picture's path.
+    """Makes a run's texts those of any clone; draws RUN/overlays.png, returns its path.
 
-    Paths begin at the project's folder, or at that of temporary files. Raises WorkbookError for a folder that no run wrote.
+    Paths begin at the project's folder, or at that of temporary files. Raises WorkbookError for a
+    folder that no run wrote.
     """
     state.read_run(run)
     for name in os.listdir(run):
@@ -37,22 +39,37 @@ def publish(run):
 def _make_relative(path):
     with open(path, encoding="utf-8") as file:
         text = file.read()
-    write_text(path, text.replace(paths.ROOT + os.sep, "").replace(tempfile.gettempdir() + os.sep, ""))
+    write_text(
+        path, text.replace(paths.ROOT + os.sep, "").replace(tempfile.gettempdir() + os.sep, "")
+    )
 
 
 def _overlays(run):
-    """Photograph, prediction, mask and error map of PICTURES images of the commonest size, one below the other."""
+    """Photograph, prediction, mask and error map of PICTURES images of the commonest size."""
     settings = paths.resolve(settings_module.load(run))
     scores = state.evaluation_of(run)["image_miou"]
     pairs = {image_id: read_pair(settings.data_root, image_id, settings) for image_id in scores}
     size, _ = collections.Counter(truth.shape for _, truth in pairs.values()).most_common(1)[0]
-    ranked = sorted((image_id for image_id in scores if pairs[image_id][1].shape == size), key=lambda image_id: (-scores[image_id], image_id))
+    ranked = sorted(
+        (image_id for image_id in scores if pairs[image_id][1].shape == size),
+        key=lambda image_id: (-scores[image_id], image_id),
+    )
     rows = []
     for position in np.linspace(0, len(ranked) // 2, PICTURES).astype(int):
         image, truth = pairs[ranked[position]]
-        prediction, _ = voc.read_mask(os.path.join(run, "eval", "predictions", ranked[position] + ".png"))
-        rows.append(np.hstack([image, plots.overlay(image, prediction), plots.overlay(image, truth),
-                               plots.error_map(prediction, truth, settings.ignore_label)]))
+        prediction, _ = voc.read_mask(
+            os.path.join(run, "eval", "predictions", ranked[position] + ".png")
+        )
+        rows.append(
+            np.hstack(
+                [
+                    image,
+                    plots.overlay(image, prediction),
+                    plots.overlay(image, truth),
+                    plots.error_map(prediction, truth, settings.ignore_label),
+                ]
+            )
+        )
     return np.vstack(rows)
 
 

@@ -1,14 +1,16 @@
-"""The drawn sample's backdrops: sky, meadow, sea, beach, street, yard and room, none of them a class.
+"""The drawn sample's backdrops, none of them a class: sky, meadow, sea, beach, street, yard, room.
 
 Each scene fills a picture and returns its `Stage`: where objects may stand, float and fly.
 Sizes in pixels are those of a picture of about 480 x 360.
 """
+
 import collections
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw
 
-from deeplab_nb.data.drawing import any_paint, hsv, mix, oval, paint, rgb, soft_paint
+from pen import any_paint, hsv, mix, oval, paint, rgb, soft_paint
+from scenery import dabs, house, ridge, sky, tree, wash
 
 # stand, float: rows, far and near, of feet on the ground and of keels on water, as shares of the
 # height, or None; water: its colour; open: there is sky to fly in
@@ -22,82 +24,8 @@ MOODS = (
     Mood((0.16, 0.44, 0.78), (0.98, 0.90, 0.74), (1.04, 1.0, 0.92), (1.0, 0.96, 0.90)),
     Mood((0.36, 0.30, 0.56), (0.99, 0.63, 0.42), (1.0, 0.84, 0.80), (0.98, 0.72, 0.62)),
     Mood((0.60, 0.65, 0.70), (0.83, 0.85, 0.85), (0.90, 0.94, 0.98), (0.92, 0.93, 0.95)),
-    Mood((0.20, 0.26, 0.45), (0.55, 0.55, 0.68), (0.72, 0.78, 0.95), (0.55, 0.58, 0.72)))
-
-
-def wash(picture, rng, top, foot, *, rows=(0.0, 1.0), mottle=0.05):
-    """Fills rows with a gradient, mottled as wet paint is; painted small, since it is smooth."""
-    width, high, low = picture.width, int(rows[0] * picture.height), int(rows[1] * picture.height)
-    t = np.linspace(0, 1, 24)[:, None, None]
-    tone = np.asarray(top) * (1 - t) + np.asarray(foot) * t + rng.uniform(-mottle, mottle, (24, 24, 1))
-    small = Image.fromarray((255 * tone.clip(0, 1)).astype(np.uint8)).resize((width // 4, (low - high) // 4 + 1), Image.BICUBIC)
-    picture.paste(small.resize((width, low - high), Image.BILINEAR), (0, high))
-
-
-def dabs(picture, rng, rows, count, length, colours, *, tilt=0.0, spread=0.15, width=2):
-    """`count` brush strokes in rows (shares), longer towards the viewer; `length` in pixels."""
-    draw, (high, low) = ImageDraw.Draw(picture), np.array(rows) * picture.height
-    depth = rng.rand(count)
-    x, y = rng.uniform(0, picture.width, count), high + (low - high) * depth
-    reach, turn = length * (0.35 + 0.65 * depth) * rng.uniform(0.6, 1.3, count), rng.normal(tilt, spread, count)
-    ends = np.stack([x, y, x + reach * np.cos(turn), y - reach * np.sin(turn)], 1)
-    picks = rng.randint(len(colours), size=count)
-    tints = [rgb(colour) for colour in colours]
-    for end, pick in zip(ends.tolist(), picks):
-        draw.line(end, fill=tints[pick], width=width)
-
-
-def ridge(picture, rng, level, height, colour, *, shade=0.0):
-    """A hilly silhouette whose crest wanders about `level` (share of the height)."""
-    x, phase = np.linspace(0, 1, 40), rng.uniform(0, 6.3, 3)
-    crest = sum(np.sin(x * k + p) / k for k, p in zip(rng.uniform((2, 5, 10), (5, 9, 20)), phase))
-    y = (level - height * crest / 0.5) * picture.height
-    dots = np.concatenate([np.stack([x * picture.width, y], 1), [(picture.width, picture.height), (0, picture.height)]])
-    paint(picture, dots, colour, shade=shade)
-
-
-def sky(picture, rng, mood, foot=1.0):
-    wash(picture, rng, mood.top, mood.foot, rows=(0, foot), mottle=0.02)
-    side = min(picture.size)
-    if rng.rand() < 0.4:
-        at = rng.uniform((0.1, 0.08), (0.9, 0.5 * foot)) * picture.size
-        soft_paint(picture, oval(*at, 0.13 * side, 0.13 * side), (1, 0.95, 0.75), 0.5, blur=0.06 * side)
-        paint(picture, oval(*at, 0.05 * side, 0.05 * side), (1.0, 0.96, 0.8))
-    clouds = Image.new("L", (picture.width // 4, picture.height // 4))
-    for _ in range(rng.randint(1, 5)):
-        at, reach = rng.uniform((0, 0.03), (1, 0.6 * foot)) * clouds.size, side / 4 * rng.uniform(0.07, 0.16)
-        for x in np.linspace(-1, 1, 5):
-            puff = reach * (1 - 0.6 * abs(x)) * rng.uniform(0.55, 0.95)
-            left, top = at[0] + (1.3 * x - 0.5) * reach, at[1] - puff * 1.4
-            ImageDraw.Draw(clouds).ellipse((left, top, left + 1.3 * reach, top + 2 * puff), fill=rng.randint(150, 235))
-    clouds = clouds.filter(ImageFilter.GaussianBlur(1.3)).resize(picture.size, Image.BILINEAR)
-    picture.paste(rgb(mood.cloud), (0, 0, *picture.size), clouds)
-
-
-def tree(picture, rng, x, y, height, leaf):
-    paint(picture, np.array([(x - height * 0.05, y), (x - height * 0.03, y - height * 0.5),
-                             (x + height * 0.03, y - height * 0.5), (x + height * 0.05, y)]), (0.36, 0.26, 0.2))
-    for tone, count in ((0.7, 7), (0.95, 7), (1.15, 5)):
-        for _ in range(count):
-            dx, dy = rng.normal(0, 0.14, 2) * height
-            lift = (tone - 0.9) * 0.25 * height
-            paint(picture, oval(x + dx - lift * 0.6, y - 0.66 * height + dy - lift, height * 0.13, height * 0.11, 12), leaf * tone)
-
-
-def house(picture, rng, left, foot, width, height):
-    wall, roof = mix(any_paint(rng), (0.95, 0.9, 0.8), 0.6), mix(any_paint(rng), (0.55, 0.3, 0.22), 0.6)
-    top = foot - height
-    paint(picture, np.array([(left, top), (left + width, top), (left + width, foot), (left, foot)]), wall, shade=0.12)
-    slope = height * rng.uniform(0.2, 0.4)
-    gable = [(left - 5, top), (left + width * 0.2, top - slope), (left + width * 0.8, top - slope), (left + width + 5, top)]
-    paint(picture, np.array(gable), roof, shade=0.2)
-    pane, frame = rng.choice([0, 1]), mix(wall, (1, 1, 1), 0.5)
-    glass = (0.98, 0.85, 0.5) if pane else (0.4, 0.48, 0.56)
-    step, draw = width / 3, ImageDraw.Draw(picture)
-    for row in range(max(1, int(height / (step * 1.5)))):
-        for column in range(3):
-            x, y = left + (column + 0.28) * step, top + (row * 1.4 + 0.35) * step
-            draw.rectangle((x, y, x + step * 0.45, y + step * 0.7), fill=rgb(glass), outline=rgb(frame), width=2)
+    Mood((0.20, 0.26, 0.45), (0.55, 0.55, 0.68), (0.72, 0.78, 0.95), (0.55, 0.58, 0.72)),
+)
 
 
 def meadow(picture, rng, mood):
@@ -107,19 +35,44 @@ def meadow(picture, rng, mood):
     ridge(picture, rng, horizon - 0.04, 0.07, mix(mood.foot, green * 0.6, 0.4))
     ridge(picture, rng, horizon, 0.04, mix(mood.foot, green * 0.7, 0.75))
     for x in rng.uniform(0, width, rng.randint(0, 5)):
-        tree(picture, rng, x, height * (horizon + 0.05), height * rng.uniform(0.12, 0.3), green * rng.uniform(0.6, 0.9))
+        tree(
+            picture,
+            rng,
+            x,
+            height * (horizon + 0.05),
+            height * rng.uniform(0.12, 0.3),
+            green * rng.uniform(0.6, 0.9),
+        )
     wash(picture, rng, green, green * 0.8, rows=(horizon + 0.04, 1))
-    dabs(picture, rng, (horizon + 0.05, 1.04), 420, 15, [green * 0.75, green * 1.12, green * 0.92, mix(green, (0.9, 0.8, 0.3), 0.3)],
-         tilt=1.5, spread=0.35)
+    dabs(
+        picture,
+        rng,
+        (horizon + 0.05, 1.04),
+        420,
+        15,
+        [green * 0.75, green * 1.12, green * 0.92, mix(green, (0.9, 0.8, 0.3), 0.3)],
+        tilt=1.5,
+        spread=0.35,
+    )
     if rng.rand() < 0.6:
-        dabs(picture, rng, (horizon + 0.1, 1), 40, 3, [hsv(rng.rand(), 0.5, 1.0), (1, 1, 0.95)], width=4)
+        dabs(
+            picture,
+            rng,
+            (horizon + 0.1, 1),
+            40,
+            3,
+            [hsv(rng.rand(), 0.5, 1.0), (1, 1, 0.95)],
+            width=4,
+        )
     return Stage((max(0.68, horizon + 0.14), 0.99), None, None, True)
 
 
 def sea(picture, rng, mood):
     horizon = rng.uniform(0.34, 0.52)
     sky(picture, rng, mood, horizon + 0.02)
-    water = mix(hsv(rng.uniform(0.47, 0.62), rng.uniform(0.35, 0.6), rng.uniform(0.45, 0.7)), mood.top, 0.25)
+    water = mix(
+        hsv(rng.uniform(0.47, 0.62), rng.uniform(0.35, 0.6), rng.uniform(0.45, 0.7)), mood.top, 0.25
+    )
     if rng.rand() < 0.6:
         ridge(picture, rng, horizon, 0.06, mix(mood.foot, hsv(rng.rand() * 0.4, 0.3, 0.4), 0.5))
     wash(picture, rng, mix(water, mood.foot, 0.5), water * 0.8, rows=(horizon, 1), mottle=0.04)
@@ -131,7 +84,10 @@ def sea(picture, rng, mood):
 def quay(picture, rng, stage):
     """A wooden landing stage along the foot of a sea piece, for whatever does not swim."""
     width, height, edge = picture.width, picture.height, rng.uniform(0.74, 0.82)
-    wood, draw = hsv(rng.uniform(0.05, 0.11), rng.uniform(0.2, 0.45), rng.uniform(0.5, 0.75)), ImageDraw.Draw(picture)
+    wood, draw = (
+        hsv(rng.uniform(0.05, 0.11), rng.uniform(0.2, 0.45), rng.uniform(0.5, 0.75)),
+        ImageDraw.Draw(picture),
+    )
     for x in np.arange(rng.uniform(0, 60), width, 95):
         draw.rectangle((x, (edge - 0.07) * height, x + 15, edge * height), fill=rgb(wood * 0.6))
     wash(picture, rng, wood, wood * 0.9, rows=(edge, 1))
@@ -143,17 +99,23 @@ def quay(picture, rng, stage):
 
 
 def lap(picture, labels, rng, foot, size, water):
-    """Water that laps over a boat's keel: the hull ends in ripples, in the picture and in the labels."""
+    """Water that laps over a boat's keel: the hull ends in ripples, in picture and labels."""
     t = np.linspace(-1, 1, 22)
     crest = -0.025 - 0.012 * np.sin(t * 16 + rng.uniform(0, 6))
-    ripple = np.stack([np.concatenate([t, t[::-1]]) * 0.62, np.concatenate([crest, 0.13 * np.sqrt(1 - t ** 2)])], 1)
+    ripple = np.stack(
+        [np.concatenate([t, t[::-1]]) * 0.62, np.concatenate([crest, 0.13 * np.sqrt(1 - t**2)])], 1
+    )
     dots = foot + size * ripple
     paint(picture, dots, water * 0.8)
     soft_paint(picture, dots, water * 0.6, 0.6, blur=0.03 * size)
     ImageDraw.Draw(labels).polygon([tuple(dot) for dot in dots.tolist()], fill=0)
     draw = ImageDraw.Draw(picture)
     for x, y in rng.uniform((-0.6, -0.01), (0.45, 0.11), (14, 2)) * size + foot:
-        draw.line((x, y, x + 0.12 * size, y), fill=rgb(mix(water, (1, 1, 1), rng.choice([0.1, 0.5]))), width=2)
+        draw.line(
+            (x, y, x + 0.12 * size, y),
+            fill=rgb(mix(water, (1, 1, 1), rng.choice([0.1, 0.5]))),
+            width=2,
+        )
 
 
 def beach(picture, rng, mood):
@@ -161,11 +123,21 @@ def beach(picture, rng, mood):
     sky(picture, rng, mood, horizon + 0.02)
     water = mix(hsv(rng.uniform(0.47, 0.58), 0.5, 0.68), mood.top, 0.25)
     wash(picture, rng, mix(water, mood.foot, 0.4), water, rows=(horizon, 1))
-    dabs(picture, rng, (horizon + 0.01, shore), 70, 40, [water * 0.85, mix(water, (1, 1, 1), 0.3)], spread=0.04)
+    dabs(
+        picture,
+        rng,
+        (horizon + 0.01, shore),
+        70,
+        40,
+        [water * 0.85, mix(water, (1, 1, 1), 0.3)],
+        spread=0.04,
+    )
     sand = hsv(rng.uniform(0.07, 0.13), rng.uniform(0.2, 0.42), rng.uniform(0.75, 0.92))
     ridge(picture, rng, shore - 0.015, 0.015, (0.95, 0.97, 0.97))
     ridge(picture, rng, shore + 0.01, 0.015, sand, shade=0.12)
-    dabs(picture, rng, (shore + 0.06, 1), 330, 7, [sand * 0.86, sand * 1.08, sand * 0.93], spread=0.4)
+    dabs(
+        picture, rng, (shore + 0.06, 1), 330, 7, [sand * 0.86, sand * 1.08, sand * 0.93], spread=0.4
+    )
     for _ in range(rng.randint(0, 6)):
         at, reach = rng.uniform((0, shore + 0.08), (1, 1)) * picture.size, rng.uniform(5, 16)
         paint(picture, oval(*at, reach * 1.4, reach, 11), hsv(rng.rand(), 0.1, 0.6), shade=0.3)
@@ -181,14 +153,28 @@ def street(picture, rng, mood):
         house(picture, rng, left, kerb * height, wide, height * rng.uniform(0.22, 0.42))
         left += wide + rng.choice([0, 0, 30])
     for x in rng.uniform(0, width, rng.randint(0, 3)):
-        tree(picture, rng, x, height * (kerb + 0.02), height * 0.35, hsv(rng.uniform(0.1, 0.35), 0.5, 0.6))
-    stone, tar = hsv(rng.rand(), 0.06, 0.72), hsv(rng.uniform(0.55, 0.75), 0.1, rng.uniform(0.32, 0.5))
+        tree(
+            picture,
+            rng,
+            x,
+            height * (kerb + 0.02),
+            height * 0.35,
+            hsv(rng.uniform(0.1, 0.35), 0.5, 0.6),
+        )
+    stone, tar = (
+        hsv(rng.rand(), 0.06, 0.72),
+        hsv(rng.uniform(0.55, 0.75), 0.1, rng.uniform(0.32, 0.5)),
+    )
     wash(picture, rng, stone, stone * 0.9, rows=(kerb, kerb + 0.1), mottle=0.02)
     wash(picture, rng, tar * 1.1, tar * 0.9, rows=(kerb + 0.1, 1), mottle=0.03)
     dabs(picture, rng, (kerb + 0.11, 1), 260, 8, [tar * 0.88, tar * 1.12], spread=0.3)
     y = (kerb + 1) / 2 * height + 12
     for x in np.arange(rng.uniform(-60, 0), width, 110):
-        paint(picture, np.array([(x, y), (x + 52, y), (x + 44, y + 9), (x - 10, y + 9)]), (0.9, 0.88, 0.8))
+        paint(
+            picture,
+            np.array([(x, y), (x + 52, y), (x + 44, y + 9), (x - 10, y + 9)]),
+            (0.9, 0.88, 0.8),
+        )
     return Stage((kerb + 0.1, 0.98), None, None, True)
 
 
@@ -200,11 +186,17 @@ def yard(picture, rng, mood):
     for row, y in enumerate(np.arange(0, foot * height - 4, tall)):
         for x in np.arange(-wide * (row % 2) / 2, width, wide):
             tone = clay * rng.uniform(0.86, 1.1)
-            draw.rectangle((x + 1, y + 1, x + wide - 2, min(y + tall - 2, foot * height)), fill=rgb(tone))
+            draw.rectangle(
+                (x + 1, y + 1, x + wide - 2, min(y + tall - 2, foot * height)), fill=rgb(tone)
+            )
     slab = hsv(rng.rand(), 0.08, rng.uniform(0.55, 0.8))
     wash(picture, rng, slab * 0.85, slab, rows=(foot, 1), mottle=0.03)
     for x in np.linspace(-1.5, 2.5, 14):
-        draw.line((width * (0.5 + (x - 0.5) * 0.6), foot * height, width * x, height), fill=rgb(slab * 0.8), width=2)
+        draw.line(
+            (width * (0.5 + (x - 0.5) * 0.6), foot * height, width * x, height),
+            fill=rgb(slab * 0.8),
+            width=2,
+        )
     for t in (0.12, 0.35, 0.7):
         y = (foot + (1 - foot) * t) * height
         draw.line((0, y, width, y), fill=rgb(slab * 0.8), width=2)
@@ -221,13 +213,27 @@ def room(picture, rng, mood):
         _window(picture, rng, mood, edge)
     wood = hsv(rng.uniform(0.04, 0.1), rng.uniform(0.3, 0.6), rng.uniform(0.4, 0.85))
     wash(picture, rng, wood * 0.9, wood * 1.05, rows=(edge, 1), mottle=0.04)
-    dabs(picture, rng, (edge + 0.02, 1), 150, 120, [wood * 0.84, wood * 1.1, wood * 0.92], spread=0.012)
-    ImageDraw.Draw(picture).rectangle((0, edge * height, width, edge * height + 5), fill=rgb(wood * 1.2))
+    dabs(
+        picture,
+        rng,
+        (edge + 0.02, 1),
+        150,
+        120,
+        [wood * 0.84, wood * 1.1, wood * 0.92],
+        spread=0.012,
+    )
+    ImageDraw.Draw(picture).rectangle(
+        (0, edge * height, width, edge * height + 5), fill=rgb(wood * 1.2)
+    )
     return Stage((edge + 0.1, 0.98), None, None, False)
 
 
 def _wallpaper(picture, rng, paper, foot):
-    ink, draw, step = mix(paper, any_paint(rng), 0.35), ImageDraw.Draw(picture), int(rng.randint(26, 52))
+    ink, draw, step = (
+        mix(paper, any_paint(rng), 0.35),
+        ImageDraw.Draw(picture),
+        int(rng.randint(26, 52)),
+    )
     kind = rng.randint(3)
     for column, x in enumerate(range(0, picture.width, step)):
         if kind == 0:
@@ -263,4 +269,12 @@ def heights(picture, rng, mood):
     return Stage((0.93, 1.0), None, None, True)
 
 
-SCENES = {"meadow": meadow, "sea": sea, "beach": beach, "street": street, "yard": yard, "room": room, "heights": heights}
+SCENES = {
+    "meadow": meadow,
+    "sea": sea,
+    "beach": beach,
+    "street": street,
+    "yard": yard,
+    "room": room,
+    "heights": heights,
+}

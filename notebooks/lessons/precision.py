@@ -1,4 +1,5 @@
-"""Figures of the mixed-precision lesson, taken from the real network: how large its gradients are, and a loss scale at work."""
+"""Mixed precision on the real network, for notebook 03: gradients' sizes, a loss scale at work."""
+
 import collections
 
 import numpy as np
@@ -8,27 +9,33 @@ from deeplab_nb.network.deeplab import build_logits
 from deeplab_nb.tf1 import tf
 from deeplab_nb.training import devices, objective, precision
 
-# float16: below the first it is 0 or its smallest number, below the second it has fewer digits, from the last on it is inf
+# float16: below the first it is 0 or its smallest number, below the second it has fewer digits,
+# from the last on it is inf
 SMALLEST, NORMAL, TOO_LARGE = -24, -14, 16
 
 CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative", "MatMul")
 LOWEST, HIGHEST = -150, 128  # powers of two between which all float32 numbers lie
 
-# counts[i] gradients are at least 2^exponents[i] and less than twice that; gradients of 0 are left out
+# counts[i] gradients are at least 2^exponents[i] and less than twice that; zeros are left out
 Sizes = collections.namedtuple("Sizes", "exponents counts")
 
-# one attempt at a training step: the loss scale it had, its cross-entropy, and whether it overflowed
+# one attempt at a training step: its loss scale, its cross-entropy, and whether it overflowed
 Attempt = collections.namedtuple("Attempt", "loss_scale cross_entropy skipped")
 
 
 def gradient_sizes(settings, images, masks):
-    """`Sizes` of all gradients that come back to the convolutions of the untrained network, in float32.
+    """`Sizes` of all gradients of the untrained network's convolutions, in float32.
 
-    images: [batch, h, w, 3] in 0..255; masks: [batch, h, w]. Mixed precision hands these gradients on in float16.
+    images: [batch, h, w, 3] in 0..255; masks: [batch, h, w]. Mixed precision hands these gradients
+    on in float16.
     """
     with tf.Graph().as_default() as graph, _session(settings) as session:
         loss = _loss(settings, images, masks)
-        outputs = [op.outputs[0] for op in graph.get_operations() if op.type in CONVOLUTIONS and "BatchNorm" not in op.name]
+        outputs = [
+            op.outputs[0]
+            for op in graph.get_operations()
+            if op.type in CONVOLUTIONS and "BatchNorm" not in op.name
+        ]
         # the loss has products of its own, some of which no gradient passes
         gradients = [gradient for gradient in tf.gradients(loss, outputs) if gradient is not None]
         session.run(tf.global_variables_initializer())
@@ -42,12 +49,15 @@ def _counts(values):
 
 
 def share_below(sizes, exponent, scale=1.0):
-    """The share of gradients smaller than 2^exponent once they are multiplied by `scale`, a power of two."""
+    """The share of gradients below 2^exponent once multiplied by `scale`, a power of two."""
     return sizes.counts[sizes.exponents + np.log2(scale) < exponent].sum() / sizes.counts.sum()
 
 
 def scale_trace(settings, images, masks, attempts):
-    """Trains on one batch again and again, float16 simulated, with the loss scale of the settings; a list of `Attempt`s."""
+    """A list of `Attempt`s: trains on one batch again and again, float16 simulated.
+
+    The loss scale is that of the settings.
+    """
     with tf.Graph().as_default(), _session(settings) as session:
         step, updates = tf.train.get_or_create_global_step(), []
         loss = _loss(settings, images, masks, half=True, step=step, batch_norm_updates=updates)
@@ -67,24 +77,34 @@ def _attempt(session, train, loss, step, scale):
 
 
 def _session(settings):
-    """A training session's options: what TensorFlow's graph optimiser would take here is longer than the lesson's steps."""
+    """As in training: TensorFlow's graph optimiser would take longer than the lesson's steps."""
     return tf.Session(config=devices.session_config("cpu", settings))
 
 
 def _loss(settings, images, masks, **options):
     tf.set_random_seed(settings.seed)
-    logits = build_logits(tf.constant(images, tf.float32), settings=settings, is_training=True, **options)
-    return objective.cross_entropy(logits, tf.constant(masks, tf.int32), settings.ignore_label, stride=settings.loss_stride)
+    logits = build_logits(
+        tf.constant(images, tf.float32), settings=settings, is_training=True, **options
+    )
+    return objective.cross_entropy(
+        logits, tf.constant(masks, tf.int32), settings.ignore_label, stride=settings.loss_stride
+    )
 
 
 def gradient_figure(sizes, scale):
-    """Histogram of the gradients as they are and times `scale`, before float16's range; a matplotlib Figure."""
+    """Histogram of the gradients as they are and times `scale`, before float16's range."""
     figure = Figure(figsize=(8, 3.2), constrained_layout=True)
     axes = figure.add_subplot(1, 1, 1)
     share = 100 * sizes.counts / sizes.counts.sum()
     for factor, colour in ((1.0, "#7a7a7a"), (scale, "#3d6fa3")):
-        axes.bar(sizes.exponents + np.log2(factor) + 0.5, share, width=1, color=colour, alpha=0.7,
-                 label="gradients" if factor == 1 else "times {:g}".format(factor))
+        axes.bar(
+            sizes.exponents + np.log2(factor) + 0.5,
+            share,
+            width=1,
+            color=colour,
+            alpha=0.7,
+            label="gradients" if factor == 1 else f"times {factor:g}",
+        )
     axes.axvspan(NORMAL, TOO_LARGE, color="#e8f0e8", zorder=0, label="float16 with all its digits")
     axes.axvspan(SMALLEST, NORMAL, color="#f3ead2", zorder=0, label="with fewer")
     axes.set(xlim=(-50, 20), xlabel="size, as a power of two", ylabel="% of the gradients")
@@ -93,17 +113,25 @@ def gradient_figure(sizes, scale):
 
 
 def scale_figure(trace):
-    """Loss scale and cross-entropy over the attempts, those that overflowed marked; a matplotlib Figure."""
+    """Loss scale and cross-entropy over the attempts, those that overflowed marked."""
     figure = Figure(figsize=(8, 3.2), constrained_layout=True)
     axes = figure.add_subplot(1, 1, 1)
     scales, skipped = np.array([a.loss_scale for a in trace]), np.array([a.skipped for a in trace])
     numbers = np.arange(1, len(trace) + 1)
     axes.step(numbers, scales, where="post", color="#3d6fa3", label="loss scale")
-    axes.plot(numbers[skipped], scales[skipped], "x", color="#c81e1e", label="overflow, step skipped")
+    axes.plot(
+        numbers[skipped], scales[skipped], "x", color="#c81e1e", label="overflow, step skipped"
+    )
     axes.set_yscale("log", base=2)
     axes.set(xlabel="attempt", ylabel="loss scale")
     loss = axes.twinx()
-    loss.plot(numbers, [a.cross_entropy for a in trace], color="grey", linestyle=":", label="cross-entropy (right)")
+    loss.plot(
+        numbers,
+        [a.cross_entropy for a in trace],
+        color="grey",
+        linestyle=":",
+        label="cross-entropy (right)",
+    )
     loss.set_ylabel("cross-entropy")
     figure.legend(loc="upper right", bbox_to_anchor=(0.88, 0.95), fontsize=8)
     return figure

@@ -1,4 +1,5 @@
-"""Small helpers of the teaching notebooks: mistakes shown as lessons, exercises with a check, a photograph at hand."""
+"""What all notebooks use: mistakes shown as lessons, exercises with a check, a photograph."""
+
 import contextlib
 
 import numpy as np
@@ -12,7 +13,7 @@ from deeplab_nb.settings import Settings
 
 @contextlib.contextmanager
 def refusal():
-    """Shows the sentence with which the workbook refuses what the block does; it is a fault if nothing is refused."""
+    """Shows the sentence with which the block is refused; it is a fault if nothing is refused."""
     try:
         yield
     except WorkbookError as error:
@@ -22,20 +23,23 @@ def refusal():
 
 
 def check(yours, reference):
-    """Compares an exercise's answer with the reference; `...` stands for an answer not given yet."""
+    """Compares an answer with the reference; `...` stands for an answer not given yet."""
     if yours is Ellipsis:
         print("not answered yet: replace the ... above and run both cells again")
     elif np.shape(yours) == np.shape(reference) and np.allclose(yours, reference, rtol=1e-3):
-        print("right: yours {}, reference {}".format(yours, reference))
+        print(f"right: yours {yours}, reference {reference}")
     else:
-        print("not yet: yours is {}; the reference differs".format(yours))
+        print(f"not yet: yours is {yours}; the reference differs")
 
 
 def photograph(run):
-    """The evaluation list's first photograph, uint8 [h, w, 3]; a drawn one, and a sentence, where the data set is not there."""
+    """The evaluation list's first photograph, uint8 [h, w, 3].
+
+    Where the data set is not there, a drawn one and a sentence.
+    """
     try:
         root, list_name = run.data_root, run.settings.val_list
     except WorkbookError as error:
-        print("{}\nuntil then, a drawn photograph serves".format(error))
+        print(f"{error}\nuntil then, a drawn photograph serves")
         root, list_name = make_sample(paths.resolve(Settings()).data_root), Settings().val_list
     return voc.read_image(voc.image_path(root, voc.read_list(root, list_name)[0]))

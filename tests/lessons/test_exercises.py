@@ -1,10 +1,11 @@
 """Mistakes shown as lessons, answers judged, a photograph at hand."""
+
 import numpy as np
 import pytest
 
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.runs.workbook import open_run
-from deeplab_nb.show.lessons import check, photograph, refusal
+from lessons.exercises import check, photograph, refusal
 
 
 def test_a_refusal_is_shown_and_its_absence_is_a_fault(capsys):
@@ -16,7 +17,10 @@ def test_a_refusal_is_shown_and_its_absence_is_a_fault(capsys):
             pass
 
 
-@pytest.mark.parametrize("yours, words", [(..., "not answered yet"), (65, "right"), (64, "not yet"), ((65, 65), "not yet")])
+@pytest.mark.parametrize(
+    "yours, words",
+    [(..., "not answered yet"), (65, "right"), (64, "not yet"), ((65, 65), "not yet")],
+)
 def test_an_answer_is_judged(yours, words, capsys):
     check(yours, 65)
     assert capsys.readouterr().out.startswith(words)

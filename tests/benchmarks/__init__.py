@@ -1,0 +1,1 @@
+"""What this machine takes: `make bench ARGS="network|train|input|evaluate ..."`; no tests."""
