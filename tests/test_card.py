@@ -12,7 +12,8 @@ from deeplab_nb.evaluation.export import export
 from deeplab_nb.evaluation.predict import Predictor
 from deeplab_nb.network.layers import Layers
 from deeplab_nb.tf1 import tf
-from deeplab_nb.training import ascend, devices, journal, loop, objective, steps
+from deeplab_nb.training import ascend, collectives, devices, loop, objective, steps
+from deeplab_nb.training.log import read_log, steps_of
 from tests import card as cards
 from tests.ascend_library import environment, library, stand_in  # noqa: F401
 from tests.tiny_checkpoint import amplified, make_tiny_checkpoint
@@ -36,8 +37,8 @@ def test_a_card_trains_from_the_start_in_one_graph_that_is_compiled_once(card, r
     training = [call for call in card.calls if call.trains]
     assert len(training) == 3 and card.compiled(trains=True) == 1
     assert {call.graphs for call in training} == {1}
-    log = journal.read_log(str(tmp_path / "log.jsonl"))
-    assert [entry["step"] for entry in journal.steps_of(log)] == [1, 2, 3]
+    log = read_log(str(tmp_path / "log.jsonl"))
+    assert [entry["step"] for entry in steps_of(log)] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("rank", [0, 3])
@@ -213,7 +214,7 @@ def test_the_hosts_work_stays_off_the_card(stand_in, monkeypatch, weights, recor
     assert ascend.problem() is None
     card = cards.install(monkeypatch, decorates=True)
     chosen = settings_module.read(dict(TINY, device="cpu"))
-    images, _ = steps.batch_of(records, 1, chosen, loop.cluster.ALONE)
+    images, _ = steps.batch_of(records, 1, chosen, collectives.ALONE)
     loop.train(chosen, records, str(tmp_path / "run"))
     with Predictor(chosen, weights) as predictor:
         predictor.labels(photograph())

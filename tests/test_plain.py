@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from deeplab_nb import settings as settings_module
-from deeplab_nb.network import heads
+from deeplab_nb.network import head
 from deeplab_nb.network.deeplab import build_logits
 from deeplab_nb.tf1 import tf
 from deeplab_nb.training import devices, loop
@@ -39,7 +39,7 @@ def test_both_forms_train_alike(name, fine_tune_batch_norm, monkeypatch):
 
 
 def test_clones_with_stored_statistics_train_as_one_network(monkeypatch):
-    monkeypatch.setattr(heads, "KEEP_PROBABILITY", 1.0)  # each clone draws its own dropout
+    monkeypatch.setattr(head, "KEEP_PROBABILITY", 1.0)  # each clone draws its own dropout
     values = dict(NETWORKS["mobilenet_v2"], fine_tune_batch_norm=False, count=2)
     one, two = steps("cpu", **values), steps("cpu", clones=2, **values)
     assert one[0] == pytest.approx(two[0], rel=1e-4) and one[1] == pytest.approx(two[1], rel=1e-4)

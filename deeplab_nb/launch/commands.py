@@ -143,7 +143,7 @@ def _run(entry, dry_run):
 
 def _outcome(folder, seconds):
     from deeplab_nb import settings as settings_module
-    from deeplab_nb.training.journal import read_log, steps_of
+    from deeplab_nb.training.log import read_log, steps_of
     results, train = os.path.join(folder, "eval", "results.json"), os.path.join(folder, "train")
     miou = None
     if os.path.exists(results):

@@ -5,8 +5,8 @@ import os
 import re
 
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.network import mindspore, published
-from deeplab_nb.network.heads import LOGITS_SCOPE
+from deeplab_nb.network import mindspore, zoo
+from deeplab_nb.network.head import LOGITS_SCOPE
 from deeplab_nb.tf1 import tf
 
 _FILE_ENDING = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
@@ -41,7 +41,7 @@ def find_checkpoint(path):
 
 def _fetch_it(name):
     """Part of a sentence; empty for what cannot be fetched."""
-    return "`deeplab-nb fetch weights {}` brings it to data/weights, or ".format(name) if name in published.NAMES else ""
+    return "`deeplab-nb fetch weights {}` brings it to data/weights, or ".format(name) if name in zoo.NAMES else ""
 
 
 def newest_checkpoint(folder):

@@ -1,5 +1,5 @@
 """What DeepLabv3+ adds to DeepLabv3: a decoder that sharpens object borders (Chen et al., 1802.02611, section 3.2)."""
-from deeplab_nb.network.heads import convolution, convolution_3x3
+from deeplab_nb.network.head import convolution, convolution_3x3
 
 LOW_LEVEL_DEPTH = 48  # Table 1: best of 8 to 64; more would drown the 256 channels of the head
 

@@ -1,7 +1,7 @@
 """From images to logits: the one place where a DeepLab network is put together, for every use and device."""
 from deeplab_nb.network.cost import Counter, Map
 from deeplab_nb.network.decoder import decoder
-from deeplab_nb.network.heads import aspp, classifier
+from deeplab_nb.network.head import aspp, classifier
 from deeplab_nb.network.layers import Layers, resize
 from deeplab_nb.network.mobilenet_v2 import mobilenet_v2
 from deeplab_nb.network.resnet import resnet

@@ -11,7 +11,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.network.heads import LOGITS_SCOPE
+from deeplab_nb.network.head import LOGITS_SCOPE
 
 _UNIT = r"resnet_v1_50/block\1/unit_\2/bottleneck_v1/"
 

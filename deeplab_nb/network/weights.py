@@ -4,17 +4,17 @@ import shutil
 
 from deeplab_nb.data import fetch
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.network import published
+from deeplab_nb.network import zoo
 from deeplab_nb.network.checkpoints import find_checkpoint, newest_checkpoint, outline
 
 
-def fetch_weights(name, folder, *, base=published.BASE):
+def fetch_weights(name, folder, *, base=zoo.BASE):
     """Prefix of the published checkpoint in `folder`/NAME, downloaded and unpacked there unless that folder exists.
 
     The archive stays beside it. Raises WorkbookError for an unknown name, a failed download, a wrong digest,
     an archive that is damaged or climbs out of its folder, and one that holds no checkpoint or another one.
     """
-    row = published.get(name)
+    row = zoo.get(name)
     target = os.path.join(folder, name)
     if not os.path.exists(target):
         archive = archive_of(row, base=base)
@@ -27,7 +27,7 @@ def fetch_weights(name, folder, *, base=published.BASE):
     return find_checkpoint(target)
 
 
-def archive_of(row, *, base=published.BASE):
+def archive_of(row, *, base=zoo.BASE):
     return fetch.Archive(name=row.name, url=base + row.file, file=row.file, digest=row.digest)
 
 

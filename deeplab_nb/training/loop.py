@@ -10,13 +10,13 @@ from deeplab_nb.launch import workers
 from deeplab_nb.network.checkpoints import newest_checkpoint, restore, step_of
 from deeplab_nb.network.deeplab import build_logits
 from deeplab_nb.tf1 import tf
-from deeplab_nb.training import cluster, devices, objective
-from deeplab_nb.training.journal import Journal, cannot_write, read_log, validations_of
+from deeplab_nb.training import collectives, devices, objective
+from deeplab_nb.training.log import Log, cannot_write, read_log, validations_of
 from deeplab_nb.training.saving import Checkpoints, OthersCheckpoints
 from deeplab_nb.training.steps import Run
 from deeplab_nb.training.validation import QuickValidation
 
-# the operation that trains, then scalars of the step; losses are means over all ranks; shared: a `cluster.Shared`, or () without
+# the operation that trains, then scalars of the step; losses are means over all ranks; shared: a `collectives.Shared`, or () without
 Step = collections.namedtuple("Step", "train loss cross_entropy learning_rate gradient_norm global_step loss_scale shared")
 
 # what may change between two runs in one folder, as long as a step takes as many images; anything else would make the log a lie
@@ -29,14 +29,14 @@ RESUMABLE = {"train_steps", "log_every", "save_every", "save_minutes", "keep_che
 def train(settings, records, folder):
     """Trains until `settings.train_steps` and returns the last checkpoint's prefix.
 
-    records: TFRecord files; folder: gets settings.json, the logs (see `journal`) and the checkpoints.
+    records: TFRecord files; folder: gets settings.json, the logs (see `log`) and the checkpoints.
     Where training starts:
       1. from the folder's newest checkpoint, with momentum, step, loss scale and data order, if there is one;
       2. else from `settings.initial_checkpoint`, weights only, if it is set;
       3. else from random weights.
     Ctrl-C saves a checkpoint before KeyboardInterrupt goes on. A loss that is not finite raises WorkbookError;
     the checkpoints before it stay.
-    With several `settings.cards` this process is one rank, see `cluster`: rank 0 alone writes into the folder, the others
+    With several `settings.cards` this process is one rank, see `collectives`: rank 0 alone writes into the folder, the others
     log into a folder of their own.
     """
     check_trainable(settings)
@@ -65,7 +65,7 @@ def train(settings, records, folder):
             print(start(session, resumed, settings), batches_in_words(settings, team), sep="\n", flush=True)
             devices.start_alike(device, session, first_step, team)
             checkpoints = OthersCheckpoints(folder) if team.rank else Checkpoints(session, folder, settings)
-            with Journal(log_folder(folder, team), first_step, epoch) as journal:
+            with Log(log_folder(folder, team), first_step, epoch) as journal:
                 run = Run(session, step, batches, records, journal, checkpoints, validation, settings, team)
                 return run.until_the_end(first_step)
 
@@ -74,7 +74,7 @@ def train(settings, records, folder):
 Batches = collections.namedtuple("Batches", "iterator images labels places asked came")
 
 
-def timed_batches(records, settings, first_step=0, team=cluster.ALONE):
+def timed_batches(records, settings, first_step=0, team=collectives.ALONE):
     """`training_batches` of a rank with a clock round them."""
     with tf.device("/cpu:0"):
         asked = tf.timestamp()
@@ -86,7 +86,7 @@ def timed_batches(records, settings, first_step=0, team=cluster.ALONE):
     return Batches(iterator, images, labels, places, asked, came)
 
 
-def training_step(images, labels, settings, device="cpu", team=cluster.ALONE):
+def training_step(images, labels, settings, device="cpu", team=collectives.ALONE):
     """Builds network, loss and update of a rank for a device; returns the tensors of one `Step`."""
     updates = []
     global_step = tf.train.get_or_create_global_step()
@@ -102,7 +102,7 @@ def training_step(images, labels, settings, device="cpu", team=cluster.ALONE):
     chosen = objective.optimizer(rate, settings)
     averaged = None
     if team.target:  # Ascend's optimizer averages by itself
-        chosen = averaged = cluster.Averaged(chosen, team, weight=objective.share_counted(logits, labels, settings),
+        chosen = averaged = collectives.Averaged(chosen, team, weight=objective.share_counted(logits, labels, settings),
                                              losses=[total, loss], statistics=moving_averages() if updates else [])
     optimizer, manager = devices.wrapped(chosen, device, settings)
     with tf.control_dependencies(updates):

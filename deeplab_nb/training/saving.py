@@ -6,7 +6,7 @@ import time
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.network.checkpoints import step_of
 from deeplab_nb.tf1 import tf
-from deeplab_nb.training.journal import cannot_write
+from deeplab_nb.training.log import cannot_write
 
 
 class Checkpoints:

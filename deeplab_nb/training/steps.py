@@ -14,7 +14,7 @@ from deeplab_nb.launch import workers
 from deeplab_nb.processes import asked_to_stop, peak_memory
 from deeplab_nb.progress import progress
 from deeplab_nb.tf1 import host_session, tf
-from deeplab_nb.training.journal import cannot_write
+from deeplab_nb.training.log import cannot_write
 
 
 class Run:

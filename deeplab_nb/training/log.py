@@ -17,7 +17,7 @@ from deeplab_nb.progress import prints_logs
 from deeplab_nb.tf1 import tf
 
 
-class Journal:
+class Log:
     """The three logs of one run folder; use it in a `with` block.
 
     first_step: the step a run starts or resumes at; entries of later steps go, for they are made again.
