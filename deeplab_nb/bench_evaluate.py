@@ -17,7 +17,7 @@ from deeplab_nb.evaluation.evaluate import count
 from deeplab_nb.evaluation.predict import Predictor, framed
 from deeplab_nb.evaluation.protocols import protocol_of
 from deeplab_nb.network.checkpoints import restore
-from deeplab_nb.network.deeplab import build_logits, predict_labels
+from deeplab_nb.network.deeplab import build_logits, predict_labels, variables_of
 from deeplab_nb.network.layers import resize
 from deeplab_nb.processes import peak_memory
 from deeplab_nb.progress import progress
@@ -136,7 +136,7 @@ def _serve(pipe, way, *arguments):
 def _weights(_, settings, case, folder, size):
     """Saves random weights; to work is to convert them."""
     with tf.Graph().as_default(), tf.Session() as session:
-        build_logits(tf.placeholder(tf.float32, [1, 33, 33, 3]), settings=settings, output_stride=settings.eval_output_stride)
+        variables_of(settings)
         session.run(tf.global_variables_initializer())
         prefix = tf.train.Saver().save(session, os.path.join(folder, "model.ckpt"), write_meta_graph=False)
     return lambda: _predictor(settings, prefix, "onnxruntime").close()
@@ -215,7 +215,7 @@ def plain_labels(images, settings):
     size = images.shape[1:3].as_list()
 
     def logits(images):
-        return build_logits(images, settings=settings, output_stride=settings.eval_output_stride, plain=True)
+        return build_logits(images, settings=settings.for_evaluation())
     if settings.eval_scales == (1.0,) and not settings.eval_flip:
         return predict_labels(logits(images), size)
     maps = []

@@ -4,8 +4,8 @@ import pytest
 
 from deeplab_nb import settings as settings_module
 from deeplab_nb.network import deeplab
-from deeplab_nb.network.batch_norm import add_shift, normalise_batch
-from deeplab_nb.network.layers import BatchNorm, Dilation, Layers, dilated, dilated_depthwise, truncated_normal, xavier
+from deeplab_nb.network.fast_layers import FastLayers, FoldedLayers, HalfLayers, add_bias, dilated, dilated_depthwise, normalise_batch
+from deeplab_nb.network.layers import BatchNorm, Dilation, Layers, truncated_normal, xavier
 from deeplab_nb.network.variables import Constant
 from deeplab_nb.tf1 import tf
 from tests import golden
@@ -150,7 +150,7 @@ def test_half_rounds_input_kernel_and_output_and_their_gradients(part):
     for half in (True, False):
         with tf.Graph().as_default(), tf.Session() as session:
             x = tf.placeholder(tf.float32, [2, 8, 8, 4])
-            y = build(PARTS[part], x, is_training=True, half=half)
+            y = build(PARTS[part], x, kind=HalfLayers if half else FastLayers, is_training=True)
             kernel = tf.trainable_variables()[0]
             dx, dw = tf.gradients(y, [x, kernel], tf.constant(1.0001 * half_numbers(2, *y.shape.as_list())))
             values, rounded = half_numbers(0, 2, 8, 8, 4), half_numbers(1, *kernel.shape.as_list())
@@ -170,7 +170,7 @@ def fresh():
 def test_half_leaves_batch_statistics_in_float32():
     with tf.Graph().as_default(), tf.Session() as session:
         x = tf.constant(half_numbers(0, 2, 8, 8, 4))
-        y = build(PARTS["matrix product"], x, is_training=True, batch_norm_training=True, half=True)
+        y = build(PARTS["matrix product"], x, kind=HalfLayers, is_training=True, batch_norm_training=True)
         session.run(tf.global_variables_initializer())
         y = session.run(y)
     assert not is_half(y) and abs(y.mean((0, 1, 2))).max() < 1e-6
@@ -181,7 +181,8 @@ def test_logits_in_half_are_near_those_in_float32_and_only_there_is_anything_cas
     for half in (True, False):
         with tf.Graph().as_default() as graph, tf.Session() as session:
             images = tf.constant(golden.image(1, 33, 33))
-            y = deeplab.build_logits(images, settings=settings_module.read({"depth_multiplier": 0.25}), half=half)
+            chosen, kind = settings_module.read({"depth_multiplier": 0.25}), HalfLayers if half else FoldedLayers
+            y = deeplab.build_logits(images, settings=chosen, layers=kind(deeplab.variables_of(chosen)))
             assert any(t.dtype == tf.float16 for op in graph.get_operations() for t in op.outputs) == half
             golden.load_weights(session, tf.global_variables(), 2 ** 0.5)  # random ones with fresh statistics let the maps fade to 0
             logits[half] = session.run(y)
@@ -230,7 +231,7 @@ def test_first_values_have_the_published_spread():
 def test_a_graph_built_twice_shares_its_variables():
     with tf.Graph().as_default():
         for stride in (8, 16):
-            deeplab.build_logits(tf.placeholder(tf.float32, [1, 33, 33, 3]), settings=settings_module.read({}), output_stride=stride)
+            deeplab.build_logits(tf.placeholder(tf.float32, [1, 33, 33, 3]), settings=settings_module.read({"output_stride": stride}))
         assert len(tf.global_variables()) == len({v.op.name for v in tf.global_variables()}) == 272
 
 
@@ -276,6 +277,6 @@ def test_a_shift_and_its_gradients_are_tensorflows():
     values, dy = (random.standard_normal((2, 5, 4, 3)).astype(np.float32) for _ in range(2))
     with tf.Graph().as_default(), tf.Session() as session:
         x, shift = tf.constant(values), tf.constant([1.0, -2.0, 0.5])
-        results = session.run([[y] + tf.gradients(y, [x, shift], tf.constant(dy)) for y in (add_shift(x, shift), tf.nn.bias_add(x, shift))])
+        results = session.run([[y] + tf.gradients(y, [x, shift], tf.constant(dy)) for y in (add_bias(x, shift), tf.nn.bias_add(x, shift))])
     for mine, wanted in zip(*results):
         np.testing.assert_allclose(mine, wanted, rtol=1e-5, atol=1e-6)

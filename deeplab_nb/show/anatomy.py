@@ -10,7 +10,6 @@ from deeplab_nb.evaluation.predict import framed
 from deeplab_nb.network import deeplab
 from deeplab_nb.network.cost import BYTES, Counter, Map
 from deeplab_nb.network.layers import Layers
-from deeplab_nb.network.variables import create_variables
 from deeplab_nb.tf1 import host_config, tf
 
 # neighbouring units with the same figures; sides and rates have one entry for each output stride
@@ -67,7 +66,7 @@ def stages(settings, output_strides=(16, 8), size=513):
 def _units(settings, output_stride, size):
     """`(name, channels, side, rate)` of each unit: the last layer's output and the largest rate."""
     recorder = Recorder()
-    deeplab.network(recorder, Map((1, size, size, 3)), settings=settings, output_stride=output_stride)
+    deeplab.network(recorder, Map((1, size, size, 3)), settings.at(output_stride))
     groups = [list(group) for _, group in itertools.groupby(recorder.layers, lambda layer: layer[0])]
     return [group[-1][:3] + (max(layer[3] for layer in group),) for group in groups]
 
@@ -100,7 +99,7 @@ def parameters(declarations, scope=""):
 
 def price(settings, output_stride, size=513):
     """What the network costs for one image, as text."""
-    cost, logits = deeplab.cost(settings, output_stride, size), stages(settings, (output_stride,), size)[-1]
+    cost, logits = deeplab.cost(settings.at(output_stride), size=size), stages(settings, (output_stride,), size)[-1]
     return ("output stride {:2d}{}: scores {side} x {side}, {:,} parameters, {:.2f} billion multiply-adds,\n"
             "    maps of {:,.0f} MB an image to train, of {:,.0f} MB to evaluate").format(
                 output_stride, " with decoder" if settings.decoder else "", parameters(cost.variables),
@@ -111,7 +110,7 @@ def cost_rows(settings, output_strides=(16, 8)):
     """Rows for `plots.cost_bars`: these settings' network, then the published ones, counted here."""
     cases = (("these settings", settings, {}),) + tuple((name, settings_module.read(values), published)
                                                         for name, values, published in PUBLISHED_COST)
-    return [(name, {stride: deeplab.cost(case, stride).multiply_adds / 1e9 for stride in output_strides}, published)
+    return [(name, {stride: deeplab.cost(case.at(stride)).multiply_adds / 1e9 for stride in output_strides}, published)
             for name, case, published in cases]
 
 
@@ -120,7 +119,7 @@ def features(images, *, settings, output_strides):
     with tf.Graph().as_default(), _session() as session:
         layers = _random_layers(Layers, settings)
         pixels = deeplab.normalise(tf.constant(images))
-        built = [deeplab.backbone(layers, pixels, settings=settings, output_stride=stride).high for stride in output_strides]
+        built = [deeplab.backbone(layers, pixels, settings.at(stride)).high for stride in output_strides]
         session.run(tf.global_variables_initializer())
         return session.run(built)
 
@@ -147,7 +146,7 @@ def seen_by_centre(cases, *, settings, size):
         pixels, gradients = tf.constant(noise), []
         for stride, kind in cases:
             layers = _random_layers(kind, settings)
-            maps = deeplab.backbone(layers, deeplab.normalise(pixels), settings=settings, output_stride=stride).high
+            maps = deeplab.backbone(layers, deeplab.normalise(pixels), settings.at(stride)).high
             middle = int(maps.shape[1]) // 2
             gradients += tf.gradients(maps[:, middle, middle], pixels)
         session.run(tf.global_variables_initializer())
@@ -158,7 +157,7 @@ def seen_by_centre(cases, *, settings, size):
 def _random_layers(kind, settings):
     """Layers of a kind over variables that the session still has to initialise; made once a graph."""
     tf.set_random_seed(settings.seed)
-    return kind(create_variables(deeplab.cost(settings, 16).variables))  # the same at every output stride
+    return kind(deeplab.variables_of(settings))  # the same at every output stride
 
 
 def _session():

@@ -96,6 +96,15 @@ def _answers(address):
     return True
 
 
+def in_words(settings, team):
+    """Who trains and what a step takes, for the log."""
+    batch, rate = settings.train_batch_size, f"learning_rate {settings.learning_rate:.3g}"
+    if team.ranks == 1:
+        return f"{batch} images a step, {rate}"
+    return (f"rank {team.rank} of {team.ranks} is process {os.getpid()}: {batch} images a step on "
+            f"each, {settings.global_batch_size} in all, {rate}")
+
+
 # --- what they share
 
 class Averaged(tf.train.Optimizer):

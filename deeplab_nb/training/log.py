@@ -10,9 +10,13 @@ import json
 import os
 import time
 
+import numpy as np
 from PIL import Image
 
+from deeplab_nb import settings as settings_module
+from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
+from deeplab_nb.launch import workers
 from deeplab_nb.progress import prints_logs
 from deeplab_nb.tf1 import tf
 
@@ -98,9 +102,10 @@ class Log:
         self._clock += away
         self._epoch_start = self._epoch_start[0], self._epoch_start[1] + away
 
-    def picture(self, step, name, picture):
-        """A picture uint8 [height, width, 3] for TensorBoard."""
-        png = io.BytesIO()
+    def picture(self, step, name, photograph, *masks):
+        """A photograph [h, w, 3] and masks [h, w] in VOC's colours, side by side for TensorBoard."""
+        coloured = [voc.palette()[mask] for mask in masks]
+        picture, png = np.hstack([photograph.astype(np.uint8)] + coloured), io.BytesIO()
         Image.fromarray(picture).save(png, format="PNG")
         image = tf.Summary.Image(encoded_image_string=png.getvalue(), height=picture.shape[0], width=picture.shape[1])
         self._events.add_summary(tf.Summary(value=[tf.Summary.Value(tag=name, image=image)]), step)
@@ -154,6 +159,30 @@ def end_of(log):
 
 def validations_of(log):
     return [entry for entry in log if "validation_miou" in entry]
+
+
+def best_before(folder, step):
+    """The highest mIoU that a run's log has up to a step, None without one."""
+    path = os.path.join(folder, "log.jsonl")
+    found = validations_of(read_log(path)) if os.path.exists(path) else []
+    return max((e["validation_miou"] for e in found if e["step"] <= step), default=None)
+
+
+def log_folder(folder, team):
+    """Where a rank logs: rank 0 beside the checkpoints, another where its launcher logs it."""
+    if team.rank == 0:
+        return folder
+    path = workers.rank_folder() or os.path.join(folder, f"rank_{team.rank}")
+    os.makedirs(path, exist_ok=True)
+    return path
+
+
+def save_settings(settings, folder):
+    """Writes FOLDER/settings.json."""
+    try:
+        settings_module.save(settings, folder)
+    except OSError as error:
+        raise cannot_write(folder, error)
 
 
 def cannot_write(folder, error):

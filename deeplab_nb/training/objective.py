@@ -2,28 +2,42 @@
 import numpy as np
 
 from deeplab_nb.network.checkpoints import LAST_LAYERS
-from deeplab_nb.network.layers import resize
+from deeplab_nb.network.fast_layers import FastLayers
 from deeplab_nb.network.variables import Constant, Declaration, create_variables
 from deeplab_nb.tf1 import tf
 
 
-def cross_entropy(logits, labels, ignore_label, *, stride=1, upsample=True, class_weights=(), hardest=1.0, device="cpu"):
-    """Mean over the counted pixels of the softmax cross-entropy (DeepLabv3, 1706.05587, section 4.1).
+def losses(logits, labels, step, settings, layers):
+    """`(total, cross_entropy)` of a step: what is minimised, and the masks' part of it."""
+    entropy = cross_entropy(
+        logits, labels, settings.ignore_label, stride=settings.loss_stride,
+        upsample=settings.upsample_logits, class_weights=settings.class_weights,
+        hardest=hardest_share(step, settings), layers=layers)
+    return entropy + weight_decay(trained_variables(settings), settings.weight_decay), entropy
+
+
+def cross_entropy(logits, labels, ignore_label, *, stride=1, upsample=True, class_weights=(),
+                  hardest=1.0, layers=FastLayers):
+    """Mean over the counted pixels of the softmax cross-entropy (DeepLabv3, 1706.05587, 4.1).
 
     logits: float32 [batch, h, w, classes].
     labels: int32 [batch, height, width]; pixels with `ignore_label` count nowhere.
-    stride: compare at every stride-th row and column only; 2 takes a quarter of the time, 1 is the papers'.
-    upsample: bring the logits to the labels' size, as DeepLabv3 does; False brings the labels to theirs.
-    class_weights: a factor for the losses of each class; the mean's divisor stays the number of pixels.
+    stride: compare at every stride-th row and column only; 2 takes a quarter of the time, 1 is the
+      papers'.
+    upsample: bring the logits to the labels' size, as DeepLabv3 does; False brings the labels to
+      theirs.
+    class_weights: a factor for the losses of each class; the mean's divisor stays the number of
+      pixels.
     hardest: share of the pixels that count, from `hardest_share`.
-    device: 'cpu', 'gpu' or 'npu', whose operations are taken; the value is the same.
+    layers: a kind of layers, whose operations are taken; the value is the same.
     Returns a float32 scalar, 0 if every pixel is ignored.
     """
-    logits, labels = same_size(logits, labels[:, ::stride, ::stride], upsample, device)
+    labels = compared(labels, logits, stride, upsample)
+    logits = layers.upsample(logits, _size(labels)) if upsample else logits
     counted = tf.not_equal(labels, ignore_label)
-    # ignored pixels get class 0, a label outside the classes would be an error in the operation below
+    # ignored pixels get class 0, a label outside the classes would be an error in the losses
     safe = tf.where(counted, labels, tf.zeros_like(labels))
-    losses = _PIXEL_LOSSES[device](logits, safe)
+    losses = layers.pixel_losses(logits, safe)
     if class_weights:
         losses *= tf.gather(tf.constant(class_weights, tf.float32), safe)
     counted = tf.cast(counted, tf.float32)
@@ -32,78 +46,26 @@ def cross_entropy(logits, labels, ignore_label, *, stride=1, upsample=True, clas
     return mean_of_hardest(losses * counted, hardest)
 
 
-def same_size(logits, labels, upsample, device="cpu"):
-    """Logits and labels at the labels' size, or with the nearest labels at the logits' size."""
+def compared(labels, logits, stride, upsample):
+    """The labels that the loss looks at: each stride-th, or the nearest at the logits' size."""
+    labels = labels[:, ::stride, ::stride]
     if upsample:
-        if device == "cpu" and logits.shape.is_fully_defined() and labels.shape.is_fully_defined():
-            return resize_by_products(logits, labels.shape.as_list()[1:3]), labels
-        return resize(logits, tf.shape(labels)[1:3]), labels
-    return logits, _nearest(labels, logits)
+        return labels
+    return tf.image.resize_nearest_neighbor(
+        labels[..., tf.newaxis], tf.shape(logits)[1:3], align_corners=True)[..., 0]
 
 
-def share_counted(logits, labels, settings):
-    """The share of the pixels compared that count in `cross_entropy`, a float32 scalar; of none, as if it were one pixel."""
-    labels = labels[:, ::settings.loss_stride, ::settings.loss_stride]
-    labels = labels if settings.upsample_logits else _nearest(labels, logits)
-    counted = tf.cast(tf.not_equal(labels, settings.ignore_label), tf.float32)
-    return tf.maximum(tf.reduce_sum(counted), 1.0) / tf.cast(tf.size(labels), tf.float32)
+def share_counted(labels, logits, settings):
+    """The share of the compared labels that count, a float32 scalar; of none, that of one pixel."""
+    labels = compared(labels, logits, settings.loss_stride, settings.upsample_logits)
+    counted = tf.reduce_sum(tf.cast(tf.not_equal(labels, settings.ignore_label), tf.float32))
+    return tf.maximum(counted, 1.0) / tf.cast(tf.size(labels), tf.float32)
 
 
-def _nearest(labels, logits):
-    """The labels at the logits' size."""
-    return tf.image.resize_nearest_neighbor(labels[..., tf.newaxis], tf.shape(logits)[1:3], align_corners=True)[..., 0]
-
-
-def resize_by_products(x, size):
-    """`layers.resize` of a map of known shape, as a product with a matrix along each axis.
-
-    With its gradient it takes two thirds of the CPU seconds of TensorFlow's operation.
-    """
-    batch, height, width, channels = x.shape.as_list()
-    wide = tf.matmul(_interpolation(width, size[1]), tf.reshape(x, [batch * height, width, channels]))
-    tall = tf.matmul(_interpolation(height, size[0]), tf.reshape(wide, [batch, height, size[1] * channels]))
-    return tf.reshape(tall, [batch] + list(size) + [channels])
-
-
-def _interpolation(old, new):
-    """The matrix [new, old] of linear interpolation: each row has the weights of the two nearest old places."""
-    places = np.linspace(0, old - 1, new)
-    return tf.constant(np.maximum(0, 1 - abs(places[:, np.newaxis] - np.arange(old))), tf.float32)
-
-
-def softmax_losses(logits, labels):
-    """The softmax cross-entropy of each pixel: float32 [batch, h, w, classes] and int32 [batch, h, w] to float32 [batch, h, w].
-
-    The value of TensorFlow's sparse operation, which takes one exponential at a time: with its gradient this takes
-    half of the CPU seconds, which is a 25th of MobileNetV2's step at crop 257.
-    """
-    classes = int(logits.shape[-1])
-    chosen = tf.range(tf.size(labels)) * classes + tf.reshape(labels, [-1])  # places of the labels' scores
-
-    @tf.custom_gradient
-    def losses(scores):
-        largest = tf.reduce_max(scores, axis=1, keepdims=True)
-        powers = tf.exp(scores - largest)
-        sums = tf.matmul(powers, tf.ones([classes, 1]))
-
-        def gradient(dy):
-            """The softmax, less 1 at the label, times `dy`."""
-            spread = tf.reshape(powers * (dy[:, tf.newaxis] / sums), [-1])
-            return tf.reshape(tf.tensor_scatter_sub(spread, chosen[:, tf.newaxis], dy), tf.shape(scores))
-
-        return tf.squeeze(tf.log(sums) + largest, 1) - tf.gather(tf.reshape(scores, [-1]), chosen), gradient
-
-    return tf.reshape(losses(tf.reshape(logits, [-1, classes])), tf.shape(labels))
-
-
-def one_hot_losses(logits, labels):
-    """The same by the operations of the published Ascend port: a 910 has no kernel of its own for the sparse form."""
-    chosen = tf.one_hot(labels, int(logits.shape[-1]))
-    return tf.nn.softmax_cross_entropy_with_logits_v2(labels=tf.stop_gradient(chosen), logits=logits)
-
-
-_PIXEL_LOSSES = {"cpu": softmax_losses, "npu": one_hot_losses, "gpu": lambda logits, labels:
-                 tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)}
+def _size(labels):
+    """Height and width: a list where they are known, else a tensor."""
+    known = labels.shape.is_fully_defined()
+    return labels.shape.as_list()[1:3] if known else tf.shape(labels)[1:3]
 
 
 def mean_of_hardest(losses, share):

@@ -10,9 +10,6 @@ from deeplab_nb.data import voc
 from deeplab_nb.evaluation.evaluate import evaluate
 from deeplab_nb.evaluation.predict import Predictor
 
-# one scale, whole images: a curve to steer by, not the number to report
-_QUICK = {"eval_scales": (1.0,), "eval_flip": False, "eval_protocol": "deeplab"}
-
 
 class QuickValidation:
     """Scores checkpoints of one run on `settings.validation_images` pictures, evenly spread over val_list.
@@ -22,7 +19,7 @@ class QuickValidation:
     """
 
     def __init__(self, settings, folder, best=None):
-        self._settings = settings_module.override(settings, _QUICK)
+        self._settings = settings_module.override(settings, settings_module.known("quick"))
         self._folder, self.best, self._predictor = folder, best, None
         self._root = voc.check_root(settings.data_root)
         ids = voc.read_list(self._root, settings.val_list)

@@ -14,7 +14,7 @@ from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation.evaluate import evaluate
 from deeplab_nb.tf1 import tf
 from deeplab_nb.training import loop, validation
-from deeplab_nb.training.log import drop_later_lines, read_log, steps_of, validations_of
+from deeplab_nb.training.log import best_before, drop_later_lines, read_log, steps_of, validations_of
 from tests.tiny_training import TINY, variables
 from tests.tiny_voc import make_tiny_voc
 
@@ -74,8 +74,8 @@ def test_the_best_checkpoint_is_kept_apart(run):
 
 def test_a_resumed_run_remembers_the_best(run):
     best = max(e["validation_miou"] for e in validations_of(log_of(run[1])))
-    assert loop.best_before(run[1], 6) == best
-    assert loop.best_before(run[1], 1) is None
+    assert best_before(run[1], 6) == best
+    assert best_before(run[1], 1) is None
 
 
 def test_tensorboard_gets_numbers_and_pictures(run):
