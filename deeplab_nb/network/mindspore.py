@@ -3,6 +3,7 @@
 Such a file is one protocol buffer and nothing is executed in reading it. MindSpore itself is not needed.
 The network is ResNet-50 with image pooling and the 1x1 branch as its head: 292 tensors, 24,873,429 parameters.
 """
+import functools
 import os
 import re
 
@@ -60,7 +61,8 @@ def read_variables(path):
 
     Raises WorkbookError as `read_checkpoint` does.
     """
-    return {tensorflow_name(name) or name: _tensorflow_layout(array) for name, array in read_checkpoint(path).items()}
+    return {tensorflow_name(name) or name: _tensorflow_layout(array)
+            for name, array in read_checkpoint(path).items()}
 
 
 def _tensorflow_layout(array):
@@ -82,7 +84,7 @@ def read_checkpoint(path):
 
 
 def _parse(path):
-    message = Checkpoint()
+    message = checkpoint_class()()
     try:
         with open(path, "rb") as file:
             content = file.read()
@@ -90,12 +92,14 @@ def _parse(path):
         if message.ParseFromString(content) != len(content) or not message.IsInitialized():
             raise DecodeError
     except OSError as error:
-        raise WorkbookError("checkpoint {} cannot be opened ({}): give the path of a MindSpore .ckpt".format(path, error.strerror))
+        raise WorkbookError(f"checkpoint {path} cannot be opened ({error.strerror}): "
+                            "give the path of a MindSpore .ckpt")
     except DecodeError:
-        raise WorkbookError("checkpoint {} is not a whole MindSpore checkpoint, it is cut short or of another "
-                            "program: copy it again".format(path))
+        raise WorkbookError(f"checkpoint {path} is not a whole MindSpore checkpoint, it is cut "
+                            "short or of another program: copy it again")
     if not message.value:
-        raise WorkbookError("checkpoint {} holds no MindSpore tensors: copy it again, or give another".format(path))
+        raise WorkbookError(f"checkpoint {path} holds no MindSpore tensors: copy it again, or "
+                            "give another")
     return message
 
 
@@ -103,17 +107,19 @@ def _array(path, name, tensors):
     """The slices of one tensor as one float32 array."""
     kind, shape = tensors[0].tensor_type.decode("utf-8", "replace"), list(tensors[0].dims)
     if kind not in _TYPES:
-        raise WorkbookError("checkpoint {}: {} has the unknown type {!r}: save it as Float32".format(path, name, kind))
+        raise WorkbookError(f"checkpoint {path}: {name} has the unknown type {kind!r}: "
+                            "save it as Float32")
     dtype = np.dtype(kind.lower()).newbyteorder("<")
     content = b"".join(tensor.tensor_content for tensor in tensors)
     shape = [] if shape == [0] else shape  # MindSpore's way to write a scalar
     if min(shape, default=0) < 0 or len(content) != int(np.prod(shape)) * dtype.itemsize:
-        raise WorkbookError("checkpoint {}: {} has {} bytes, which does not fit its shape {} of {}: copy the file again".format(
-            path, name, len(content), shape, kind))
+        raise WorkbookError(f"checkpoint {path}: {name} has {len(content)} bytes, which does not "
+                            f"fit its shape {shape} of {kind}: copy the file again")
     return np.frombuffer(content, dtype).reshape(shape).astype(np.float32)
 
 
-def _checkpoint_class():
+@functools.lru_cache(maxsize=None)
+def checkpoint_class():
     """The message class of MindSpore's `Checkpoint`, from its few fields, without generated code.
 
     The pool is private, so that the name TensorProto cannot meet TensorFlow's. The two texts, tag and
@@ -136,5 +142,3 @@ def _checkpoint_class():
     pool.AddSerializedFile(file.SerializeToString())
     return message_factory.MessageFactory(pool).GetPrototype(pool.FindMessageTypeByName("mindspore.Checkpoint"))
 
-
-Checkpoint = _checkpoint_class()
