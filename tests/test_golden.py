@@ -48,7 +48,7 @@ def test_logits_are_the_originals(variant, crop):
 @pytest.mark.parametrize("batch_norm", ["frozen", "trained"])
 @pytest.mark.parametrize("variant", WITH_FIGURES)
 def test_losses_gradients_and_statistics_are_the_originals(variant, batch_norm, crop, monkeypatch):
-    monkeypatch.setattr(heads, "KEEP_PROBABILITY", 1.0)  # the stored figures were taken without dropout
+    monkeypatch.setattr(head, "KEEP_PROBABILITY", 1.0)  # the stored figures were taken without dropout
     figures, arrays, case = golden.figures(variant), golden.arrays(variant), "{}_{}".format(crop, batch_norm)
     with tf.Graph().as_default(), tf.Session() as session:
         images = tf.placeholder(tf.float32, [2, crop, crop, 3])

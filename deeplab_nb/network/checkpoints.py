@@ -11,7 +11,8 @@ from deeplab_nb.tf1 import tf
 
 _FILE_ENDING = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
 
-# where the layers after the backbone live, and the class layer alone; what a run may leave fresh on purpose
+# where the layers after the backbone live, and the class layer alone; what a run may leave fresh on
+# purpose
 LAST_LAYERS = {"all": (), "without_logits": ("logits/",), "without_last_layers": (
     "logits/", "image_pooling/", "aspp", "concat_projection/", "decoder/")}
 
@@ -21,7 +22,7 @@ _OPTIMISERS = re.compile(r"(.*/(Momentum|ExponentialMovingAverage)|global_step|"
 
 
 def find_checkpoint(path):
-    """The checkpoint's prefix, from a folder (its newest), a prefix or any one of the checkpoint's files.
+    """The checkpoint's prefix, from a folder (its newest), a prefix or one of its files.
 
     A MindSpore `.ckpt` is one file and its own prefix. Raises WorkbookError where there is none.
     """
@@ -37,8 +38,9 @@ def find_checkpoint(path):
     if not os.path.exists(prefix + ".index"):
         name = os.path.basename(os.path.normpath(path))
         fetch = f"`deeplab-nb fetch weights {name}` brings it to data/weights, or "
-        raise WorkbookError(f"checkpoint {path} does not exist: {fetch if name in zoo.NAMES else ''}"
-                            "give a folder, a prefix or one of the checkpoint's files")
+        hint = fetch if name in zoo.NAMES else ""
+        raise WorkbookError(f"checkpoint {path} does not exist: {hint}give a folder, a prefix or "
+                            "one of the checkpoint's files")
     return prefix
 
 
@@ -80,7 +82,8 @@ def read_shapes(prefix):
 def describe(prefix):
     """The network settings that a checkpoint's variables imply: a dict for `settings.read`.
 
-    So no one has to retype width, classes or head of a checkpoint. Raises WorkbookError for a foreign one.
+    So no one has to retype width, classes or head of a checkpoint. Raises WorkbookError for a
+    foreign one.
     """
     implied = outline(prefix)
     if implied["backbone"] is None or implied["num_classes"] is None:
@@ -90,7 +93,7 @@ def describe(prefix):
 
 
 def outline(prefix):
-    """As `describe`, of part of a network too: backbone and num_classes are None where the file has none."""
+    """As `describe`, of part of a network too: backbone and num_classes may be None."""
     shapes = read_shapes(prefix)
     scopes = {name.split("/")[0] for name in shapes}
     backbone = next((b for scope, b in _BACKBONES.items() if scope in scopes), None)
@@ -159,9 +162,9 @@ def restore(session, path, variables, *, complete=False, layers="all"):
     report = plan_restore(prefix, read_shapes(prefix), variables, layers=layers)
     if complete and report.fresh:
         name, why = sorted(report.fresh.items())[0]
-        raise WorkbookError(f"checkpoint {prefix} does not fill {len(report.fresh)} of the network's "
-                            f"variables, {name} among them ({why}): check num_classes, backbone "
-                            "and aspp")
+        raise WorkbookError(f"checkpoint {prefix} does not fill {len(report.fresh)} of the "
+                            f"network's variables, {name} among them ({why}): check num_classes, "
+                            "backbone and aspp")
     wanted = {variable.op.name: variable for variable in variables}
     _load(session, prefix, {name: wanted[name] for name in report.restored})
     return report
@@ -170,8 +173,8 @@ def restore(session, path, variables, *, complete=False, layers="all"):
 def _load(session, prefix, variables):
     """Gives each of {name: variable} its value from the checkpoint.
 
-    The initialisers run with the file's values in place of their own: one run, no operations added, so that
-    a network which is filled again and again does not grow.
+    The initialisers run with the file's values in place of their own: one run, no operations added,
+    so that a network which is filled again and again does not grow.
     """
     if mindspore.is_checkpoint(prefix):
         values = mindspore.read_variables(prefix)

@@ -138,8 +138,7 @@ def _zeros_around(x, padding, kernel, rate):
 # --- convolutions
 
 def multiply(x, weights):
-    """A 1x1 convolution as the matrix product that it is: TensorFlow 1.15 is sooner done with
-    the gradient of that."""
+    """A 1x1 convolution as the matrix product that it is: its gradient is computed sooner."""
     inputs, outputs = weights.shape.as_list()[2:]
     product = tf.matmul(tf.reshape(x, [-1, inputs]), tf.reshape(weights, [inputs, outputs]))
     if x.shape.is_fully_defined():
@@ -200,7 +199,7 @@ def normalise_batch(x, gamma, beta, *, epsilon):
         inverse = tf.rsqrt(variance + epsilon)
 
         def gradient(dy, *_):
-            """dx = gamma/deviation * (dy - mean(dy) - z * mean(dy * z)), z the normalised values."""
+            """dx = gamma/deviation * (dy - mean(dy) - z * mean(dy * z)), z = centred * inverse."""
             dy = tf.reshape(dy, [n, channels])
             dy_mean = tf.matmul(row, dy)
             dyz_mean = tf.matmul(row, dy * centred) * inverse
@@ -228,7 +227,7 @@ def add_bias(x, bias):
 
 @tf.RegisterGradient(_BIAS)
 def _bias_gradient(op, dy):
-    """The bias's is the sum over all places; as a product with ones it takes half the CPU seconds."""
+    """The bias's is the sum over all places; as a product it takes half of the CPU seconds."""
     values = tf.reshape(dy, [-1, int(op.inputs[1].shape[0])])
     return dy, tf.squeeze(tf.matmul(tf.ones([1, tf.shape(values)[0]]), values), 0)
 

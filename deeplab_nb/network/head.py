@@ -3,7 +3,7 @@ from deeplab_nb.network.layers import BatchNorm, truncated_normal, xavier
 from deeplab_nb.tf1 import tf
 
 DEPTH = 256
-LOW_LEVEL_DEPTH = 48  # 1802.02611, Table 1: best of 8 to 64; more would drown the head's 256 channels
+LOW_LEVEL_DEPTH = 48  # 1802.02611, Table 1: best of 8 to 64; more would drown the head's 256
 BATCH_NORM = BatchNorm(decay=0.9997, epsilon=1e-5)
 KEEP_PROBABILITY = 0.9  # of the dropout after the projection
 LOGITS_SCOPE = "logits/semantic"

@@ -28,7 +28,8 @@ class Layers:
 
     variables: {name: variable} with all that the layers will ask for, see `deeplab.variables_of`.
     is_training: dropout works.
-    batch_norm_training: normalise with the batch's statistics and record how the moving ones change.
+    batch_norm_training: normalise with the batch's statistics and record how the moving ones
+      change.
     batch_norm_decay: takes the place of every layer's own decay; None keeps those.
     seed, step: what dropout keeps follows from them; a number or a scalar tensor.
     rank, ranks: the batch is every ranks-th image of a larger one, from image `rank` on; dropout
@@ -156,7 +157,7 @@ class Layers:
 
     @staticmethod
     def pixel_losses(logits, labels):
-        """Softmax cross-entropy: float32 [batch, h, w, classes], int32 [batch, h, w] -> [batch, h, w]."""
+        """Softmax cross-entropy of float32 [batch, h, w, classes] and int32 [batch, h, w]."""
         return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
 
 
@@ -213,7 +214,8 @@ def pad_symmetric(x, kernel):
     """`(x, padding)` for a strided convolution that adds as many zeros before as after.
 
     TensorFlow's SAME does so for odd sides only; for even ones it would add a zero less before, and
-    the features would sit half a stride aside of where Xception and ResNet were trained to have them.
+    the features would sit half a stride aside of where Xception and ResNet were trained to have
+    them.
     """
     height, width = x.shape.as_list()[1:3]
     if height and width and height % 2 and width % 2:
@@ -228,11 +230,11 @@ def truncated_normal(stddev):
 
 
 def xavier(shape):
-    """Initialiser: uniform, as wide as keeps the variance from layer to layer (Glorot and Bengio, 2010)."""
+    """Initialiser: uniform, so wide that the variance is kept (Glorot and Bengio, 2010)."""
     height, width, inputs, outputs = shape
     return Uniform((6.0 / (height * width * (inputs + outputs))) ** 0.5)
 
 
 def resize(x, size):
-    """Bilinear resize of `[batch, h, w, c]` to `size`; corners stay corners (DeepLab's only kind)."""
+    """Bilinear resize of `[batch, h, w, c]`; corners stay corners (DeepLab's only kind)."""
     return tf.image.resize_bilinear(x, size, align_corners=True)

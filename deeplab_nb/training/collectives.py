@@ -1,9 +1,10 @@
 """Ranks that train together on CPUs or GPUs, by the collectives that TensorFlow 1.15 has itself: rings over gRPC.
 
-Each rank is a process with a TensorFlow server, and a session in that server whose operations all stay on the rank. Once
-a step the ranks add up one vector, in which everything lies that they have to share; so all of them see the same
-loss, take the same step and stop at the same one. TF_CONFIG, as TensorFlow's own strategies read it, says who the ranks
-are and which of them a process is; `deeplab-nb launch` sets it. What Ascend cards do instead stands in `ascend`.
+Each rank is a process with a TensorFlow server, and a session in that server whose operations all
+stay on the rank. Once a step the ranks add up one vector, in which everything lies that they have
+to share; so all of them see the same loss, take the same step and stop at the same one. TF_CONFIG,
+as TensorFlow's own strategies read it, says who the ranks are and which of them a process is;
+`deeplab-nb launch` sets it. What Ascend cards do instead stands in `ascend`.
 """
 import collections
 import json
@@ -19,12 +20,14 @@ from deeplab_nb.tf1 import tf
 PATIENCE = "HCCL_CONNECT_TIMEOUT"  # the variable with the seconds that ranks wait for one another, as on Ascend
 SECONDS = 300                      # if it is not set
 
-# rank: of this process among so many ranks; target: of its session; server: TensorFlow's, which lives as long as it is held
+# rank: of this process among so many ranks; target: of its session; server: TensorFlow's, which
+#   lives as long as it is held
 Team = collections.namedtuple("Team", "rank ranks target server")
 ALONE = Team(0, 1, "", None)
 
-# of one step: this rank's own loss; seconds in the all-reduce, waiting for the slowest rank included; how many ranks
-# are asked to stop; whether this one is, to be fed with 0 or 1. All float scalars.
+# of one step: this rank's own loss; seconds in the all-reduce, waiting for the slowest rank
+# included; how many ranks are asked to stop; whether this one is, to be fed with 0 or 1. All float
+# scalars.
 Shared = collections.namedtuple("Shared", "rank_loss all_reduce_seconds stopping asked")
 
 _GROUP, _STEP, _START = 1, 1, 2  # keys by which ranks know what belongs together: the group, each of its collectives
@@ -35,8 +38,8 @@ _GROUP, _STEP, _START = 1, 1, 2  # keys by which ranks know what belongs togethe
 def join(config, ranks):
     """The `Team` that this process belongs to; it has a server then, and all others answer.
 
-    config: the session's tf.ConfigProto; it gets what collectives need. Raises WorkbookError for a TF_CONFIG that does
-    not fit, a port that is taken, or a rank that does not answer in time.
+    config: the session's tf.ConfigProto; it gets what collectives need. Raises WorkbookError for a
+      TF_CONFIG that does not fit, a port that is taken, or a rank that does not answer in time.
     """
     addresses, rank = members(ranks, os.environ)
     config.experimental.collective_group_leader = "/job:worker/replica:0/task:0"
@@ -110,11 +113,12 @@ def in_words(settings, team):
 class Averaged(tf.train.Optimizer):
     """Another optimizer, given the gradients that one process with the batches of all ranks would have.
 
-    weight: float32 scalar, how many pixels count in this rank's batch: the loss is a mean over them, so that the ranks' means
-    weigh by their pixels. losses: scalars that are averaged likewise, the first of them this rank's loss.
-    statistics: variables, the moving averages of batch norm; every rank gets their mean, which is what one process
-    would collect from parts of its batch.
-    After `compute_gradients`, `losses` are the means over all ranks and `shared` is the step's `Shared`.
+    weight: float32 scalar, how many pixels count in this rank's batch: the loss is a mean over
+      them, so that the ranks' means weigh by their pixels. losses: scalars that are averaged
+      likewise, the first of them this rank's loss.
+    statistics: variables, the moving averages of batch norm; every rank gets their mean, which is
+      what one process would collect from parts of its batch. After `compute_gradients`, `losses`
+      are the means over all ranks and `shared` is the step's `Shared`.
     """
 
     def __init__(self, optimizer, team, *, weight, losses, statistics):
@@ -145,7 +149,8 @@ class Averaged(tf.train.Optimizer):
 def timed_sum(tensors, team):
     """`(sums, seconds)`: float32 tensors added up over the ranks in one all-reduce, and how long that took.
 
-    The clock starts when this rank has all of its own, so the seconds hold the wait for the slowest rank.
+    The clock starts when this rank has all of its own, so the seconds hold the wait for the slowest
+    rank.
     """
     with tf.device("/cpu:0"):
         flat = _flat(tensors)
@@ -161,7 +166,8 @@ def timed_sum(tensors, team):
 def broadcast(variables, extra, team):
     """A tensor that gives all float variables the values they have on rank 0; it is rank 0's `extra`, a float32 scalar.
 
-    Run it once, on all ranks, in the session that trains, after first values or checkpoint. Integers are not sent.
+    Run it once, on all ranks, in the session that trains, after first values or checkpoint.
+    Integers are not sent.
     """
     floats = [v for v in variables if v.dtype.base_dtype == tf.float32]
     with tf.device("/cpu:0"):

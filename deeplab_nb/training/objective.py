@@ -72,18 +72,23 @@ def mean_of_hardest(losses, share):
     """Mean of the largest losses (online hard example mining, Shrivastava et al., 1604.03540).
 
     losses: float32 of any shape, 0 where a pixel is ignored.
-    share: how many of them count, of all pixels with the ignored ones; ignored pixels that get in divide nothing.
+    share: how many of them count, of all pixels with the ignored ones; ignored pixels that get in
+      divide nothing.
     """
     losses = tf.reshape(losses, [-1])
     count = tf.cast(share * tf.cast(tf.size(losses), tf.float32), tf.int32)
-    if isinstance(share, float) and losses.shape.is_fully_defined():  # a card takes fixed shapes only
+    # a card takes fixed shapes only
+    if isinstance(share, float) and losses.shape.is_fully_defined():
         count = int(np.float32(share) * np.float32(losses.shape.num_elements()))
     largest = tf.nn.top_k(losses, count, sorted=False).values
     return _mean(largest, tf.cast(tf.not_equal(largest, 0.0), tf.float32))
 
 
 def hardest_share(step, settings):
-    """The share of pixels that count at a step: it falls evenly from 1 over `hard_example_mining_step` steps, then stays."""
+    """The share of pixels that count at a step.
+
+    It falls evenly from 1 over `hard_example_mining_step` steps, then stays.
+    """
     share, steps = settings.top_k_percent_pixels, settings.hard_example_mining_step
     if not steps:
         return share
@@ -97,22 +102,24 @@ def _mean(losses, counted):
 
 
 def weight_decay(variables, rate):
-    """rate * sum(w^2) / 2 over every convolution kernel; depthwise kernels, biases and batch norm are free of it."""
+    """rate * sum(w^2) / 2 over every convolution kernel but the depthwise ones."""
     return rate * tf.add_n([tf.nn.l2_loss(v) for v in variables if v.op.name.endswith("/weights")])
 
 
 def learning_rate(step, settings):
     """The rate of a step, a float32 scalar tensor.
 
-    The schedule begins after `slow_start_step` steps, which have a small rate of their own. As in the original
-    that is one rate for all of them, so that the rate jumps when they end; 'linear' climbs instead.
+    The schedule begins after `slow_start_step` steps, which have a small rate of their own. As in
+    the original that is one rate for all of them, so that the rate jumps when they end; 'linear'
+    climbs instead.
     """
     rate = schedule(tf.maximum(step - settings.slow_start_step, 0), settings)
     if not settings.slow_start_step:
         return rate
     slow = settings.slow_start_learning_rate
     if settings.slow_start_type == "linear":
-        slow += (settings.learning_rate - slow) * tf.cast(step, tf.float32) / settings.slow_start_step
+        climb = settings.learning_rate - slow
+        slow += climb * tf.cast(step, tf.float32) / settings.slow_start_step
     return tf.where(step < settings.slow_start_step, slow, rate)
 
 
@@ -121,66 +128,82 @@ def schedule(step, settings):
 
     'poly' is (1 - step/steps)^power times the first rate (DeepLabv3, section 4.1).
     """
-    policy, rate, steps = settings.learning_rate_policy, settings.learning_rate, settings.train_steps - settings.slow_start_step
+    policy, rate = settings.learning_rate_policy, settings.learning_rate
+    steps = settings.train_steps - settings.slow_start_step
     if policy == "constant":
         return tf.constant(rate, tf.float32)
     if policy == "step":
-        return tf.train.exponential_decay(rate, step, settings.learning_rate_decay_step, settings.learning_rate_decay_factor,
-                                          staircase=True)
+        return tf.train.exponential_decay(rate, step, settings.learning_rate_decay_step,
+                                          settings.learning_rate_decay_factor, staircase=True)
     if policy == "cosine":
         return tf.train.cosine_decay(rate, step, steps)
     return tf.train.polynomial_decay(rate, step, settings.decay_steps or steps,
-                                     end_learning_rate=settings.end_learning_rate, power=settings.learning_rate_power)
+                                     settings.end_learning_rate, settings.learning_rate_power)
 
 
 def trained_variables(settings):
     """The variables that training moves; the others get neither gradient nor weight decay.
 
-    'head_kernels' is the MindSpore entry's rule: no layer of the backbone, and of the others neither biases,
-    batch norm nor depthwise kernels.
+    'head_kernels' is the MindSpore entry's rule: no layer of the backbone, and of the others
+    neither biases, batch norm nor depthwise kernels.
     """
     return [v for v in tf.trainable_variables() if is_trained(v.op.name, settings)]
 
 
 def is_trained(name, settings):
     """Whether training moves the trainable variable of this name."""
-    return settings.trainable == "all" or name.startswith(LAST_LAYERS["without_last_layers"]) and name.endswith("/weights")
+    head_kernel = name.startswith(LAST_LAYERS["without_last_layers"]) and name.endswith("/weights")
+    return head_kernel or settings.trainable == "all"
 
 
 def gradient_multiplier(name, settings):
-    """The factor of a variable's gradient, weight decay included: the original's larger rates for last layers and biases."""
-    last = LAST_LAYERS["without_logits" if settings.last_layers_contain_logits_only else "without_last_layers"]
+    """The factor of a variable's gradient, weight decay included.
+
+    These are the original's larger rates for last layers and biases.
+    """
+    logits_only = settings.last_layers_contain_logits_only
+    last = LAST_LAYERS["without_logits" if logits_only else "without_last_layers"]
     factor = settings.last_layer_gradient_multiplier if name.startswith(last) else 1.0
     return factor * settings.bias_gradient_multiplier if name.endswith("/biases") else factor
 
 
 def update(total, global_step, chosen, settings):
-    """`(operation, norm)`: moves the trained variables down the gradient of `total` with the optimizer and counts the step.
+    """`(operation, norm)`: moves the trained variables down `total`'s gradient, counts the step.
 
     norm: float32 scalar, of all gradients together, before their multipliers.
     """
-    # gate: every gradient is there before the first weight changes; gating operation by operation adds hundreds
-    gradients = chosen.compute_gradients(total, trained_variables(settings), gate_gradients=tf.train.Optimizer.GATE_GRAPH)
-    factors = [gradient_multiplier(v.op.name, settings) for _, v in gradients]
+    # every gradient is there before the first weight changes; gating operation by operation adds
+    # hundreds
+    gradients = chosen.compute_gradients(total, trained_variables(settings),
+                                         gate_gradients=tf.train.Optimizer.GATE_GRAPH)
     norm = tf.global_norm([g for g, _ in gradients])
-    with tf.control_dependencies([total, norm]):  # else the log could show a loss or norm of weights half updated
-        return chosen.apply_gradients([(g if factor == 1 else factor * g, v) for factor, (g, v) in zip(factors, gradients)],
-                                      global_step=global_step), norm
+    factors = [gradient_multiplier(v.op.name, settings) for _, v in gradients]
+    # else the log could show a loss or norm of weights half updated
+    with tf.control_dependencies([total, norm]):
+        multiplied = [(g if factor == 1 else factor * g, v)
+                      for factor, (g, v) in zip(factors, gradients)]
+        return chosen.apply_gradients(multiplied, global_step=global_step), norm
 
 
 def optimizer(rate, settings):
     """Momentum, as both published systems train; or Adam (Kingma and Ba, 1412.6980)."""
     if settings.optimizer == "adam":
-        # The second decay remembers 50 steps, not the usual 1000, which would be all of a short run. The usual
-        # epsilon of 1e-8 lets weights jump whose gradients are almost 0, as depthwise ones are at first.
+        # The second decay remembers 50 steps, not the usual 1000, which would be all of a short
+        # run. The usual epsilon of 1e-8 lets weights jump whose gradients are almost 0, as
+        # depthwise ones are at first.
         return tf.train.AdamOptimizer(rate, beta1=settings.momentum, beta2=0.98, epsilon=1e-5)
     return Momentum(rate, settings.momentum)
 
 
 class Momentum(tf.train.MomentumOptimizer):
-    """TensorFlow's own, with all its memories made at once: one by one they take a third of the time to build Xception-65's training graph."""
+    """TensorFlow's own, with all its memories made at once.
+
+    One by one they take a third of the time to build Xception-65's training graph.
+    """
 
     def _create_slots(self, var_list):
-        declared = {v: Declaration(v.op.name + "/Momentum", v.shape.as_list(), Constant(0.0), False) for v in var_list}
+        declared = {v: Declaration(v.op.name + "/Momentum", v.shape.as_list(), Constant(0.0), False)
+                    for v in var_list}
         made = create_variables(declared.values())
-        self._slot_dict("momentum").update(((v.op.graph, v.op.name), made[d.name]) for v, d in declared.items())
+        self._slot_dict("momentum").update(((v.op.graph, v.op.name), made[d.name])
+                                           for v, d in declared.items())

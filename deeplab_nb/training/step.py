@@ -59,7 +59,7 @@ def moving_averages():
 
 
 def numbers(values, done, settings):
-    """{name: float} of a step for the log; loss scale and skipped steps only where there is a scale."""
+    """{name: float} of a step for the log; loss scale and skipped steps where there is a scale."""
     names = "loss", "cross_entropy", "learning_rate", "gradient_norm"
     entry = {name: float(getattr(values, name)) for name in names}
     if settings.loss_scale != "none":

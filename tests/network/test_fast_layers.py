@@ -1,12 +1,14 @@
-"""The layers by themselves: dilation, padding, batch norm, initial values."""
+"""The CPU's forms of layers and loss: values and gradients are TensorFlow's; float16's rounding; forms for converters."""
+import importlib
+
 import numpy as np
 import pytest
 
 from deeplab_nb import settings as settings_module
-from deeplab_nb.network import deeplab
-from deeplab_nb.network.fast_layers import FastLayers, FoldedLayers, HalfLayers, add_bias, dilated, dilated_depthwise, normalise_batch
-from deeplab_nb.network.layers import BatchNorm, Dilation, Layers, truncated_normal, xavier
-from deeplab_nb.network.variables import Constant
+from deeplab_nb.network import deeplab, fast_layers
+from deeplab_nb.network.fast_layers import (
+    DilatedLayers, FastLayers, FoldedLayers, HalfLayers, add_bias, dilated, dilated_depthwise, normalise_batch)
+from deeplab_nb.network.layers import BatchNorm, Layers, truncated_normal, xavier
 from deeplab_nb.tf1 import tf
 from tests import golden
 from tests.network_parts import build
@@ -14,79 +16,9 @@ from tests.network_parts import build
 PLAIN = BatchNorm(decay=0.9, epsilon=0.0)  # with fresh statistics it changes nothing
 
 
-def ones(shape):
-    return Constant(1.0)
-
-
-def depthwise_of_ones(**options):
-    return lambda layers, x: layers.depthwise(x, "d", initializer=ones, batch_norm=PLAIN, **options)
-
-
-def run(part, x):
-    with tf.Graph().as_default(), tf.Session() as session:
-        y = build(part, tf.constant(x))
-        session.run(tf.global_variables_initializer())
-        return session.run(y)
-
-
-def window_sums(x, rate):
-    """Each 3x3 window's sum at a rate, zeros outside, by nine shifted additions."""
-    height, width = x.shape[1:3]
-    padded = np.pad(x, ((0, 0), (rate, rate), (rate, rate), (0, 0)))
-    return sum(padded[:, i:i + height, j:j + width] for i in (0, rate, 2 * rate) for j in (0, rate, 2 * rate))
-
-
-@pytest.mark.parametrize("rate", [1, 2, 3, 6])
-def test_a_depthwise_convolution_is_really_dilated(rate):
-    x = np.random.RandomState(3).standard_normal((1, 13, 11, 2)).astype(np.float32)
-    assert np.allclose(run(depthwise_of_ones(rate=rate), x), window_sums(x, rate), atol=1e-5)
-
-
-def test_tensorflow_itself_ignores_the_dilation_of_a_depthwise_convolution_on_a_cpu():
-    """The trap that the layer avoids; should TensorFlow ever honour it, the detour can go."""
-    x = np.random.RandomState(3).standard_normal((1, 13, 11, 2)).astype(np.float32)
-    with tf.Graph().as_default(), tf.Session() as session, tf.device("/cpu:0"):
-        bare = session.run(tf.nn.depthwise_conv2d_native(
-            x, np.ones((3, 3, 2, 1), np.float32), strides=[1, 1, 1, 1], padding="SAME", dilations=[1, 2, 2, 1]))
-    assert np.allclose(bare, window_sums(x, 1), atol=1e-5) and not np.allclose(bare, window_sums(x, 2), atol=1e-1)
-
-
-@pytest.mark.parametrize("rate", [1, 2, 4])
-def test_a_full_convolution_is_dilated_and_can_be_trained(rate):
-    """TensorFlow 1.15 has no gradient of its own for a dilated kernel on a CPU; the layer's must be right."""
-    x = np.random.RandomState(4).standard_normal((1, 9, 9, 3)).astype(np.float32)
-    with tf.Graph().as_default(), tf.Session() as session:
-        y = build(lambda layers, x: layers.convolution(x, "c", 1, kernel=3, rate=rate, initializer=ones, batch_norm=PLAIN), tf.constant(x))
-        session.run(tf.global_variables_initializer())
-        kernel = next(v for v in tf.trainable_variables() if v.op.name == "c/weights")
-        y, slope = session.run([y, tf.gradients(y[:, 4, 4], kernel)[0]])
-    assert np.allclose(y, window_sums(x, rate).sum(axis=3, keepdims=True), atol=1e-4)
-    taps = x[0, 4 - rate:5 + rate:rate, 4 - rate:5 + rate:rate]
-    assert np.allclose(slope[..., 0], taps, atol=1e-6)
-
-
-@pytest.mark.parametrize("side", [8, 9])
-@pytest.mark.parametrize("known", [True, False])
-def test_symmetric_padding_is_alike_before_and_after(side, known):
-    x = np.random.RandomState(5).standard_normal((1, side, side, 2)).astype(np.float32)
-    with tf.Graph().as_default(), tf.Session() as session:
-        image = tf.placeholder(tf.float32, [1, side if known else None, side if known else None, 2])
-        y = build(depthwise_of_ones(stride=2, symmetric=True), image) if known else unknown_size(image, x)
-        session.run(tf.global_variables_initializer())
-        found = session.run(y, {image: x})
-    assert np.allclose(found, window_sums(x, 1)[:, ::2, ::2], atol=1e-5)
-
-
-def unknown_size(image, x):
-    """The same layer in a graph that does not know its image's size; its variables are made by one that does."""
-    build(depthwise_of_ones(stride=2, symmetric=True), tf.constant(x))
-    return depthwise_of_ones(stride=2, symmetric=True)(Layers({v.op.name: v for v in tf.global_variables()}), image)
-
-
-def test_a_stride_is_dropped_at_the_output_stride_and_what_follows_is_dilated():
-    dilation = Dilation(8, reached=2)
-    assert [dilation.next(stride) for stride in (2, 1, 2, 2, 1, 2, 1)] == [
-        (2, 1), (1, 1), (2, 1), (1, 1), (1, 2), (1, 2), (1, 4)]
+def run(tensor):
+    with tf.Session() as session:
+        return session.run(tensor)
 
 
 def batch_norm_in_float64(x, gamma, beta, dy, epsilon):
@@ -133,6 +65,44 @@ PARTS = {
     "depthwise": lambda layers, x: layers.depthwise(x, "c", initializer=truncated_normal(0.3), batch_norm=PLAIN),
     "atrous depthwise": lambda layers, x: layers.depthwise(x, "c", rate=2, initializer=truncated_normal(0.3), batch_norm=PLAIN),
 }
+
+
+@pytest.mark.parametrize("kind", [FoldedLayers, FastLayers])
+@pytest.mark.parametrize("part", PARTS)
+def test_every_kind_has_the_values_of_plain_layers(part, kind):
+    """With stored statistics that are not fresh; gradients too."""
+    found, random = {}, np.random.RandomState(8)
+    values = random.standard_normal((2, 9, 8, 4)).astype(np.float32)
+    dy = random.standard_normal((2, 9, 8, 5)).astype(np.float32)
+    for one in (Layers, kind):
+        with tf.Graph().as_default(), tf.Session() as session:
+            x = tf.constant(values)
+            y = build(PARTS[part], x, kind=one)
+            golden.load_weights(session, tf.global_variables(), 1.0)
+            found[one] = session.run([y] + tf.gradients(y, [x] + tf.trainable_variables(), dy[..., :int(y.shape[-1])]))
+    assert len(found[kind]) >= 4
+    for mine, plain in zip(found[kind], found[Layers]):
+        np.testing.assert_allclose(mine, plain, rtol=1e-4, atol=1e-4 * abs(plain).max())
+
+
+@pytest.mark.parametrize("part", ["full", "atrous"])
+def test_layers_for_converters_have_them_too(part):
+    """But a CPU ignores the dilation of a depthwise operation."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        x = tf.constant(np.random.RandomState(9).standard_normal((1, 9, 8, 4)).astype(np.float32))
+        both = [build(PARTS[part], x, kind=kind) for kind in (Layers, DilatedLayers)]
+        golden.load_weights(session, tf.global_variables(), 1.0)
+        plain, converted = session.run(both)
+    np.testing.assert_allclose(plain, converted, atol=1e-5)
+
+
+def test_the_file_can_be_loaded_again_as_jupyters_autoreload_does():
+    again = importlib.reload(fast_layers)
+    with tf.Graph().as_default():
+        x, bias = tf.constant(golden.image(1, 4, 4)), tf.constant([1.0, 2.0, 3.0])
+        y = again.normalise_batch(again.add_bias(x, bias), tf.ones([3]), tf.zeros([3]), epsilon=1e-3)[0]
+        gradients = run(tf.gradients(y * x, [x, bias]))
+    assert all(np.isfinite(gradient).all() and gradient.any() for gradient in gradients)
 
 
 def half_numbers(seed, *shape):
@@ -190,57 +160,6 @@ def test_logits_in_half_are_near_those_in_float32_and_only_there_is_anything_cas
     assert 1e-5 < error < 5e-3
 
 
-def test_dropout_keeps_its_share_and_the_mean_and_the_same_again_at_the_same_step():
-    with tf.Graph().as_default(), tf.Session() as session:
-        step, x = tf.placeholder(tf.int64, []), tf.ones([2, 50, 50, 40])
-        layers = Layers({}, is_training=True, seed=3, step=step)
-        here, there = (layers.dropout(x, scope, 0.9) for scope in ("here", "there"))
-        other_seed = Layers({}, is_training=True, seed=4, step=step).dropout(x, "here", 0.9)
-        y, again, later = (session.run(here, {step: s}) for s in (7, 7, 8))
-        assert np.array_equal(y, again) and set(np.unique(y)) == {0, np.float32(1 / 0.9)}
-        assert np.mean(y > 0) == pytest.approx(0.9, abs=0.003) and y.mean() == pytest.approx(1, abs=0.003)  # 4 standard deviations
-        for independent in (later,) + tuple(session.run([there, other_seed], {step: 7})):
-            assert np.mean((y > 0) & (independent > 0)) == pytest.approx(0.81, abs=0.004)
-
-
-def initial_values(values):
-    """{name: first value} of a network with these settings."""
-    with tf.Graph().as_default(), tf.Session() as session:
-        tf.set_random_seed(5)
-        deeplab.build_logits(tf.placeholder(tf.float32, [1, 33, 33, 3]), settings=settings_module.read(values))
-        session.run(tf.global_variables_initializer())
-        return dict(zip([v.op.name for v in tf.global_variables()], session.run(tf.global_variables())))
-
-
-def test_first_values_follow_from_seed_and_name_alone():
-    small, large = initial_values({"depth_multiplier": 0.25}), initial_values({"depth_multiplier": 0.25, "decoder": True})
-    assert set(small) < set(large)
-    assert all(np.array_equal(value, large[name]) for name, value in small.items())
-    assert not np.array_equal(small["MobilenetV2/expanded_conv_7/expand/weights"], small["MobilenetV2/expanded_conv_8/expand/weights"])
-
-
-def test_first_values_have_the_published_spread():
-    values = initial_values({"depth_multiplier": 1.0})
-    backbone, head = values["MobilenetV2/expanded_conv_16/project/weights"], values["concat_projection/weights"]
-    assert abs(backbone).max() <= 2 * 0.09 and backbone.std() == pytest.approx(0.09 * 0.8796, rel=0.01)  # what two deviations leave
-    limit = (6 / (512 + 256)) ** 0.5
-    assert 0.99 * limit < abs(head).max() <= limit and head.mean() == pytest.approx(0, abs=0.01 * limit)
-    assert set(values["aspp0/BatchNorm/gamma"]) == {1.0} and set(values["aspp0/BatchNorm/moving_mean"]) == {0.0}
-
-
-def test_a_graph_built_twice_shares_its_variables():
-    with tf.Graph().as_default():
-        for stride in (8, 16):
-            deeplab.build_logits(tf.placeholder(tf.float32, [1, 33, 33, 3]), settings=settings_module.read({"output_stride": stride}))
-        assert len(tf.global_variables()) == len({v.op.name for v in tf.global_variables()}) == 272
-
-
-def test_initialisers_say_what_they_draw():
-    assert truncated_normal(0.09)([3, 3, 1, 1]).stddev == 0.09
-    assert xavier([1, 1, 2048, 256]).limit == pytest.approx(0.05103, abs=1e-5)
-    assert xavier([1, 1, 256, 48]).limit == pytest.approx(0.14049, abs=1e-5)
-
-
 @pytest.mark.parametrize("full", [False, True])
 @pytest.mark.parametrize("rate", [2, 6, 9, 12])
 def test_training_dilates_as_tensorflow_does(rate, full):
@@ -278,5 +197,33 @@ def test_a_shift_and_its_gradients_are_tensorflows():
     with tf.Graph().as_default(), tf.Session() as session:
         x, shift = tf.constant(values), tf.constant([1.0, -2.0, 0.5])
         results = session.run([[y] + tf.gradients(y, [x, shift], tf.constant(dy)) for y in (add_bias(x, shift), tf.nn.bias_add(x, shift))])
+    for mine, wanted in zip(*results):
+        np.testing.assert_allclose(mine, wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(65, 33), (1, 1), (5, 4)])
+def test_logits_are_resized_as_tensorflow_does(size):
+    """Values and gradient."""
+    random = np.random.RandomState(2)
+    weights = random.standard_normal((2,) + size + (21,)).astype(np.float32)
+    with tf.Graph().as_default():
+        x = tf.constant(random.standard_normal((2, 5, 4, 21)).astype(np.float32))
+        ours, theirs = fast_layers.resize_by_products(x, size), tf.image.resize_bilinear(x, size, align_corners=True)
+        results = run([[y, tf.gradients(y, x, weights)[0]] for y in (ours, theirs)])
+    for mine, wanted in zip(*results):
+        np.testing.assert_allclose(mine, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1, 1000])
+def test_softmax_losses_are_tensorflows(scale):
+    """Values and gradient, also where the exponential of a score would overflow."""
+    random = np.random.RandomState(3)
+    weights = random.standard_normal((2, 3, 4)).astype(np.float32)
+    with tf.Graph().as_default():
+        logits = tf.constant(scale * random.standard_normal((2, 3, 4, 21)).astype(np.float32))
+        labels = tf.constant(random.randint(0, 21, (2, 3, 4)), tf.int32)
+        ours = fast_layers.softmax_losses(logits, labels)
+        theirs = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+        results = run([[y, tf.gradients(y, logits, weights)[0]] for y in (ours, theirs)])
     for mine, wanted in zip(*results):
         np.testing.assert_allclose(mine, wanted, rtol=1e-5, atol=1e-6)
