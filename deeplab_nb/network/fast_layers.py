@@ -188,44 +188,45 @@ def normalise_batch(x, gamma, beta, *, epsilon):
         return tf.nn.fused_batch_norm(x, gamma, beta, epsilon=epsilon)
     channels = int(x.shape[-1])
     n = x.shape.num_elements() // channels
-
-    @tf.custom_gradient
-    def normalised(x, gamma, beta):
-        row = tf.fill([1, n], 1 / n)  # row @ values is the mean of each channel
-        values = tf.reshape(x, [n, channels])
-        mean = tf.matmul(row, values)
-        centred = values - mean
-        variance = tf.matmul(row, tf.square(centred))
-        inverse = tf.rsqrt(variance + epsilon)
-
-        def gradient(dy, *_):
-            """dx = gamma/deviation * (dy - mean(dy) - z * mean(dy * z)), z = centred * inverse."""
-            dy = tf.reshape(dy, [n, channels])
-            dy_mean = tf.matmul(row, dy)
-            dyz_mean = tf.matmul(row, dy * centred) * inverse
-            scale = gamma * inverse
-            dx = tf.nn.bias_add(dy * scale - centred * (scale * inverse * dyz_mean),
-                                tf.squeeze(-scale * dy_mean, 0))
-            return (tf.reshape(dx, x.shape),
-                    tf.squeeze(n * dyz_mean, 0), tf.squeeze(n * dy_mean, 0))
-
-        y = tf.reshape(tf.nn.bias_add(centred * (gamma * inverse), beta), x.shape)
-        moments = tf.squeeze(mean, 0), tf.squeeze(variance, 0) * (n / max(n - 1, 1))
-        return (y,) + moments, gradient
-
-    return normalised(x, gamma, beta)
+    row = tf.fill([1, n], 1 / n)  # row @ values is the mean of each channel
+    values = tf.reshape(x, [n, channels])
+    mean = tf.matmul(row, values)
+    centred = values - mean
+    variance = tf.matmul(row, tf.square(centred))
+    inverse = tf.rsqrt(variance + epsilon)
+    y = tf.reshape(tf.nn.bias_add(centred * (gamma * inverse), beta), x.shape)
+    with tf.get_default_graph().gradient_override_map({"IdentityN": "BatchNorm" + _LOADED}):
+        y = tf.identity_n([y, x, gamma, beta, centred, inverse, row])[0]
+    return y, tf.squeeze(mean, 0), tf.squeeze(variance, 0) * (n / max(n - 1, 1))
 
 
-_BIAS = f"DeepLabBias{uuid.uuid4()}"  # TensorFlow takes a name once, and this file may be reloaded
+_LOADED = f"OfDeepLab{uuid.uuid4()}"  # TensorFlow takes a name once; this file may be loaded again
+
+
+@tf.RegisterGradient("BatchNorm" + _LOADED)
+def _batch_norm_gradient(op, dy, *_):
+    """The backward pass from y to x, gamma and beta; the other inputs only lend their values.
+
+    dx = gamma/deviation * (dy - mean(dy) - z * mean(dy * z)) for the normalised values z.
+    """
+    _, x, gamma, _, centred, inverse, row = op.inputs
+    dy = tf.reshape(dy, centred.shape)
+    dy_mean, dyz_mean = tf.matmul(row, dy), tf.matmul(row, dy * centred) * inverse
+    scale = gamma * inverse
+    dx = tf.nn.bias_add(dy * scale - centred * (scale * inverse * dyz_mean),
+                        tf.squeeze(-scale * dy_mean, 0))
+    n = int(row.shape[1])
+    parts = tf.reshape(dx, x.shape), tf.squeeze(n * dyz_mean, 0), tf.squeeze(n * dy_mean, 0)
+    return (None,) + parts + (None,) * 3
 
 
 def add_bias(x, bias):
     """`x` [batch, h, w, c] plus `bias` [c]."""
-    with tf.get_default_graph().gradient_override_map({"BiasAdd": _BIAS}):
+    with tf.get_default_graph().gradient_override_map({"BiasAdd": "Bias" + _LOADED}):
         return tf.nn.bias_add(x, bias)
 
 
-@tf.RegisterGradient(_BIAS)
+@tf.RegisterGradient("Bias" + _LOADED)
 def _bias_gradient(op, dy):
     """The bias's is the sum over all places; as a product it takes half of the CPU seconds."""
     values = tf.reshape(dy, [-1, int(op.inputs[1].shape[0])])
