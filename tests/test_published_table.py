@@ -17,7 +17,7 @@ from deeplab_nb.network import zoo
 from deeplab_nb.runs import published_table
 from tests.file_server import server  # noqa: F401
 from tests.test_engine import save_random
-from tests.test_published import packed, packed_file
+from tests.network.test_weights import packed, packed_file
 from tests.tiny_voc import make_tiny_voc
 
 ROW, WEIGHTS = "mobilenetv2_dm05", "mobilenetv2_dm05_coco_voc_trainaug"
