@@ -68,8 +68,8 @@ def members(ranks, variables):
         for address in addresses:
             _host_and_port(address)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise WorkbookError(f"TF_CONFIG {variables['TF_CONFIG']} cannot be used ({error}): it is to "
-                            "hold cluster.worker, a list of HOST:PORT, and task.index")
+        raise WorkbookError(f"TF_CONFIG {variables['TF_CONFIG']} cannot be used ({error}): it is "
+                            "to hold cluster.worker, a list of HOST:PORT, and task.index")
     if len(addresses) != ranks or rank not in range(ranks):
         raise WorkbookError(f"TF_CONFIG makes this process number {rank} of {len(addresses)} but "
                             f"cards is {ranks}: set both alike, or start all with "
