@@ -13,10 +13,23 @@ from deeplab_nb.tf1 import tf
 
 # what a layer asks for; `initial` is one of the three below
 Declaration = collections.namedtuple("Declaration", "name shape initial trainable")
-Constant = collections.namedtuple("Constant", "value")
-# redrawn beyond two standard deviations
-TruncatedNormal = collections.namedtuple("TruncatedNormal", "stddev")
-Uniform = collections.namedtuple("Uniform", "limit")  # between -limit and limit
+
+
+class Constant(collections.namedtuple("Constant", "value")):
+    op = "Const"
+
+
+class TruncatedNormal(collections.namedtuple("TruncatedNormal", "stddev")):
+    """Redrawn beyond two standard deviations."""
+    op, shift = "TruncatedNormal", 0.0
+    scale = property(lambda self: self.stddev)
+
+
+class Uniform(collections.namedtuple("Uniform", "limit")):
+    """Between -limit and limit."""
+    op = "RandomUniform"
+    scale, shift = property(lambda self: 2 * self.limit), property(lambda self: -self.limit)
+
 
 _FLOAT = tf.AttrValue(type=tf.float32.as_datatype_enum)
 _INT = tf.AttrValue(type=tf.int32.as_datatype_enum)
@@ -40,7 +53,7 @@ def create_variables(declarations):
 def _nodes(declaration):
     """The graph's nodes of one variable: first value, storage, assignment and reading."""
     name = declaration.name
-    constant = isinstance(declaration.initial, Constant)
+    constant = declaration.initial.op == "Const"
     initial = _constant_nodes(declaration) if constant else _random_nodes(declaration)
     beside = tf.AttrValue(list=tf.AttrValue.ListValue(s=[f"loc:@{name}".encode()]))
     shape = tf.AttrValue(shape=tf.TensorShape(declaration.shape).as_proto())
@@ -57,16 +70,12 @@ def _constant_nodes(declaration):
 def _random_nodes(declaration):
     """drawn * scale + shift"""
     scope, initial = declaration.name + "/initial", declaration.initial
-    if isinstance(initial, TruncatedNormal):
-        kind, scale, shift = "TruncatedNormal", initial.stddev, 0.0
-    else:
-        kind, scale, shift = "RandomUniform", 2 * initial.limit, -initial.limit
     seeds = [tf.AttrValue(i=seed) for seed in tf.get_seed(zlib.crc32(declaration.name.encode()))]
     return [
         _const(scope + "/shape", declaration.shape, dtype=_INT),
-        _const(scope + "/scale", scale),
-        _const(scope + "/shift", shift),
-        _node(kind, scope + "/drawn", scope + "/shape", dtype=_FLOAT, T=_INT,
+        _const(scope + "/scale", initial.scale),
+        _const(scope + "/shift", initial.shift),
+        _node(initial.op, scope + "/drawn", scope + "/shape", dtype=_FLOAT, T=_INT,
               seed=seeds[0], seed2=seeds[1]),
         _node("Mul", scope + "/scaled", scope + "/drawn", scope + "/scale", T=_FLOAT),
         _node("Add", scope, scope + "/scaled", scope + "/shift", T=_FLOAT)]
