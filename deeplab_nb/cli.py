@@ -59,7 +59,7 @@ def train(recipe, assignments, device, ascend_profile, dry_run, out):
     if dry_run:
         return _dry_run(settings)
     from deeplab_nb.launch import job
-    from deeplab_nb.runs.workbook import Run
+    from deeplab_nb.runs.run import Run
     from deeplab_nb.training.loop import check_trainable
     check_trainable(settings)
     if settings.cards > 1 and job.size_of(os.environ) != str(settings.cards):
@@ -107,7 +107,7 @@ def launch(recipe, assignments, addresses, ascend_profile, out, silence, dry_run
     if dry_run:
         commands.say_warnings(plan.warnings)
         return click.echo(job.text(plan))
-    from deeplab_nb.runs.workbook import train_together
+    from deeplab_nb.runs.run import train_together
     train_together(chosen, plan, silence=silence)
 
 
@@ -180,7 +180,7 @@ def fetch(what, name):
         return _fetch_weights(name) if name else _list_weights()
     if name:
         raise WorkbookError("fetch {} takes no name: leave '{}' out".format(what, name))
-    from deeplab_nb.data import fetch as archives
+    from deeplab_nb.data import download as archives
     from deeplab_nb.data.trainaug import make_trainaug
     folder = os.path.join(paths.ROOT, "data")
     root = archives.fetch_voc(folder)
@@ -197,7 +197,7 @@ def _list_weights():
 def _fetch_weights(name):
     """Downloads, then says what came: never the published number alone, but what the file itself holds."""
     row = published.get(name)
-    from deeplab_nb.data.fetch import known_digest
+    from deeplab_nb.data.download import known_digest
     from deeplab_nb.network.weights import archive_of, contents, fetch_weights
     folder = os.path.join(paths.ROOT, "data", "weights")
     prefix = fetch_weights(name, folder)

@@ -139,7 +139,7 @@ def export(checkpoint, output_stride, out, form, size, images, soc_version, asce
 
 def _sample_photographs(count):
     from deeplab_nb.data import voc
-    from deeplab_nb.runs.workbook import Run
+    from deeplab_nb.runs.run import Run
     root = Run(recipes.get("sample"), settings_module.Settings(), paths.RUNS).data_root
     return [voc.image_path(root, image_id) for image_id in voc.read_list(root, "val")[:count]]
 

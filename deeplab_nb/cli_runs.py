@@ -67,12 +67,12 @@ def _run_published(values, name, only):
     for setting in values:
         if setting not in ("data_root", "initial_checkpoint", "val_list"):
             raise WorkbookError("{} is part of what was published: run published takes --data, --checkpoint and --list".format(setting))
-    from deeplab_nb.runs import published_table, state
+    from deeplab_nb.runs import zoo_table, state
     values = paths.make_absolute(values)
     folder = os.path.join(paths.RUNS, state.checked_name(name))
-    outcomes = published_table.run(folder, only=only, data_root=values.get("data_root"), list_name=values.get("val_list", "val"),
+    outcomes = zoo_table.run(folder, only=only, data_root=values.get("data_root"), list_name=values.get("val_list", "val"),
                                    checkpoint=values.get("initial_checkpoint"))
-    click.echo("\n{}\n{}".format(published_table.table(outcomes), os.path.relpath(folder)))
+    click.echo("\n{}\n{}".format(zoo_table.table(outcomes), os.path.relpath(folder)))
     if any("error" in results for _, results in outcomes):
         sys.exit(1)
 

@@ -14,7 +14,7 @@ from deeplab_nb import settings as settings_module
 from deeplab_nb.data import layouts, voc
 from deeplab_nb.data.records import existing_shards, read_ids, write_records
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.runs.workbook import Run
+from deeplab_nb.runs.run import Run
 from deeplab_nb.tf1 import tf
 from tests.tiny_voc import make_tiny_voc
 

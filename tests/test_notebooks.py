@@ -66,11 +66,11 @@ def test_it_imports_all_that_it_uses(path):
 def test_it_opens_its_run_before_it_imports_lessons(path):
     """What opens a run makes them importable."""
     text = "\n".join(cell.source for cell in cells(path, "code"))
-    assert 0 < text.index("from deeplab_nb.runs.workbook import open_run") < text.index("from lessons")
+    assert 0 < text.index("from deeplab_nb.runs.run import open_run") < text.index("from lessons")
 
 
 def test_lessons_are_found_from_any_folder(tmp_path):
-    imports = "from deeplab_nb.runs.workbook import open_run; from lessons.exercises import check; check(1, 1)"
+    imports = "from deeplab_nb.runs.run import open_run; from lessons.exercises import check; check(1, 1)"
     assert subprocess.check_output([sys.executable, "-c", imports], cwd=str(tmp_path)).startswith(b"right")
 
 

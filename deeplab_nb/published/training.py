@@ -12,7 +12,7 @@ from deeplab_nb.launch import job
 from deeplab_nb.network.checkpoints import find_checkpoint
 from deeplab_nb.processes import terminable
 from deeplab_nb.published import places
-from deeplab_nb.runs.workbook import Run, train_together
+from deeplab_nb.runs.run import Run, train_together
 from deeplab_nb.training import devices
 from deeplab_nb.training.loop import check_same_run, check_trainable
 

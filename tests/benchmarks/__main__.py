@@ -50,7 +50,7 @@ def input_pipeline(pattern):
         raise WorkbookError(
             f"no file matches {pattern}: name record files, such as 'records/train-*'"
         )
-    from deeplab_nb.runs.workbook import Run
+    from deeplab_nb.runs.run import Run
     from tests.benchmarks import input as benchmarks
 
     settings = settings_module.read({"train_crop_size": 513, "train_batch_size": 7})
