@@ -4,6 +4,7 @@ import os
 import statistics
 import sys
 import time
+from multiprocessing.pool import ThreadPool
 
 from tqdm.auto import tqdm as auto_tqdm
 from tqdm.std import tqdm as plain_tqdm
@@ -19,6 +20,16 @@ def progress(items=None, *, label, total=None, unit="image"):
         return plain_tqdm(items, desc=label, total=total, unit=unit, file=_Lines(sys.stdout if executed else sys.stderr),
                           mininterval=15, miniters=1, ascii=True, ncols=80)
     return auto_tqdm(items, desc=label, total=total, unit=unit)
+
+
+def in_threads(function, items, *, label):
+    """[function(item), ...] in order, with progress; after an error no further one begins."""
+    pool = ThreadPool(min(16, os.cpu_count()))
+    try:
+        return list(progress(pool.imap(function, items), total=len(items), label=label))
+    finally:
+        pool.terminate()
+        pool.join()
 
 
 def duration(seconds):

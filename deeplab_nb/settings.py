@@ -13,7 +13,7 @@ from typing import Mapping, Optional, Tuple
 from deeplab_nb import ascend_profiles, originals
 from deeplab_nb.casts import ClassWeights, cast
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.files import write_json
+from deeplab_nb.files import ROOT, write_json
 
 
 def _setting(default, doc, choices=None, at_least=None):
@@ -198,6 +198,22 @@ def override(settings: Settings, values: Mapping) -> Settings:
 def as_dict(settings: Settings) -> dict:
     return {name: list(value) if isinstance(value, tuple) else value
             for name, value in dataclasses.asdict(settings).items()}
+
+
+PATHS = ("data_root", "initial_checkpoint", "mixlist", "dump_folder", "profiling_folder")
+
+
+def resolve(settings):
+    """The same settings with absolute paths; relative ones start at the project's folder."""
+    given = {name: getattr(settings, name) for name in PATHS}
+    return dataclasses.replace(
+        settings, **{name: os.path.join(ROOT, path) for name, path in given.items() if path})
+
+
+def make_absolute(overrides):
+    """Paths that a person typed are meant from where they stand."""
+    return {name: os.path.abspath(value) if name in PATHS and value else value
+            for name, value in overrides.items()}
 
 
 def save(settings: Settings, folder: str) -> str:

@@ -9,11 +9,11 @@ import os
 import shutil
 import zipfile
 
-from deeplab_nb import paths
+from deeplab_nb import files
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.processes import alone_in
 
-ARCHIVE = os.path.join(paths.ROOT, "data", "sample.zip")
+ARCHIVE = os.path.join(files.ROOT, "data", "sample.zip")
 SHA256 = "ed28a224fd18414a69a49cfd63e0152e675645c10da83ee1a7af35a5566f40f8"
 MARKER = "sample.json"  # version, seed and counts of the drawings
 

@@ -13,7 +13,7 @@ import jinja2
 import numpy as np
 from PIL import Image
 
-from deeplab_nb import paths, recipes
+from deeplab_nb import files, recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.data import voc
 from deeplab_nb.data.audit import audit
@@ -63,10 +63,10 @@ def show(run):
 
 def folder_of(name):
     """The folder of a run given by its name or its path. Raises WorkbookError where there is none."""
-    for folder in (os.path.join(paths.RUNS, name), os.path.abspath(name)):
+    for folder in (os.path.join(files.RUNS, name), os.path.abspath(name)):
         if os.path.isfile(os.path.join(folder, "run.json")):
             return folder
-    names = [info.name for info in state.list_runs(paths.RUNS)]
+    names = [info.name for info in state.list_runs(files.RUNS)]
     raise WorkbookError("there is no run '{}'{}: `deeplab-nb runs` lists them".format(name, settings_module.nearest(name, names)))
 
 
@@ -104,7 +104,7 @@ def _settings_rows(record, settings):
 
 def _audit(settings):
     """The audit's tables and sentences, or why there is none."""
-    resolved = paths.resolve(settings)
+    resolved = settings_module.resolve(settings)
     names = list(dict.fromkeys((settings.train_list, settings.val_list)))
     try:
         found = audit(resolved.data_root, names, num_classes=settings.num_classes, ignore_label=settings.ignore_label)
@@ -176,7 +176,7 @@ def _versions():
 def _revision():
     """The project's revision, as git tells it."""
     try:
-        done = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=paths.ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        done = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=files.ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     except OSError:
         return "unknown: git is not installed"
     return done.stdout.decode().strip() or "unknown: not a clone"

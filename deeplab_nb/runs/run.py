@@ -7,10 +7,11 @@ import json
 import os
 import sys
 
-from deeplab_nb import paths, recipes
+from deeplab_nb import files, recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.data import voc
-from deeplab_nb.data.records import check_masks, existing_shards, write_records
+from deeplab_nb.data.records import (
+    check_masks, existing_shards, records_folder, write_records)
 from deeplab_nb.data.sample import make_sample
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation.evaluate import evaluate
@@ -22,22 +23,22 @@ from deeplab_nb.training.loop import check_same_run, check_trainable, train
 SAMPLE_ROOT = settings_module.Settings().data_root
 
 # notebooks import `lessons` wherever they lie: an executed one is opened in its run's folder
-if paths.NOTEBOOKS not in sys.path:
-    sys.path.append(paths.NOTEBOOKS)
+if files.NOTEBOOKS not in sys.path:
+    sys.path.append(files.NOTEBOOKS)
 
 
 class Run:
     """One run folder. recipe: a `recipes.Recipe`; settings: with paths resolved; folder: absolute path."""
 
     def __init__(self, recipe, settings, folder):
-        self.recipe, self.settings, self.folder = recipe, paths.resolve(settings), folder
+        self.recipe, self.settings, self.folder = recipe, settings_module.resolve(settings), folder
         self.train_folder = os.path.join(folder, "train")
         self.names = voc.class_names(settings.num_classes, self.settings.data_root)
 
     @property
     def data_root(self):
         """The VOC folder; the drawn sample is made here when it is first needed."""
-        if self.settings.data_root == os.path.join(paths.ROOT, SAMPLE_ROOT):
+        if self.settings.data_root == os.path.join(files.ROOT, SAMPLE_ROOT):
             make_sample(self.settings.data_root)
         return voc.check_root(self.settings.data_root)
 
@@ -48,7 +49,7 @@ class Run:
         if shards:
             check_masks(shards, **classes)
             return shards
-        folder = paths.records_folder(self.data_root)
+        folder = records_folder(self.data_root)
         return write_records(self.data_root, list_name, folder, **classes)
 
     def train(self):
@@ -105,7 +106,7 @@ def open_run(recipe="sample", run_folder=None, overrides=None):
     """
     recipe = recipes.get(recipe)
     settings = settings_module.override(recipe.settings, overrides or {})
-    folder = os.path.abspath(run_folder or os.path.join(paths.RUNS, "notebook-" + recipe.name))
+    folder = os.path.abspath(run_folder or os.path.join(files.RUNS, "notebook-" + recipe.name))
     settings_module.save(settings, folder)
     return Run(recipe, settings, folder)
 

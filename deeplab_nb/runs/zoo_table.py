@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 
-from deeplab_nb import paths, recipes
+from deeplab_nb import files, recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
@@ -24,7 +24,7 @@ from deeplab_nb.progress import duration
 from deeplab_nb.runs import state
 
 ROWS = tuple(number.name for _, number in published.VOC_VAL)
-WEIGHTS = os.path.join(paths.ROOT, "data", "weights")
+WEIGHTS = os.path.join(files.ROOT, "data", "weights")
 MEASURED = 4  # images, the first not counted, whose time says what the list will take
 
 
@@ -61,7 +61,7 @@ def select(only=None, checkpoint=None):
 
 
 def _data(data_root):
-    default = os.path.join(paths.ROOT, recipes.VOC)
+    default = os.path.join(files.ROOT, recipes.VOC)
     if data_root is None and not os.path.isdir(default):
         raise WorkbookError("{} does not exist: `deeplab-nb fetch voc` brings it (2.0 GB), or give --data VOC_ROOT".format(default))
     return voc.check_root(data_root or default)

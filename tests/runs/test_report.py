@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from deeplab_nb import paths, recipes
+from deeplab_nb import files, recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.files import write_json
@@ -100,7 +100,7 @@ def test_its_command_makes_the_same_settings_again(run):
 
 def test_a_run_is_found_by_its_folder_and_its_nearest_name_is_told(run, monkeypatch):
     assert report.folder_of(run) == run
-    monkeypatch.setattr(paths, "RUNS", os.path.dirname(run))
+    monkeypatch.setattr(files, "RUNS", os.path.dirname(run))
     assert report.folder_of("r") == run
     with pytest.raises(WorkbookError, match="there is no run 'rr', did you mean 'r'"):
         report.folder_of("rr")

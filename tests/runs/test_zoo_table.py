@@ -135,7 +135,7 @@ def test_what_cannot_be_is_refused_before_anything_is_fetched(folder, root, chec
     assert "there is no row 'mobilnetv2', did you mean 'mobilenetv2'?" in refusal(folder, only="mobilnetv2")
     assert "is for one row: name it with --only" in refusal(folder, data_root=root, checkpoint=checkpoint)
     assert "its depth_multiplier is 0.5, not 1.0" in refusal(folder, only="mobilenetv2", data_root=root, checkpoint=checkpoint)
-    monkeypatch.setattr(zoo_table.paths, "ROOT", str(tmp_path))
+    monkeypatch.setattr(zoo_table.files, "ROOT", str(tmp_path))
     assert "`deeplab-nb fetch voc` brings it (2.0 GB), or give --data VOC_ROOT" in refusal(folder, only=ROW)
 
 
