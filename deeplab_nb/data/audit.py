@@ -131,7 +131,7 @@ class _Pair:
 
 
 def audit(root, lists, *, num_classes=21, ignore_label=255):
-    """Audit of the named lists under a VOC folder; each file is decoded once, on all processor cores.
+    """Audit of the named lists under a VOC folder; each file is decoded once, on all cores.
 
     Raises WorkbookError only where there is nothing to audit: no data folder, no such list.
     What is wrong with single files is collected in `problems`.
@@ -180,7 +180,7 @@ def _look(root, image_id, num_classes, ignore_label):
 def _decoded_size(path):
     """(height, width) of a photograph that decodes to its end.
 
-    Decoding at an eighth of the size reads every byte, so a cut file is found in a third of the time.
+    Decoding at an eighth of the size reads every byte, so a cut file is found three times sooner.
     """
     height, width = voc.image_size(path)
     with Image.open(path) as image:

@@ -1,7 +1,7 @@
 """TFRecords in the form of the original DeepLab code, so that either code reads the other's files.
 
-One record an image: the photograph's file bytes untouched, the mask re-encoded as a grey PNG of class
-ids, and the id as file name. Shards are named `<list>-00000-of-00004.tfrecord` and hold consecutive
+One record an image: the photograph's file bytes untouched, the mask re-encoded as a grey PNG of
+class ids, and the id as file name. Shards are named `<list>-00000-of-00004.tfrecord` and hold consecutive
 slices of the list, so the number of records always follows from the list. A set has a folder of its
 own, whose name ends in a digest of what the set is made of.
 """
@@ -81,7 +81,7 @@ def existing_shards(folder, list_name):
 
 
 def read_ids(paths):
-    """Image ids of record files, in stored order. Raises WorkbookError naming a damaged or missing file."""
+    """Image ids, in stored order. Raises WorkbookError naming a damaged or missing file."""
     return [_feature(record, "image/filename").decode() for record in _records(paths)]
 
 
@@ -116,8 +116,9 @@ def _write_shards(root, paths, ids, *, label):
     length, stop = -(-len(ids) // len(paths)), threading.Event()
     with progress(total=len(ids), label=label) as bar, ThreadPoolExecutor(len(paths)) as pool:
         try:
-            writing = [pool.submit(_write_shard, root, path, ids[i * length:(i + 1) * length], bar, stop)
-                       for i, path in enumerate(paths)]
+            writing = [
+                pool.submit(_write_shard, root, path, ids[i * length:(i + 1) * length], bar, stop)
+                for i, path in enumerate(paths)]
             for future in as_completed(writing):
                 future.result()
         finally:
@@ -151,7 +152,8 @@ def _record(root, image_id):
         "image/segmentation/class/encoded": _bytes(label.getvalue()),
         "image/segmentation/class/format": _bytes(b"png"),
     }
-    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(deterministic=True)
+    example = tf.train.Example(features=tf.train.Features(feature=features))
+    return example.SerializeToString(deterministic=True)
 
 
 def _bytes(value):

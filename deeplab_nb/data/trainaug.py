@@ -1,7 +1,7 @@
 """The training list of 10,582 images: VOC's own masks plus those of SBD.
 
-The list is DeepLabv3's trainaug (section 4 of its paper); SBD is Hariharan et al., Semantic Contours
-from Inverse Detectors, 2011. The rule: VOC train, SBD train and SBD val, without VOC val.
+The list is DeepLabv3's trainaug (section 4 of its paper); SBD is Hariharan et al., Semantic
+Contours from Inverse Detectors, 2011. The rule: VOC train, SBD train and SBD val, without VOC val.
 """
 import contextlib
 import os
@@ -103,7 +103,7 @@ def _room_for(path):
 
 
 def read_sbd_mask(path):
-    """Class ids uint8 [height, width] of a .mat file (GTcls.Segmentation; 0..20, no void border)."""
+    """Class ids uint8 [height, width] of a .mat file (GTcls.Segmentation; 0..20, no void)."""
     try:
         return scipy.io.loadmat(path, variable_names=["GTcls"])["GTcls"]["Segmentation"][0, 0]
     except FileNotFoundError:
