@@ -80,7 +80,7 @@ def _run_published(values, name, only):
 def _split(recipe, assignments, notebooks):
     """(overrides of settings, parameters of notebooks), checked, paths as meant from here."""
     overrides, values = parameters.split(
-        parameters.parse_assignments(assignments), [notebook.path for notebook in notebooks], recipe.settings)
+        parameters.parse_assignments(assignments), [notebook.declared for notebook in notebooks], recipe.settings)
     return settings_module.make_absolute(overrides), values
 
 

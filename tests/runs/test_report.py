@@ -11,6 +11,7 @@ from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.files import write_json
 from deeplab_nb.runs import parameters, report, state
+from tests.tiny_notebooks import mark
 from tests.tiny_voc import make_tiny_voc
 
 EVALUATION = {"miou": 0.5, "mean_over": "the 2 classes that the masks show", "images": 2, "list": "val", "output_stride": 16,
@@ -55,6 +56,14 @@ def test_the_page_holds_all_that_the_run_found(whole):
         assert words in text, words
     assert text.index("val_001, mean IoU 0.250") < text.index("val_000, mean IoU 0.750")  # the worst first
     assert "<td>aeroplane</td>" in text and "<td>bicycle</td>" not in text  # no mask shows one
+
+
+def test_the_page_tells_each_notebooks_state_and_seconds(run):
+    mark(run, seconds=7.04, **{"02_b": {"images": 3}})
+    mark(run, how="failed", seconds=1.0, **{"03_c": {}})
+    text = page(run)
+    assert '<td>02_b</td><td>done</td><td class="number">7.0</td>' in text
+    assert "<td>03_c</td><td>failed</td>" in text and "--set images=3</pre>" in text
 
 
 def test_the_page_asks_no_other_place_for_anything(whole):
