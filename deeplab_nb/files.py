@@ -11,7 +11,7 @@ RUNS = os.path.join(ROOT, "papermill_runs")
 
 @contextlib.contextmanager
 def beside(path):
-    """A name to write a file or a folder under: renamed to `path` when complete, gone after an error.
+    """A name to write a file or folder under: renamed to `path` when whole, gone after an error.
 
     Makes the folder that `path` lies in. A folder replaces none but an empty one.
     """

@@ -53,7 +53,7 @@ def run_times(function, repeat, *, warm_up=True):
 
 
 def prints_logs():
-    """Whether the output goes to a file or pipe that someone will search, not to a reader of bars."""
+    """Whether the output goes to a file or pipe that someone will search, not to a screen."""
     return not (os.environ.get(HEADLESS) or _in_notebook() or sys.stdout.isatty())
 
 

@@ -63,7 +63,7 @@ def list_runs(runs_root):
     if not os.path.isdir(runs_root):
         return []
     runs = [entry.path for entry in os.scandir(runs_root)
-            if entry.is_dir() and (_has(entry.path, "run.json") or _has(entry.path, "settings.json"))]
+            if any(_has(entry.path, name) for name in ("run.json", "settings.json"))]
     return sorted(map(_info, runs), key=lambda info: (info.started, info.name), reverse=True)
 
 

@@ -165,7 +165,7 @@ def table(setting, outcomes):
 
 
 def plot(setting, outcomes):
-    """mIoU over the values: a line where they are numbers, logarithmic over a wide span, or bars."""
+    """mIoU over the values: a line where they are numbers, logarithmic if they span much."""
     found = [(one.value, 100 * one.miou) for one in outcomes if one.miou is not None]
     figure = Figure(figsize=(6, 3.2), constrained_layout=True)
     axes = figure.add_subplot(1, 1, 1)
