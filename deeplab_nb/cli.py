@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from deeplab_nb import cli_evaluation, cli_runs, paths, recipes
+from deeplab_nb import cli_evaluation, cli_runs, files, recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.launch import commands
@@ -55,18 +55,18 @@ def train(recipe, assignments, device, ascend_profile, dry_run, out):
     """Train a recipe without notebooks; the same command again resumes."""
     chosen = recipes.get(recipe)
     assignments = cli_runs.with_given(assignments, device=device, ascend_profile=ascend_profile)
-    settings = settings_module.override(chosen.settings, paths.make_absolute(parameters.parse_assignments(assignments)))
+    settings = settings_module.override(chosen.settings, settings_module.make_absolute(parameters.parse_assignments(assignments)))
     if dry_run:
         return _dry_run(settings)
     from deeplab_nb.launch import job
-    from deeplab_nb.runs.workbook import Run
+    from deeplab_nb.runs.run import Run
     from deeplab_nb.training.loop import check_trainable
     check_trainable(settings)
     if settings.cards > 1 and job.size_of(os.environ) != str(settings.cards):
         raise WorkbookError("{0} ranks train together, and this process is none of them: start all with "
                             "`deeplab-nb launch {1} --cards {0}`".format(settings.cards, recipe))
-    work = Run(chosen, settings, paths.RUNS)
-    work.train_folder = os.path.abspath(out or os.path.join(paths.RUNS, chosen.name + "-train"))
+    work = Run(chosen, settings, files.RUNS)
+    work.train_folder = os.path.abspath(out or os.path.join(files.RUNS, chosen.name + "-train"))
     with terminable():  # so that a rank that its launcher ends saves first
         click.echo(work.train())
 
@@ -101,13 +101,13 @@ def launch(recipe, assignments, addresses, ascend_profile, out, silence, dry_run
     from deeplab_nb.launch import job
     chosen = recipes.get(recipe)
     assignments = cli_runs.with_given(assignments, ascend_profile=ascend_profile)
-    plan = job.plan(chosen, paths.make_absolute(parameters.parse_assignments(assignments)),
-                    out or os.path.join(paths.RUNS, chosen.name + "-launch"),
+    plan = job.plan(chosen, settings_module.make_absolute(parameters.parse_assignments(assignments)),
+                    out or os.path.join(files.RUNS, chosen.name + "-launch"),
                     addresses=addresses.split(",") if addresses else None, **options)
     if dry_run:
         commands.say_warnings(plan.warnings)
         return click.echo(job.text(plan))
-    from deeplab_nb.runs.workbook import train_together
+    from deeplab_nb.runs.run import train_together
     train_together(chosen, plan, silence=silence)
 
 
@@ -152,18 +152,17 @@ def convert(images, masks, out, classes, colours, val_share, seed):
     Masks may be palette or grey PNGs of class numbers, 0/255, or colours; or outlines, labelme's files or one file of COCO's.
     """
     from deeplab_nb.data import audit as audits
-    from deeplab_nb.data import class_weights, own, polygons
+    from deeplab_nb.data import own
     table, named = own.read_colours(colours) if colours else (None, [])
     names = [name.strip() for name in classes.split(",") if name.strip()] or named
-    with polygons.drawn(images, masks, names) as (masks, names):
-        found = own.convert(images, masks, out, classes=names, colours=table, val_share=val_share, seed=seed)
+    found = own.convert(images, masks, out, classes=names, colours=table, val_share=val_share, seed=seed)
     click.echo("{}\n".format(found))
     result = audits.audit(out, ["train", "val"], num_classes=len(found.classes))
     click.echo(result.table("train"))
     for sentence in [sentence for _, sentence in result.problems + result.warnings]:
         click.echo(sentence)
-    for how in (class_weights.median_frequency, class_weights.inverse_log):
-        click.echo("class_weights by {}: {}".format(how.__name__, ",".join(map(str, how(result.of("train"), len(found.classes))))))
+    for how in (result.of("train").median_frequency, result.of("train").inverse_log):
+        click.echo("class_weights by {}: {}".format(how.__name__, ",".join(map(str, how(len(found.classes))))))
     result.raise_if_bad()
     click.echo("deeplab-nb train finetune_mobilenetv2_dm05 --set data_root={} --set num_classes={}".format(out, len(found.classes)))
 
@@ -180,9 +179,9 @@ def fetch(what, name):
         return _fetch_weights(name) if name else _list_weights()
     if name:
         raise WorkbookError("fetch {} takes no name: leave '{}' out".format(what, name))
-    from deeplab_nb.data import fetch as archives
+    from deeplab_nb.data import download as archives
     from deeplab_nb.data.trainaug import make_trainaug
-    folder = os.path.join(paths.ROOT, "data")
+    folder = os.path.join(files.ROOT, "data")
     root = archives.fetch_voc(folder)
     click.echo(root)
     if what == "trainaug":
@@ -197,9 +196,9 @@ def _list_weights():
 def _fetch_weights(name):
     """Downloads, then says what came: never the published number alone, but what the file itself holds."""
     row = zoo.get(name)
-    from deeplab_nb.data.fetch import known_digest
+    from deeplab_nb.data.download import known_digest
     from deeplab_nb.network.weights import archive_of, contents, fetch_weights
-    folder = os.path.join(paths.ROOT, "data", "weights")
+    folder = os.path.join(files.ROOT, "data", "weights")
     prefix = fetch_weights(name, folder)
     digest = known_digest(archive_of(row), folder) or "not recorded"
     click.echo(prefix)

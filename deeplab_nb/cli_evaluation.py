@@ -3,7 +3,7 @@ import os
 
 import click
 
-from deeplab_nb import cli_runs, paths, recipes
+from deeplab_nb import cli_runs, files, recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.files import write_json
@@ -139,8 +139,8 @@ def export(checkpoint, output_stride, out, form, size, images, soc_version, asce
 
 def _sample_photographs(count):
     from deeplab_nb.data import voc
-    from deeplab_nb.runs.workbook import Run
-    root = Run(recipes.get("sample"), settings_module.Settings(), paths.RUNS).data_root
+    from deeplab_nb.runs.run import Run
+    root = Run(recipes.get("sample"), settings_module.Settings(), files.RUNS).data_root
     return [voc.image_path(root, image_id) for image_id in voc.read_list(root, "val")[:count]]
 
 

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from deeplab_nb import paths, recipes
+from deeplab_nb import files, recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.runs import parameters
@@ -51,10 +51,10 @@ def run(recipe, assignments, name, from_, only, show_output, sweep, jobs, data, 
         if from_ or only or show_output:
             raise WorkbookError("--sweep runs all notebooks and keeps what they say in logs: leave out --from, --only and --show-output")
         return _sweep(chosen, assignments, sweep, name, jobs)
-    notebooks = runner.find_notebooks(paths.NOTEBOOKS)
+    notebooks = runner.find_notebooks(files.NOTEBOOKS)
     selected = runner.select(notebooks, from_=from_, only=only) if from_ or only else None
     overrides, values = _split(chosen, assignments, notebooks)
-    folder = state.new_or_resumed_run(paths.RUNS, chosen.name, settings_module.override(chosen.settings, overrides), name=name)
+    folder = state.new_or_resumed_run(files.RUNS, chosen.name, settings_module.override(chosen.settings, overrides), name=name)
     click.echo("{}; time: {}".format(chosen.title, chosen.time))
     results = runner.run_notebooks(folder, notebooks, recipe=chosen.name, overrides=overrides,
                                    parameters=values, selected=selected, show_output=show_output)
@@ -67,12 +67,12 @@ def _run_published(values, name, only):
     for setting in values:
         if setting not in ("data_root", "initial_checkpoint", "val_list"):
             raise WorkbookError("{} is part of what was published: run published takes --data, --checkpoint and --list".format(setting))
-    from deeplab_nb.runs import published_table, state
-    values = paths.make_absolute(values)
-    folder = os.path.join(paths.RUNS, state.checked_name(name))
-    outcomes = published_table.run(folder, only=only, data_root=values.get("data_root"), list_name=values.get("val_list", "val"),
+    from deeplab_nb.runs import zoo_table, state
+    values = settings_module.make_absolute(values)
+    folder = os.path.join(files.RUNS, state.checked_name(name))
+    outcomes = zoo_table.run(folder, only=only, data_root=values.get("data_root"), list_name=values.get("val_list", "val"),
                                    checkpoint=values.get("initial_checkpoint"))
-    click.echo("\n{}\n{}".format(published_table.table(outcomes), os.path.relpath(folder)))
+    click.echo("\n{}\n{}".format(zoo_table.table(outcomes), os.path.relpath(folder)))
     if any("error" in results for _, results in outcomes):
         sys.exit(1)
 
@@ -80,20 +80,20 @@ def _run_published(values, name, only):
 def _split(recipe, assignments, notebooks):
     """(overrides of settings, parameters of notebooks), checked, paths as meant from here."""
     overrides, values = parameters.split(
-        parameters.parse_assignments(assignments), [notebook.path for notebook in notebooks], recipe.settings)
-    return paths.make_absolute(overrides), values
+        parameters.parse_assignments(assignments), [notebook.declared for notebook in notebooks], recipe.settings)
+    return settings_module.make_absolute(overrides), values
 
 
 def _sweep(recipe, assignments, text, stem, jobs):
     """Checks every value before the first run starts; exit code 1 if a run failed."""
     from deeplab_nb.runs import runner, sweep
     setting, values = sweep.parse(text)
-    notebooks = runner.find_notebooks(paths.NOTEBOOKS)
+    notebooks = runner.find_notebooks(files.NOTEBOOKS)
     for value in values:
         _split(recipe, assignments + ("{}={}".format(setting, value),), notebooks)
     name, trials = sweep.plan(recipe.name, (setting, values), assignments, stem=stem)
-    folder = os.path.join(paths.RUNS, name)
-    outcomes = sweep.run(trials, folder, paths.RUNS, jobs=jobs)
+    folder = os.path.join(files.RUNS, name)
+    outcomes = sweep.run(trials, folder, files.RUNS, jobs=jobs)
     click.echo("\n{}\n".format(sweep.write(setting, outcomes, folder)))
     click.echo("table and plot: {}".format(os.path.relpath(folder)))
     failed = [outcome.name for outcome in outcomes if outcome.state == "failed"]
@@ -114,7 +114,7 @@ def show(run):
 def runs():
     """List the runs with their state and mIoU."""
     from deeplab_nb.runs import state
-    rows = state.list_runs(paths.RUNS)
+    rows = state.list_runs(files.RUNS)
     for info in rows:
         click.echo("{:32s} {:26s} {:12s} {}".format(
             info.name, info.recipe or "", info.state, "mIoU {:.4f}".format(info.miou) if info.miou is not None else ""))

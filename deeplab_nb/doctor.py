@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 
-from deeplab_nb import doctor_ascend, paths
+from deeplab_nb import doctor_ascend, files
 from deeplab_nb.doctor_ascend import Finding
 
 
@@ -95,7 +95,7 @@ def machine():
     return Finding("present", "cores, memory", f"{os.cpu_count()}, {memory / 1e9:.1f} GB")
 
 
-def disk(folder=paths.ROOT, wanted=1.5e9):
+def disk(folder=files.ROOT, wanted=1.5e9):
     """wanted: bytes; four checkpoints of the largest network, momentum included."""
     free = shutil.disk_usage(folder).free
     if free < wanted:

@@ -1,6 +1,31 @@
-"""Files that are whole or absent."""
+"""Files and folders that are whole or absent, and where the project's own folders are."""
+import contextlib
 import json
 import os
+import shutil
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+NOTEBOOKS = os.path.join(ROOT, "notebooks")
+RUNS = os.path.join(ROOT, "papermill_runs")
+
+
+@contextlib.contextmanager
+def beside(path):
+    """A name to write a file or folder under: renamed to `path` when whole, gone after an error.
+
+    Makes the folder that `path` lies in. A folder replaces none but an empty one.
+    """
+    path = os.path.abspath(path)
+    part = path + ".part"
+    os.makedirs(os.path.dirname(part), exist_ok=True)
+    shutil.rmtree(part, ignore_errors=True)  # left by a process that was killed
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            os.remove(part)
 
 
 def write_json(path, values):
@@ -9,9 +34,12 @@ def write_json(path, values):
 
 
 def write_text(path, text):
-    """Writes under a name that no reader takes, then renames; makes the folder; returns the path."""
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    with open(path + ".part", "w", encoding="utf-8") as file:
+    """Writes a text beside, then renames; returns the path."""
+    with beside(path) as part, open(part, "w", encoding="utf-8") as file:
         file.write(text)
-    os.replace(path + ".part", path)
     return path
+
+
+def write_lines(path, lines):
+    """As `write_text`, a line each."""
+    return write_text(path, "".join(f"{line}\n" for line in lines))

@@ -13,12 +13,13 @@ from deeplab_nb.errors import WorkbookError
 def locked(path, in_use):
     """Holds a lock file for this process; the lock goes with the process, however it ends.
 
-    in_use: the sentence of the WorkbookError while another holds it; `{}` stands for that process's number.
+    in_use: the sentence of the WorkbookError while another holds it; `{}` stands for that process.
     """
     try:
         file = open(path, "a+", opener=_no_link)
     except OSError as error:
-        raise WorkbookError("lock {} cannot be opened ({}): remove it, or mend its folder's rights".format(path, error.strerror))
+        raise WorkbookError(f"lock {path} cannot be opened ({error.strerror}): remove it, or mend "
+                            "its folder's rights")
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -26,14 +27,26 @@ def locked(path, in_use):
             file.seek(0)
             raise WorkbookError(in_use.replace("{}", file.read().strip() or "unknown"))
         file.truncate(0)
-        file.write("{}\n".format(os.getpid()))
+        file.write(f"{os.getpid()}\n")
         file.flush()
         yield
 
 
+def is_locked(path):
+    """Whether a process holds such a lock file now."""
+    try:
+        with open(path) as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
 @contextlib.contextmanager
 def alone_in(folder):
-    """Waits until no other process is in such a block for the folder, then keeps others waiting; leaves no file behind."""
+    """Waits until no other process is in such a block for the folder; leaves no file behind."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -49,7 +62,7 @@ def _no_link(path, flags):
 
 @contextlib.contextmanager
 def terminable():
-    """SIGTERM ends what runs here as Ctrl-C does: with KeyboardInterrupt, so that state is saved and children are ended."""
+    """SIGTERM ends what runs here as Ctrl-C does, so that state is saved and children are ended."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
@@ -59,7 +72,7 @@ def terminable():
 
 @contextlib.contextmanager
 def asked_to_stop():
-    """Collects SIGINT and SIGTERM in place of being interrupted: a list, empty until one comes. For the main thread."""
+    """Collects SIGINT and SIGTERM in a list in place of being interrupted. For the main thread."""
     asked, before = [], {}
     for number in (signal.SIGINT, signal.SIGTERM):
         before[number] = signal.signal(number, lambda number, _: asked.append(number))
@@ -78,12 +91,14 @@ def peak_memory():
 class Watcher:
     """Kills process groups when it is closed or when this process ends, even by SIGKILL.
 
-    A shell in a session of its own reads their numbers from a pipe. The pipe's end, which comes with ours, is its sign.
+    A shell in a session of its own reads their numbers from a pipe. The pipe's end, which comes
+    with ours, is its sign.
     """
 
     def __init__(self):
+        collect = 'groups=; while read -r group; do groups="$groups -$group"; done; '
         self._shell = subprocess.Popen(
-            ["/bin/sh", "-c", 'groups=; while read -r group; do groups="$groups -$group"; done; kill -s KILL -- $groups'],
+            ["/bin/sh", "-c", collect + "kill -s KILL -- $groups"],
             stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
 
     def add(self, group):

@@ -1,9 +1,10 @@
-"""Progress that suits where it is shown: a bar in a terminal or notebook, plain lines when headless; and time spent."""
+"""Progress that suits where it is shown, a bar or plain lines when headless; and time spent."""
 import builtins
 import os
 import statistics
 import sys
 import time
+from multiprocessing.pool import ThreadPool
 
 from tqdm.auto import tqdm as auto_tqdm
 from tqdm.std import tqdm as plain_tqdm
@@ -16,21 +17,32 @@ def progress(items=None, *, label, total=None, unit="image"):
     executed = bool(os.environ.get(HEADLESS))
     if executed or not (_in_notebook() or sys.stderr.isatty()):
         # a notebook shows the error stream as a warning, so its lines go to the output
-        return plain_tqdm(items, desc=label, total=total, unit=unit, file=_Lines(sys.stdout if executed else sys.stderr),
+        lines = _Lines(sys.stdout if executed else sys.stderr)
+        return plain_tqdm(items, desc=label, total=total, unit=unit, file=lines,
                           mininterval=15, miniters=1, ascii=True, ncols=80)
     return auto_tqdm(items, desc=label, total=total, unit=unit)
+
+
+def in_threads(function, items, *, label):
+    """[function(item), ...] in order, with progress; after an error no further one begins."""
+    pool = ThreadPool(min(16, os.cpu_count()))
+    try:
+        return list(progress(pool.imap(function, items), total=len(items), label=label))
+    finally:
+        pool.terminate()
+        pool.join()
 
 
 def duration(seconds):
     """In words, such as '4 min 05 s'."""
     minutes, rest = divmod(round(seconds), 60)
     if minutes >= 90:
-        return "{} h {:02d} min".format(*divmod(minutes, 60))
-    return "{} min {:02d} s".format(minutes, rest) if minutes else "{} s".format(rest)
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
 def run_times(function, repeat, *, warm_up=True):
-    """Medians of `(wall seconds, CPU seconds)` over some calls; to warm up, two more come first and are not counted."""
+    """Medians of `(wall seconds, CPU seconds)` over some calls; two more, not counted, warm up."""
     walls, cpus, uncounted = [], [], 2 if warm_up else 0
     for _ in range(repeat + uncounted):
         cpu, wall = time.process_time(), time.time()
@@ -41,7 +53,7 @@ def run_times(function, repeat, *, warm_up=True):
 
 
 def prints_logs():
-    """Whether the output goes to a file or pipe that someone will search, not to a reader of bars."""
+    """Whether the output goes to a file or pipe that someone will search, not to a screen."""
     return not (os.environ.get(HEADLESS) or _in_notebook() or sys.stdout.isatty())
 
 

@@ -1,194 +1,24 @@
-"""Every setting of a run, in one frozen dataclass that is read strictly.
+"""Reads settings strictly and keeps them.
 
-An unknown name or a wrong type is an error that names the nearest right one.
-Values that must move together are properties here and are asked for nowhere else.
-This file imports only ground files: errors, casts, files, the names of Ascend profiles and of the originals.
+An unknown name or a wrong type is an error that names the nearest right one. `fields` lists the
+settings. Both files import only ground files: errors, files, and the names of Ascend profiles and
+of the originals.
 """
 import dataclasses
 import difflib
 import json
+import math
 import os
 from typing import Mapping, Optional, Tuple
 
-from deeplab_nb import ascend_profiles, originals
-from deeplab_nb.casts import ClassWeights, cast
+import yaml
+
+from deeplab_nb import originals
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.files import write_json
+from deeplab_nb.fields import FIELDS, ClassWeights, Settings, known
+from deeplab_nb.files import ROOT, write_json
 
-
-def _setting(default, doc, choices=None, at_least=None, **known):
-    """A dataclass field that carries its explanation, its limits and what else is known of it.
-
-    resumable: may differ when a run goes on in its folder, as long as a step takes as many images;
-      anything else would make the log a lie.
-    network: a trained network's logits depend on it, beside its weights.
-    path: holds the path of a file or folder; '' is none.
-    quick: the value in a quick validation while training: a curve to steer by, not to report.
-    """
-    return dataclasses.field(default=default, metadata={
-        "doc": doc, "choices": choices, "at_least": at_least, **known})
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """All settings. Build them with `read`, change them with `override`."""
-
-    # --- data
-    data_root: str = _setting("data/sample/VOCdevkit/VOC2012", "folder that holds JPEGImages, SegmentationClass and ImageSets",
-                              resumable=True, path=True)
-    train_list: str = _setting("train", "name of the training list in ImageSets/Segmentation")
-    val_list: str = _setting("val", "name of the evaluation list", resumable=True)
-    num_classes: int = _setting(21, "classes with background; VOC has 20 + 1", at_least=2,
-                                network=True)
-    ignore_label: int = _setting(255, "mask value that neither trains nor counts (VOC's object borders)")
-
-    # --- network
-    backbone: str = _setting("mobilenet_v2", "feature extractor", choices=(
-        "mobilenet_v2", "xception_41", "xception_65", "xception_71", "resnet_v1_50_beta", "resnet_v1_101_beta"),
-                             network=True)
-    depth_multiplier: float = _setting(1.0, "width of MobileNetV2; 0.5 halves every channel count", at_least=0.1,
-                                       network=True)
-    output_stride: int = _setting(16, "image size / feature size while training", choices=(8, 16, 32),
-                                  network=True)
-    multi_grid: Tuple[int, ...] = _setting((1, 1, 1), "factors of the last block's three atrous rates; 1,2,4 in the DeepLabv3 paper, "
-                                                      "1,1,1 in the published checkpoints; not for MobileNetV2",
-                                           network=True)
-    aspp: bool = _setting(False, "atrous branches in the head; their rates follow from the output stride",
-                          network=True)
-    decoder: bool = _setting(False, "DeepLabv3+ decoder at output stride 4", network=True)
-    separable_head: bool = _setting(True, "False: full 3x3 convolutions in head and decoder, as in the DeepLabv3 paper",
-                                    network=True)
-
-    # --- start
-    initial_checkpoint: str = _setting("", "weights to start from: folder, prefix or any of its files, or a MindSpore .ckpt; '' is random",
-                                       resumable=True, path=True)
-    initial_layers: str = _setting("all", "what of that checkpoint to take: 'without_logits' for other classes in equal number, "
-                                          "'without_last_layers' leaves head and decoder fresh too",
-                                   choices=("all", "without_logits", "without_last_layers"))
-    trainable: str = _setting("all", "'head_kernels' moves only the convolution kernels after the backbone: four without decoder and "
-                                  "atrous branches, as the MindSpore entry trains", choices=("all", "head_kernels"))
-
-    # --- training
-    train_steps: int = _setting(30000, "optimiser steps; 0 evaluates the initial checkpoint", at_least=0,
-                                resumable=True)
-    train_batch_size: int = _setting(16, "images a step on one card", at_least=1, resumable=True)
-    train_crop_size: int = _setting(513, "side of the square training crop, in pixels", at_least=33)
-    min_resize_value: int = _setting(0, "short side that training images are resized to before augmentation; 0 leaves their size", at_least=0)
-    max_resize_value: int = _setting(0, "longest side after that resizing; 0 is no limit", at_least=0)
-    resize_factor: int = _setting(0, "sides after that resizing are multiples of this plus 1; 0 leaves them", at_least=0)
-    augmentation: str = _setting("deeplab", "'deeplab': scale, pad with 255, crop, flip; 'mindspore': short side 0.5..2 times the crop "
-                                            "(256..1026), mask padded with 0",
-                                 choices=("deeplab", "mindspore"))
-    min_scale: float = _setting(0.5, "smallest random scale, of the image or, with mindspore, of the crop", at_least=0.1)
-    max_scale: float = _setting(2.0, "largest random scale", at_least=0.1)
-    scale_step: float = _setting(0.25, "distance between the scales drawn; 0 draws from the whole range; not for mindspore", at_least=0)
-    learning_rate: float = _setting(7e-3, "rate of step 0", at_least=0)
-    learning_rate_policy: str = _setting("poly", "'poly' and 'cosine' fall until the last step, 'step' by a factor at intervals",
-                                         choices=("poly", "step", "cosine", "constant"))
-    learning_rate_power: float = _setting(0.9, "exponent of 'poly'", at_least=0)
-    end_learning_rate: float = _setting(0.0, "where 'poly' ends", at_least=0)
-    decay_steps: int = _setting(0, "steps that 'poly' takes to its end; 0 is all that follow the slow start", at_least=0)
-    learning_rate_decay_factor: float = _setting(0.1, "what 'step' multiplies the rate by", at_least=0)
-    learning_rate_decay_step: int = _setting(2000, "steps between two falls of 'step'", at_least=1)
-    slow_start_step: int = _setting(0, "steps before the schedule starts", at_least=0)
-    slow_start_learning_rate: float = _setting(1e-4, "rate of these steps", at_least=0)
-    slow_start_type: str = _setting("constant", "'linear' climbs from that rate to learning_rate", choices=("constant", "linear"))
-    last_layer_gradient_multiplier: float = _setting(1.0, "times the gradients after the backbone; no effect on Adam", at_least=0)
-    last_layers_contain_logits_only: bool = _setting(False, "True: that multiplier is for the class layer alone")
-    bias_gradient_multiplier: float = _setting(1.0, "times the gradients of biases; always 2 in the original", at_least=0)
-    optimizer: str = _setting("momentum", "'adam' learns faster from random weights", choices=("momentum", "adam"))
-    momentum: float = _setting(0.9, "of the momentum optimiser, and Adam's first decay", at_least=0)
-    weight_decay: float = _setting(4e-5, "times sum(w^2)/2 over every convolution kernel but the depthwise ones", at_least=0)
-    loss_stride: int = _setting(1, "2 compares every second row and column of the mask only: a quarter of the loss's time", choices=(1, 2))
-    upsample_logits: bool = _setting(True, "False: compare at the logits' size, with the nearest pixels of the mask")
-    class_weights: ClassWeights = _setting((), "factor of each class's losses, num_classes of them; none is 1 for all")
-    top_k_percent_pixels: float = _setting(1.0, "share of the pixels that count, the hardest first; 0.25 is a quarter")
-    hard_example_mining_step: int = _setting(0, "steps in which that share falls from 1 to its value; 0 starts with it", at_least=0)
-    fine_tune_batch_norm: bool = _setting(True, "use and update batch statistics; False keeps the stored ones")
-    batch_norm_decay: Optional[float] = _setting(None, "of the moving statistics; none keeps each layer's published decay")
-    seed: int = _setting(1, "of weights, shuffling and augmentation")
-
-    # --- hardware
-    device: str = _setting("auto", "'auto' takes an NPU where npu_bridge is installed, else a GPU that TensorFlow sees, else the CPU",
-                           choices=("auto", "cpu", "gpu", "npu"), resumable=True)
-    ascend_profile: str = _setting("auto", "CANN version and card: 'auto' takes what this machine has, and cann5-910, the published "
-                                           "ports', where it has none", choices=("auto",) + ascend_profiles.NAMES,
-                                   resumable=True)
-    intra_op_threads: int = _setting(0, "threads within one operation; 0 is TensorFlow's choice, 1 makes a run repeatable bit for bit",
-                                     at_least=0, resumable=True)
-    clones: int = _setting(1, "networks that share a step's batch on a CPU, a thread each: 2 on two cores took the sample's "
-                              "step from 0.24 to 0.13 s; each has its own batch statistics", at_least=1,
-                           resumable=True)
-    cards: int = _setting(1, "processes that train together, on one server or several", at_least=1,
-                          resumable=True)
-    mixed_precision: bool = _setting(False, "float16 where the Ascend compiler or TensorFlow's GPU rewrite finds it safe; "
-                                            "a CPU simulates its rounding")
-    mixed_type: str = _setting("float16", "what mixed precision computes in; bfloat16, with the "
-                                          "range of float32, on an Ascend A2 or A3 only",
-                               choices=("float16", "bfloat16"))
-    deterministic: bool = _setting(False, "Ascend since CANN 8 only: kernels that sum in the same "
-                                          "order each time, slower")
-    mixlist: str = _setting("", "Ascend only: JSON file that says which operations may be float16, in place of the compiler's list",
-                            path=True)
-    loss_scale: str = _setting("none", "factor on the loss so that small gradients survive float16: 'fixed', or 'exponential', which "
-                                       "falls at overflows and climbs again", choices=("none", "fixed", "exponential"))
-    # each halving costs two skipped steps: the published eight-card run's 2^32 would lose 32 on the way down to 2^16
-    initial_loss_scale: float = _setting(65536.0, "the fixed factor, or the exponential's first", at_least=1)
-    loss_scale_steps: int = _setting(1000, "steps without overflow before 'exponential' doubles", at_least=1)
-    dump_folder: str = _setting("", "Ascend only: folder for the tensors of operations that overflow; '' dumps none",
-                                resumable=True, path=True)
-    profiling_folder: str = _setting("", "Ascend only: folder for a profile of the training steps; '' makes none",
-                                     resumable=True, path=True)
-
-    # --- bookkeeping
-    log_every: int = _setting(10, "steps between log lines", at_least=1, resumable=True)
-    save_every: int = _setting(500, "steps between checkpoints", at_least=1, resumable=True)
-    save_minutes: float = _setting(0.0, "minutes after which one is saved all the same; 0 goes by steps alone", at_least=0,
-                                   resumable=True)
-    keep_checkpoints: int = _setting(3, "newest checkpoints kept", at_least=1, resumable=True)
-
-    validate_every: int = _setting(0, "steps between quick validations; 0 makes none", at_least=0,
-                                   resumable=True)
-    validation_images: int = _setting(32, "of val_list, evenly spread, that a quick validation scores", at_least=1,
-                                      resumable=True)
-
-    # --- evaluation
-    eval_output_stride: int = _setting(16, "output stride while evaluating", choices=(8, 16, 32),
-                                       resumable=True)
-    eval_scales: Tuple[float, ...] = _setting((1.0,), "image scales whose probabilities are averaged",
-                                              resumable=True, quick=(1.0,))
-    eval_flip: bool = _setting(False, "average with the mirrored image too",
-                               resumable=True, quick=False)
-    eval_protocol: str = _setting("deeplab", "'deeplab': whole image padded to the list's largest; 'tight': padded to the nearest sides, "
-                                             "quicker and up to 1.5 points lower, since image pooling sees less of the grey; "
-                                             "'native': not padded; 'mindspore': centre crop, mean of per-batch mIoU",
-                                  choices=("deeplab", "tight", "native", "mindspore"),
-                                  resumable=True, quick="deeplab")
-
-    # --- derived: never asked for
-    @property
-    def atrous_rates(self):
-        """ASPP rates of training, `()` without atrous branches (DeepLabv3, section 3.3)."""
-        return self.rates_at(self.output_stride)
-
-    def at(self, output_stride):
-        """The same settings at another output stride."""
-        return dataclasses.replace(self, output_stride=output_stride)
-
-    def for_evaluation(self):
-        """The same settings at the output stride of evaluation."""
-        return self.at(self.eval_output_stride)
-
-    def rates_at(self, output_stride):
-        """6, 12, 18 at output stride 16, doubled at 8, halved at 32."""
-        return tuple(rate * 16 // output_stride for rate in (6, 12, 18)) if self.aspp else ()
-
-    @property
-    def global_batch_size(self):
-        return self.train_batch_size * self.cards
-
-
-SIX_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)  # of the papers' and the MindSpore entry's evaluation
+SIX_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)  # of the papers' and the MindSpore entry
 MEAN_PIXEL = 127.5  # the grey that frames are filled with; the network's normalisation maps it to 0
 
 
@@ -200,18 +30,10 @@ def crop_for(longest_side):
     return -(-(longest_side - 1) // 16) * 16 + 1
 
 
-FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
-
-
-def known(kind):
-    """{name: value} of the settings of which a kind of knowledge is recorded, see `_setting`."""
-    return {name: field.metadata[kind] for name, field in FIELDS.items() if kind in field.metadata}
-
-
 def nearest(name, names):
     """', did you mean X?' for the closest of `names`, '' if none is close."""
     close = difflib.get_close_matches(str(name), list(names), n=1, cutoff=0.5)
-    return ", did you mean '{}'?".format(close[0]) if close else ""
+    return f", did you mean '{close[0]}'?" if close else ""
 
 
 def hint(name, names):
@@ -243,6 +65,19 @@ def as_dict(settings: Settings) -> dict:
             for name, value in dataclasses.asdict(settings).items()}
 
 
+def resolve(settings):
+    """The same settings with absolute paths; relative ones start at the project's folder."""
+    given = {name: getattr(settings, name) for name in known("path")}
+    return dataclasses.replace(
+        settings, **{name: os.path.join(ROOT, path) for name, path in given.items() if path})
+
+
+def make_absolute(overrides):
+    """Paths that a person typed are meant from where they stand."""
+    return {name: os.path.abspath(value) if name in known("path") and value else value
+            for name, value in overrides.items()}
+
+
 def save(settings: Settings, folder: str) -> str:
     """Writes FOLDER/settings.json, whole or not at all; returns its path."""
     path = os.path.join(folder, "settings.json")
@@ -257,12 +92,111 @@ def load(folder: str) -> Settings:
         with open(path) as file:
             values = json.load(file)
     except FileNotFoundError:
-        raise WorkbookError("{} does not exist: name a folder that a run has written".format(path))
+        raise WorkbookError(f"{path} does not exist: name a folder that a run has written")
     except ValueError as error:
-        raise WorkbookError("{} is not readable JSON ({}): delete it and start the run again".format(path, error))
+        raise WorkbookError(f"{path} is not readable JSON ({error}): delete it and start the run "
+                            "again")
     if not isinstance(values, dict):
-        raise WorkbookError("{} holds no settings: delete it and start the run again".format(path))
+        raise WorkbookError(f"{path} holds no settings: delete it and start the run again")
     return read(values)
+
+
+def cast(kind, value):
+    """A text or another loose value as a type of settings or of notebook parameters.
+
+    Raises ValueError, which says what fits, and KeyError for a type that no one may set.
+    """
+    if kind == Optional[float]:
+        if str(value).lower() in ("none", ""):
+            return None
+        kind = float
+    function, words = CASTS[kind]
+    try:
+        return function(value)
+    except (TypeError, ValueError, yaml.YAMLError):
+        raise ValueError(f"needs {words}, got {value!r}")
+
+
+def _held(value, fits):
+    """The value, if it fits."""
+    if not fits:
+        raise ValueError
+    return value
+
+
+def _to_int(value):
+    whole = not isinstance(value, float) or value.is_integer()
+    return int(_held(value, whole and not isinstance(value, bool)))
+
+
+def _to_float(value):
+    number = float(_held(value, not isinstance(value, bool)))
+    return _held(number, math.isfinite(number))
+
+
+def _to_bool(value):
+    word = str(value).lower()
+    return _held(word == "true", word in ("true", "false"))
+
+
+def _to_text(value):
+    return _held(value, isinstance(value, str))
+
+
+def _numbers(value, number):
+    """A tuple of a list, or of a text such as '[0.5, 1]'."""
+    if isinstance(value, str):
+        text = value.strip("[]() ")
+        value = text.split(",") if text else ()
+    return tuple(map(number, value))
+
+
+def _to_scales(value):
+    scales = _numbers(value, _to_float)
+    return _held(scales, min(scales) > 0)
+
+
+def _to_weights(value):
+    weights = _numbers(value, _to_float)
+    return _held(weights, min(weights, default=0) >= 0)
+
+
+def _to_grid(value):
+    grid = _numbers(value, _to_int)
+    return _held(grid, len(grid) == 3 and min(grid) > 0)
+
+
+def _to_list(value):
+    read = _to_any(value)
+    return _held(read, isinstance(read, list))
+
+
+def _to_any(value):
+    return _with_numbers(yaml.safe_load(value))
+
+
+def _with_numbers(read):
+    """YAML 1.1 takes 1e-4 for a text; here it is a number, in lists too."""
+    if isinstance(read, list):
+        return [_with_numbers(item) for item in read]
+    try:
+        return _to_float(read) if isinstance(read, str) else read
+    except ValueError:
+        return read
+
+
+# how a value becomes one of a type, and what is said of one that cannot
+CASTS = {
+    int: (_to_int, "a whole number"),
+    float: (_to_float, "a number"),
+    bool: (_to_bool, "true or false"),
+    str: (_to_text, "a text"),
+    Tuple[float, ...]: (_to_scales, "positive numbers such as 0.5,1.0"),
+    ClassWeights: (_to_weights, "one number a class, none of them negative"),
+    Tuple[int, ...]: (_to_grid, "three positive whole numbers such as 1,2,4"),
+    list: (_to_list, "a list such as [1, 2]"),
+    type(None): (_to_any, "a value that YAML can read"),
+}
 
 
 def _checked(field, value):
@@ -270,65 +204,77 @@ def _checked(field, value):
     try:
         checked = cast(field.type, value)
     except ValueError as error:
-        raise WorkbookError("setting '{}' {}".format(field.name, error))
+        raise WorkbookError(f"setting '{field.name}' {error}")
     choices, at_least = field.metadata["choices"], field.metadata["at_least"]
     if choices and checked not in choices:
-        raise WorkbookError("setting '{}' is {!r}, it can be {}{}".format(
-            field.name, checked, ", ".join(map(str, choices)), nearest(checked, choices) if field.type is str else ""))
+        close = nearest(checked, choices) if field.type is str else ""
+        raise WorkbookError(f"setting '{field.name}' is {checked!r}, it can be "
+                            f"{', '.join(map(str, choices))}{close}")
     if at_least is not None and checked is not None and checked < at_least:
-        raise WorkbookError("setting '{}' is {}, it must be at least {}".format(field.name, checked, at_least))
+        raise WorkbookError(f"setting '{field.name}' is {checked}, it must be at least {at_least}")
     return checked
 
 
 def _check_together(settings):
-    """Rules that hold between settings."""
+    """Raises the first sentence of the rules that hold between settings."""
+    for rules in (_of_data, _of_loss, _of_slow_start, _of_precision):
+        for sentence in rules(settings):
+            raise WorkbookError(sentence)
+
+
+def _of_data(settings):
     if settings.max_scale < settings.min_scale:
-        raise WorkbookError("max_scale {} is below min_scale {}: swap them".format(settings.max_scale, settings.min_scale))
+        yield f"max_scale {settings.max_scale} is below min_scale {settings.min_scale}: swap them"
     if (settings.max_resize_value or settings.resize_factor) and not settings.min_resize_value:
-        raise WorkbookError("max_resize_value and resize_factor do nothing while min_resize_value is 0: set it too")
+        yield ("max_resize_value and resize_factor do nothing while min_resize_value is 0: set it "
+               "too")
     if not settings.num_classes <= settings.ignore_label <= 255:
-        raise WorkbookError("ignore_label {} must lie in num_classes..255 ({}..255), or it would hide a class".format(
-            settings.ignore_label, settings.num_classes))
-    if (settings.train_crop_size - 1) % 8:
-        raise WorkbookError("train_crop_size {} must be 8k+1, such as {}, so that its corners lie on the feature grid".format(
-            settings.train_crop_size, (settings.train_crop_size - 1) // 8 * 8 + 1))
-    _check_loss(settings)
-    _check_slow_start(settings)
-    _check_precision(settings)
-    if settings.train_batch_size % settings.clones:
-        raise WorkbookError("clones {} do not share train_batch_size {} evenly: change one".format(
-            settings.clones, settings.train_batch_size))
+        yield (f"ignore_label {settings.ignore_label} must lie in num_classes..255 "
+               f"({settings.num_classes}..255), or it would hide a class")
+    crop = settings.train_crop_size
+    if (crop - 1) % 8:
+        yield (f"train_crop_size {crop} must be 8k+1, such as {(crop - 1) // 8 * 8 + 1}, so that "
+               "its corners lie on the feature grid")
 
 
-def _check_loss(settings):
+def _of_loss(settings):
     if settings.class_weights and len(settings.class_weights) != settings.num_classes:
-        raise WorkbookError("class_weights has {} numbers for {} classes: give one a class".format(
-            len(settings.class_weights), settings.num_classes))
+        yield (f"class_weights has {len(settings.class_weights)} numbers for "
+               f"{settings.num_classes} classes: give one a class")
     if not 0 < settings.top_k_percent_pixels <= 1:
-        raise WorkbookError("top_k_percent_pixels is {}, it must be above 0 and at most 1: it is a share of the pixels".format(
-            settings.top_k_percent_pixels))
+        yield (f"top_k_percent_pixels is {settings.top_k_percent_pixels}, it must be above 0 and "
+               "at most 1: it is a share of the pixels")
     if settings.hard_example_mining_step and settings.top_k_percent_pixels == 1:
-        raise WorkbookError("hard_example_mining_step needs a share to go to: set top_k_percent_pixels below 1")
+        yield "hard_example_mining_step needs a share to go to: set top_k_percent_pixels below 1"
     if settings.loss_stride > 1 and not settings.upsample_logits:
-        raise WorkbookError("loss_stride {} is for upsampled logits: set upsample_logits=true or loss_stride=1".format(settings.loss_stride))
+        yield (f"loss_stride {settings.loss_stride} is for upsampled logits: set "
+               "upsample_logits=true or loss_stride=1")
+    if settings.train_batch_size % settings.clones:
+        yield (f"clones {settings.clones} do not share train_batch_size "
+               f"{settings.train_batch_size} evenly: change one")
 
 
-def _check_slow_start(settings):
-    for name in ("slow_start_learning_rate", "slow_start_type"):
-        if not settings.slow_start_step and getattr(settings, name) != FIELDS[name].default:
-            raise WorkbookError("{} has no steps: set slow_start_step".format(name))
+def _changed(settings, *names):
+    """Those of the settings that differ from their defaults."""
+    return [name for name in names if getattr(settings, name) != FIELDS[name].default]
+
+
+def _of_slow_start(settings):
+    if not settings.slow_start_step:
+        for name in _changed(settings, "slow_start_learning_rate", "slow_start_type"):
+            yield f"{name} has no steps: set slow_start_step"
     if 0 < settings.train_steps <= settings.slow_start_step:
-        raise WorkbookError("slow_start_step {} leaves none of the {} train_steps to the schedule: lower it".format(
-            settings.slow_start_step, settings.train_steps))
+        yield (f"slow_start_step {settings.slow_start_step} leaves none of the "
+               f"{settings.train_steps} train_steps to the schedule: lower it")
 
 
-def _check_precision(settings):
-    for name in ("initial_loss_scale", "loss_scale_steps"):
-        if settings.loss_scale == "none" and getattr(settings, name) != FIELDS[name].default:
-            raise WorkbookError("{} does nothing while loss_scale is none: set loss_scale=exponential".format(name))
+def _of_precision(settings):
+    if settings.loss_scale == "none":
+        for name in _changed(settings, "initial_loss_scale", "loss_scale_steps"):
+            yield f"{name} does nothing while loss_scale is none: set loss_scale=exponential"
     on_card = settings.mixed_precision and settings.device == "npu"
     if settings.mixed_type == "bfloat16" and not on_card:
-        raise WorkbookError("mixed_type bfloat16 is for mixed precision on an Ascend card: set "
-                            "mixed_precision=true and device=npu, or leave it out")
+        yield ("mixed_type bfloat16 is for mixed precision on an Ascend card: set "
+               "mixed_precision=true and device=npu, or leave it out")
     if settings.mixlist and not settings.mixed_precision:
-        raise WorkbookError("mixlist {} is for mixed precision: set mixed_precision=true".format(settings.mixlist))
+        yield f"mixlist {settings.mixlist} is for mixed precision: set mixed_precision=true"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from deeplab_nb import paths, recipes
+from deeplab_nb import files, recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.cli import main
 from deeplab_nb.data.records import write_records
@@ -361,7 +361,7 @@ def call(*arguments):
 
 def test_a_dry_run_shows_options_environment_and_order(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    before = set(os.listdir(paths.RUNS))
+    before = set(os.listdir(files.RUNS))
     done = call("deeplabv3plus_8p", "--device", "npu", "--dry-run", "--set", "loss_scale=exponential")
     lines = [line.strip() for line in done.output.splitlines()]
     assert done.exit_code == 0 and "npu_bridge" not in sys.modules
@@ -369,7 +369,7 @@ def test_a_dry_run_shows_options_environment_and_order(tmp_path, monkeypatch):
     assert "RANK_SIZE=8" in lines and "RANK_TABLE_FILE=(from --rank-table)" in lines
     assert lines[-3].startswith("NPULossScaleOptimizer, is_distributed=True, ExponentialUpdateLossScaleManager(init_loss_scale=65536.0")
     assert lines[-2:] == ["NPUDistributedOptimizer", "momentum"]
-    assert set(os.listdir(paths.RUNS)) == before and os.listdir(str(tmp_path)) == []
+    assert set(os.listdir(files.RUNS)) == before and os.listdir(str(tmp_path)) == []
 
 
 @pytest.mark.parametrize("ranks", [1, 8])

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from deeplab_nb import paths
+from deeplab_nb import files
 from deeplab_nb.data import voc
 from tests.tiny_voc import make_tiny_voc, write_list, write_pair
 
@@ -52,9 +52,9 @@ def test_bad_input_gets_one_sentence_and_exit_code_1(arguments, sentence):
 
 
 def test_bad_input_leaves_no_run_behind():
-    before = set(os.listdir(paths.RUNS))
+    before = set(os.listdir(files.RUNS))
     call("run", "sample", "--set", "learning_rat=1", code=1)
-    assert set(os.listdir(paths.RUNS)) == before
+    assert set(os.listdir(files.RUNS)) == before
 
 
 def test_recipes_show_source_hardware_time_and_number():

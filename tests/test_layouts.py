@@ -12,10 +12,11 @@ from PIL import Image
 from deeplab_nb import recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.data import layouts, voc
-from deeplab_nb.data.records import existing_shards, read_ids, write_records
+from deeplab_nb.data.records import existing_shards, read_ids
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.runs.workbook import Run
+from deeplab_nb.runs.run import Run
 from deeplab_nb.tf1 import tf
+from tests.support.records import write_flat_records
 from tests.tiny_voc import make_tiny_voc
 
 
@@ -28,7 +29,7 @@ def root(tmp_path):
 def records(root, tmp_path):
     """A folder of records as the original writes them, in a folder `tfrecord`."""
     for name in ("train", "val", "trainval"):
-        write_records(root, name, str(tmp_path / "data" / "tfrecord"), shards=2)
+        write_flat_records(root, name, str(tmp_path / "data" / "tfrecord"), shards=2)
     return str(tmp_path / "data")
 
 
@@ -120,7 +121,7 @@ def test_masks_that_would_be_misread_are_named_before_training(tmp_path, mask, s
 
 
 def test_a_list_whose_name_begins_alike_is_another(root, tmp_path):
-    write_records(root, "trainval", str(tmp_path / "r"))
+    write_flat_records(root, "trainval", str(tmp_path / "r"))
     os.rename(
         str(tmp_path / "r" / "trainval-00000-of-00004.tfrecord"),
         str(tmp_path / "r" / "train-old-00000-of-00004.tfrecord"),

@@ -9,11 +9,11 @@ import sys
 import nbformat
 import pytest
 
-from deeplab_nb import paths, recipes
+from deeplab_nb import files, recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.runs import parameters, runner, state
 
-PATHS = sorted(glob.glob(os.path.join(paths.NOTEBOOKS, "*.ipynb")))
+PATHS = sorted(glob.glob(os.path.join(files.NOTEBOOKS, "*.ipynb")))
 each = pytest.mark.parametrize("path", PATHS, ids=os.path.basename)
 
 
@@ -66,11 +66,11 @@ def test_it_imports_all_that_it_uses(path):
 def test_it_opens_its_run_before_it_imports_lessons(path):
     """What opens a run makes them importable."""
     text = "\n".join(cell.source for cell in cells(path, "code"))
-    assert 0 < text.index("from deeplab_nb.runs.workbook import open_run") < text.index("from lessons")
+    assert 0 < text.index("from deeplab_nb.runs.run import open_run") < text.index("from lessons")
 
 
 def test_lessons_are_found_from_any_folder(tmp_path):
-    imports = "from deeplab_nb.runs.workbook import open_run; from lessons.exercises import check; check(1, 1)"
+    imports = "from deeplab_nb.runs.run import open_run; from lessons.exercises import check; check(1, 1)"
     assert subprocess.check_output([sys.executable, "-c", imports], cwd=str(tmp_path)).startswith(b"right")
 
 
@@ -82,7 +82,7 @@ def real_run(shared, tmp_path_factory):
                  "initial_checkpoint": os.path.join(shared, "weights", "deeplabv3_mobilenetv2_dm05_voc")}
     folder = state.new_or_resumed_run(
         str(tmp_path_factory.mktemp("runs")), chosen.name, settings_module.override(chosen.settings, overrides), name="real")
-    notebooks = runner.find_notebooks(paths.NOTEBOOKS)
+    notebooks = runner.find_notebooks(files.NOTEBOOKS)
     chosen_ones = [notebook for notebook in notebooks if notebook.number in ("05", "06", "08")]
     results = runner.run_notebooks(folder, notebooks, recipe=chosen.name, overrides=overrides,
                                    parameters={"pictures": 5}, selected=chosen_ones)
@@ -131,7 +131,7 @@ def test_networks_are_built_for_a_small_recipe_and_for_one_without_its_files(nam
     absent = {setting: str(tmp_path / file) for setting, file in files.items()}
     settings = settings_module.override(recipes.get(name).settings, absent)
     folder = state.new_or_resumed_run(str(tmp_path), name, settings, name="built")
-    notebooks = runner.find_notebooks(paths.NOTEBOOKS)
+    notebooks = runner.find_notebooks(files.NOTEBOOKS)
     runner.run_notebooks(folder, notebooks, recipe=name, overrides=absent, parameters={},
                          selected=[notebook for notebook in notebooks if notebook.number == "02"])
     path = os.path.join(folder, "02_model_construction.ipynb")

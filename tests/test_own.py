@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from deeplab_nb.data import class_weights, own, voc
+from deeplab_nb.data import own, voc
 from deeplab_nb.data.audit import audit, ListAudit
 from deeplab_nb.errors import WorkbookError
 from tests.test_cli import call
@@ -53,7 +53,7 @@ def test_masks_of_numbers_keep_them(tmp_path, mask, form, wanted):
     ids, kind = voc.read_mask(voc.mask_path(out, "leaf_3"))
     assert found.form == form and kind == "palette" and np.array_equal(ids, wanted)
     assert found.classes[:2] == ("background", "leaf") and len(found.classes) == wanted.max(where=wanted < 255, initial=0) + 1
-    assert audit(out, ["train", "val"], num_classes=len(found.classes)).ok
+    assert not audit(out, ["train", "val"], num_classes=len(found.classes)).problems
 
 
 def test_colours_become_the_classes_they_were_given_and_cream_stays_ignored(tmp_path):
@@ -137,14 +137,14 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path):
 
 def counted(pixels, images):
     fill = (0,) * (256 - len(pixels))
-    return ListAudit(name="train", count=4, official=None, pixels=pixels + fill, images=images + fill, kinds={}, longest_side=1)
+    return ListAudit(name="train", count=4, official=None, pixels=pixels + fill, images=images + fill, longest_side=1)
 
 
 def test_weights_follow_their_formulas():
     one = counted((300, 90, 10, 0), (4, 2, 1, 0))  # 400 pixels in 4 images of 100
-    assert class_weights.median_frequency(one, 4) == (0.6, 1.0, 4.5, 0.0)  # frequencies 0.75, 0.45, 0.1
+    assert one.median_frequency(4) == (0.6, 1.0, 4.5, 0.0)  # frequencies 0.75, 0.45, 0.1
     wanted = [1 / np.log(1.02 + share) for share in (0.75, 0.225, 0.025)] + [0]
-    assert class_weights.inverse_log(one, 4) == pytest.approx(wanted, abs=1e-3)
+    assert one.inverse_log(4) == pytest.approx(wanted, abs=1e-3)
 
 
 def test_the_command_converts_audits_and_says_what_comes_next(tmp_path):

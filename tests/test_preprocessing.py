@@ -29,7 +29,7 @@ def original(shared):
         return np.load(path + ".npz"), json.load(file)
 
 
-def cut(image, label, *, crop, scale=1, offset=(0, 0), mirrored=False, resize=()):
+def cut(image, label, *, crop, scale=1, offset=(0, 0), flipped=False, resize=()):
     """The pipeline's own functions with given draws."""
     settings = settings_module.read(dict(
         zip(("min_resize_value", "max_resize_value", "resize_factor"), resize), train_crop_size=crop))
@@ -39,7 +39,7 @@ def cut(image, label, *, crop, scale=1, offset=(0, 0), mirrored=False, resize=()
             image, label = pipeline.resize_to_range(image, label, settings)
         size = tf.cast(tf.cast(tf.shape(image)[:2], tf.float32) * scale, tf.int32)
         return session.run(pipeline.crop_both(image, label, size=size, offset=tf.constant(offset),
-                                              mirrored=tf.constant(bool(mirrored)), settings=settings))
+                                              flipped=tf.constant(bool(flipped)), settings=settings))
 
 
 def rounded_by_padding(image):
@@ -51,7 +51,7 @@ def rounded_by_padding(image):
 def test_training_crops_equal_the_originals(original, name, scale, flip):
     arrays, facts = original
     image, label = cut(arrays["in_image"], arrays["in_label"][..., 0], crop=257, scale=scale,
-                       offset=facts[name]["crop_offset"], mirrored=flip)
+                       offset=facts[name]["crop_offset"], flipped=flip)
     assert np.array_equal(rounded_by_padding(image), arrays[name + "/image"])
     assert np.array_equal(label, arrays[name + "/label"][..., 0])
 
@@ -64,17 +64,17 @@ def test_resized_and_padded_frames_equal_the_originals(original, name, crop, res
     assert np.array_equal(label, arrays[name + "/label"][..., 0])
 
 
-@pytest.mark.parametrize("scale, offset, mirrored", [
+@pytest.mark.parametrize("scale, offset, flipped", [
     (0.5, (0, 0), False), (1, (0, 0), True), (1.25, (0, 5), False), (2, (13, 30), True)])
-def test_crops_equal_numpy_by_hand(scale, offset, mirrored):
+def test_crops_equal_numpy_by_hand(scale, offset, flipped):
     image, label = golden.image(1, 25, 37)[0].astype(np.uint8), golden.label(1, 25, 37)[0].astype(np.uint8)
-    made, made_label = cut(image, label, crop=33, scale=scale, offset=offset, mirrored=mirrored)
+    made, made_label = cut(image, label, crop=33, scale=scale, offset=offset, flipped=flipped)
     size = [int(side * scale) for side in (25, 37)]
     wanted, wanted_label = np.full((99, 99, 3), 127.5), np.full((99, 99), 255)
     wanted[:size[0], :size[1]] = bilinear(image.astype(float), size)
     wanted_label[:size[0], :size[1]] = nearest(label, size)
     kept = tuple(slice(first, first + 33) for first in offset)
-    turn = slice(None, None, -1 if mirrored else 1)
+    turn = slice(None, None, -1 if flipped else 1)
     assert np.allclose(made, wanted[kept][:, turn], atol=1e-3)
     assert np.array_equal(made_label, wanted_label[kept][:, turn])
 

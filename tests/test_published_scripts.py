@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from deeplab_nb import paths
-from deeplab_nb.data.records import write_records
+from deeplab_nb import files
 from tests.test_layouts import make_edge
 from tests.tiny_checkpoint import make_tiny_checkpoint
+from tests.support.records import write_flat_records
 from tests.tiny_voc import make_tiny_voc
 
-SCRIPTS = os.path.join(paths.ROOT, "scripts")
+SCRIPTS = os.path.join(files.ROOT, "scripts")
 DEEPLAB = [
     "train_full_1p.sh",
     "train_full_8p.sh",
@@ -46,7 +46,7 @@ def data(tmp_path_factory):
     folder = str(tmp_path_factory.mktemp("data"))
     root = make_tiny_voc(os.path.join(folder, "voc"))
     for name in ("trainval", "val"):
-        write_records(root, name, os.path.join(folder, "records", "tfrecord"), shards=2)
+        write_flat_records(root, name, os.path.join(folder, "records", "tfrecord"), shards=2)
     make_edge(root, os.path.join(folder, "edge"))
     make_tiny_checkpoint(os.path.join(folder, "w"))
     return folder
@@ -148,7 +148,7 @@ def test_what_is_missing_is_said_before_anything_is_written(
 
 
 def test_cards_without_a_rank_table_are_noticed(tmp_path, data):
-    stand_in = os.path.join(paths.ROOT, "tests", "stand_in")  # of npu_bridge
+    stand_in = os.path.join(files.ROOT, "tests", "stand_in")  # of npu_bridge
     said = call(
         tmp_path,
         "train_full_8p.sh",
@@ -170,7 +170,7 @@ def test_a_missing_checkpoint_is_named_by_the_evaluation(tmp_path, data):
 def test_variables_may_be_edited_and_options_win(tmp_path, data):
     clone = str(tmp_path / "clone")
     shutil.copytree(SCRIPTS, clone + "/scripts")
-    os.symlink(os.path.join(paths.ROOT, "deeplab_nb"), clone + "/deeplab_nb")
+    os.symlink(os.path.join(files.ROOT, "deeplab_nb"), clone + "/deeplab_nb")
     path = clone + "/scripts/train_full_1p.sh"
     with open(path) as file:
         text = file.read()

@@ -46,9 +46,11 @@ def test_shards_are_named_and_cut_like_the_originals(root, folder):
     assert read_ids(paths) == voc.read_list(root, "train")
 
 
-def test_the_folder_holds_shards_and_manifest_only(root, folder):
+def test_the_folder_of_a_set_holds_shards_and_what_they_are_made_of(root, folder):
     paths = write_records(root, "train", folder)
-    assert sorted(os.listdir(folder)) == sorted([os.path.basename(path) for path in paths] + ["train.json"])
+    own, = os.listdir(folder)
+    assert sorted(os.listdir(os.path.join(folder, own))) == sorted(
+        [os.path.basename(path) for path in paths] + ["made_of.json"])
 
 
 def test_a_record_holds_every_key_of_the_original(root, folder):
@@ -90,7 +92,8 @@ def test_a_shortened_shard_rewrites_the_set(root, folder):
 def test_another_shard_count_leaves_no_old_shards(root, folder):
     write_records(root, "train", folder)
     paths = write_records(root, "train", folder, shards=2)
-    assert sorted(glob.glob(os.path.join(folder, "*.tfrecord"))) == paths and count_records(paths) == 6
+    assert sorted(glob.glob(os.path.join(folder, "*", "*.tfrecord"))) == paths
+    assert count_records(paths) == 6
 
 
 def test_fewer_classes_audit_anew(root, folder):
@@ -110,18 +113,26 @@ def test_bad_data_writes_nothing(root, folder):
 
 
 def test_leftover_parts_of_a_killed_process_go(root, folder):
-    os.makedirs(folder)
-    open(os.path.join(folder, "train.part-00009"), "w").close()
-    write_records(root, "train", folder)
-    assert not glob.glob(os.path.join(folder, "*.part-*"))
+    for name in ("train-0123456789abcdef.part", "train-0123456789abcdef"):
+        os.makedirs(os.path.join(folder, name))
+        open(os.path.join(folder, name, "train-00000-of-00009.tfrecord"), "w").close()
+    paths = write_records(root, "train", folder)
+    assert [os.path.join(folder, name) for name in os.listdir(folder)] == [os.path.dirname(paths[0])]
 
 
-def test_shards_without_manifest_are_written_anew(root, folder):
+def test_shards_of_which_no_one_says_what_they_are_made_of_are_written_anew(root, folder):
     paths = write_records(root, "train", folder)
     before = content(paths)
-    os.remove(os.path.join(folder, "train.json"))
-    open(paths[2], "w").close()  # killed between two renames: a mixed set
+    os.remove(os.path.join(os.path.dirname(paths[0]), "made_of.json"))
+    open(paths[2], "w").close()
     assert content(write_records(root, "train", folder)) == before
+
+
+def test_records_of_the_older_kind_are_written_anew(root, folder):
+    os.makedirs(folder)
+    for name in ("train.json", "train-00000-of-00001.tfrecord"):
+        open(os.path.join(folder, name), "w").close()
+    assert count_records(write_records(root, "train", folder)) == 6
 
 
 def test_two_processes_may_write_the_same_records_at_once(root, folder, repo):
@@ -139,12 +150,12 @@ def test_interrupted_writing_leaves_the_older_set(root, folder, repo):
     child = subprocess.Popen(
         [sys.executable, "-c", "import sys; from deeplab_nb.data.records import write_records; "
          "write_records(sys.argv[1], 'train', sys.argv[2])", root, folder], cwd=repo, stderr=subprocess.DEVNULL)
-    while child.poll() is None and not glob.glob(os.path.join(folder, "*.part-*")):
+    while child.poll() is None and not glob.glob(os.path.join(folder, "*.part", "*")):
         time.sleep(0.01)
     child.send_signal(signal.SIGINT)
     assert child.wait() != 0
-    assert content(before) == before and os.path.exists(os.path.join(folder, "train.json"))
-    assert not glob.glob(os.path.join(folder, "*.part-*"))
+    assert content(before) == before
+    assert glob.glob(os.path.join(folder, "*")) == [os.path.dirname(min(before))]
 
 
 def test_a_list_whose_name_begins_another_ones_is_left_alone(root, folder):
@@ -217,16 +228,15 @@ def test_disk_that_fills_up_while_writing(small_disk, tmp_path):
         write_records(root, "train", small_disk, shards=60)
     needed, free = [float(word) for word in str(caught.value).split() if word.replace(".", "").isdigit()]
     assert str(caught.value).startswith(disk_full_of(small_disk, "train")) and needed <= free
-    assert sorted(os.listdir(small_disk)) == ["val-00000-of-00001.tfrecord", "val.json"]
+    assert os.listdir(small_disk) == [os.path.basename(os.path.dirname(kept[0]))]
     assert content(kept) == before
 
 
-def test_the_manifest_says_what_the_set_was_made_of(root, folder):
+def test_a_set_says_what_it_is_made_of(root, folder):
     paths = write_records(root, "train", folder)
-    with open(os.path.join(folder, "train.json")) as file:
-        manifest = json.load(file)
-    assert manifest["count"] == 6 and manifest["num_classes"] == 21 and manifest["ignore_label"] == 255
-    assert manifest["sizes"] == [os.path.getsize(path) for path in paths]
+    with open(os.path.join(os.path.dirname(paths[0]), "made_of.json")) as file:
+        assert json.load(file) == {"count": 6, "num_classes": 21, "ignore_label": 255,
+                                   "sizes": [os.path.getsize(path) for path in paths]}
 
 
 def test_real_photographs_come_back_byte_for_byte(shared, folder):

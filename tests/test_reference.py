@@ -6,12 +6,12 @@ import re
 import nbformat
 import pytest
 
-from deeplab_nb import paths, recipes
+from deeplab_nb import files, recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.runs import state
 
-RUN = os.path.join(paths.RUNS, "reference")
-PATHS = sorted(glob.glob(os.path.join(paths.NOTEBOOKS, "*.ipynb")))
+RUN = os.path.join(files.RUNS, "reference")
+PATHS = sorted(glob.glob(os.path.join(files.NOTEBOOKS, "*.ipynb")))
 each = pytest.mark.parametrize("path", PATHS, ids=os.path.basename)
 REMEDY = "`make reference` executes the notebooks again"
 
@@ -41,7 +41,7 @@ def test_its_settings_are_those_of_the_recipe():
 
 
 def test_it_is_listed_as_done():
-    info, = [info for info in state.list_runs(paths.RUNS) if info.name == "reference"]
+    info, = [info for info in state.list_runs(files.RUNS) if info.name == "reference"]
     assert (info.recipe, info.state) == ("sample", state.DONE)
 
 

@@ -83,7 +83,7 @@ def test_photographs_that_voc_lacks_are_copied(root, sbd):
 def test_the_result_passes_the_audit(root, sbd):
     make_trainaug(root, sbd)
     found = audit(root, ["trainaug", "val"])
-    assert found.ok and found.of("trainaug").count == 7
+    assert not found.problems and found.of("trainaug").count == 7
     assert found.of("trainaug").size == "7 images, not VOC's full list of 10582"
 
 

@@ -1,21 +1,20 @@
 """What lists, photographs and masks really hold, looked at before anything is built on them.
 
 The commonest bad score comes from masks that are not what the network expects: values beyond the
-classes, objects coded as the ignore label, sizes that differ. All of it is found here, with file names.
+classes, objects coded as the ignore label, sizes that differ. All of it is found here, with file
+names. Weights for rare classes follow from the same counts.
 """
 import collections
 import dataclasses
 import itertools
-import os
-from multiprocessing.pool import ThreadPool
-from typing import Dict, Optional, Tuple
+from typing import Optional, Tuple
 
 import numpy as np
 from PIL import Image
 
 from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.progress import progress
+from deeplab_nb.progress import in_threads
 
 NAMED = 3            # offenders that an error names before it only counts
 IGNORED_SHARE = 0.2  # VOC's own borders stay well below it, an object coded 255 does not
@@ -29,7 +28,6 @@ class ListAudit:
     official: Optional[int]   # size of VOC's list of this name, None where VOC has none
     pixels: Tuple[int, ...]   # pixels of each value
     images: Tuple[int, ...]   # masks in which each value occurs
-    kinds: Dict[str, int]     # masks of each kind: palette, index, rgb
     longest_side: int         # of the photographs, in pixels
 
     @property
@@ -40,11 +38,41 @@ class ListAudit:
     @property
     def size(self):
         """The list's size in words, beside VOC's official one."""
-        if self.official is None:
-            return "{} images".format(self.count)
-        if self.official == self.count:
-            return "{} images, VOC's full list".format(self.count)
-        return "{} images, not VOC's full list of {}".format(self.count, self.official)
+        whole = {None: "", self.count: ", VOC's full list"}
+        return f"{self.count} images" + whole.get(
+            self.official, f", not VOC's full list of {self.official}")
+
+    def median_frequency(self, num_classes):
+        """Class weights: the median frequency / the class's (Eigen and Fergus 2015, section 4.3.2).
+
+        A class's frequency is its share of the pixels of the images in which it occurs. An absent
+        class gets 0. Weights help where a class is so rare that the network gives it up, and cost
+        precision on the others: train without first.
+        """
+        pixels, images = self._counts(num_classes)
+        size = pixels.sum() / self.count  # of an image, on average
+        frequency = np.divide(pixels, images * size, out=np.zeros(num_classes), where=images > 0)
+        return _weights(np.median(frequency[images > 0]), frequency)
+
+    def inverse_log(self, num_classes, constant=1.02):
+        """1 / ln(constant + share of all pixels): milder (ENet, 1606.02147, section 5.2)."""
+        pixels, images = self._counts(num_classes)
+        share = pixels / pixels.sum()
+        return _weights(1.0, np.where(images > 0, np.log(constant + share), 0))
+
+    def _counts(self, num_classes):
+        pixels, images = (np.array(counts[:num_classes], float)
+                          for counts in (self.pixels, self.images))
+        if not pixels.any():
+            raise WorkbookError(f"list {self.name} has no labelled pixel: audit its masks before "
+                                "weighing classes")
+        return pixels, images
+
+
+def _weights(numerator, denominators):
+    weights = np.divide(numerator, denominators, out=np.zeros(len(denominators)),
+                        where=denominators > 0)
+    return tuple(round(float(weight), 3) for weight in weights)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,10 +87,6 @@ class Audit:
     notes: Tuple[str, ...]
 
     @property
-    def ok(self):
-        return not self.problems
-
-    @property
     def longest_side(self):
         """Of all photographs, in pixels; `settings.crop_for` turns it into the evaluation crop."""
         return max(one.longest_side for one in self.lists)
@@ -73,11 +97,11 @@ class Audit:
     def raise_if_bad(self):
         """WorkbookError that counts the problems and names the first ones with their remedy."""
         if self.problems:
+            count = len(self.problems)
             named = "; ".join(sentence for _, sentence in self.problems[:NAMED])
-            rest = len(self.problems) - NAMED
-            raise WorkbookError("{} problem{} in {}: {}{}".format(
-                len(self.problems), "s" * (len(self.problems) > 1), self.root, named,
-                "; and {} more".format(rest) if rest > 0 else ""))
+            more = f"; and {count - NAMED} more" if count > NAMED else ""
+            raise WorkbookError(
+                f"{count} problem{'s' * (count > 1)} in {self.root}: {named}{more}")
 
     def void_share(self, list_name):
         """Share of a list's pixels that are the ignore label, 0 to 1."""
@@ -88,15 +112,13 @@ class Audit:
         """A list's classes as text: share of the labelled pixels and number of images of each."""
         one = self.of(list_name)
         labelled = max(1, sum(one.pixels[:self.num_classes]))
-        rows = ["{} ({})".format(one.name, one.size), "{:>3}  {:<14}{:>8}{:>9}".format("id", "class", "pixels", "images")]
-        for value, name in enumerate(voc.class_names(self.num_classes, self.root)):
-            rows.append(_row(value, name, one.pixels[value] / labelled, one.images[value]))
-        rows.append(_row(self.ignore_label, "(ignored)", self.void_share(list_name), one.images[self.ignore_label]))
-        return "\n".join(rows)
-
-    def as_dict(self):
-        """Plain lists and numbers, for JSON."""
-        return dataclasses.asdict(self)
+        names = voc.class_names(self.num_classes, self.root)
+        rows = [(value, name, one.pixels[value] / labelled) for value, name in enumerate(names)]
+        rows.append((self.ignore_label, "(ignored)", self.void_share(list_name)))
+        return "\n".join(
+            [f"{one.name} ({one.size})", f"{'id':>3}  {'class':<14}{'pixels':>8}{'images':>9}"] +
+            [f"{value:>3}  {name:<14}{100 * share:>7.2f}%{one.images[value]:>9}"
+             for value, name, share in rows])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,12 +127,11 @@ class _Pair:
     problems: Tuple[str, ...]
     warning: Optional[str] = None
     pixels: Tuple[int, ...] = (0,) * 256
-    kind: Optional[str] = None
     side: int = 0  # longest side of the photograph
 
 
 def audit(root, lists, *, num_classes=21, ignore_label=255):
-    """Audit of the named lists under a VOC folder; each file is decoded once, on all processor cores.
+    """Audit of the named lists under a VOC folder; each file is decoded once, on all cores.
 
     Raises WorkbookError only where there is nothing to audit: no data folder, no such list.
     What is wrong with single files is collected in `problems`.
@@ -119,24 +140,17 @@ def audit(root, lists, *, num_classes=21, ignore_label=255):
     ids = {name: voc.read_list(root, name) for name in lists}
     every = list(dict.fromkeys(itertools.chain.from_iterable(ids.values())))
     pairs = dict(zip(every, in_threads(
-        lambda image_id: _look(root, image_id, num_classes, ignore_label), every, label="audit " + ", ".join(lists))))
+        lambda image_id: _look(root, image_id, num_classes, ignore_label), every,
+        label="audit " + ", ".join(lists))))
     crossing = _shared_ids(ids)
     return Audit(
         root=root, num_classes=num_classes, ignore_label=ignore_label,
         lists=tuple(_summary(name, [pairs[i] for i in ids[name]]) for name in lists),
-        problems=tuple((i, sentence) for i in every for sentence in pairs[i].problems) + crossing["problem"],
-        warnings=tuple((i, pairs[i].warning) for i in every if pairs[i].warning) + crossing["warning"] + _twice(ids),
+        problems=tuple((i, sentence) for i in every for sentence in pairs[i].problems)
+        + crossing["problem"],
+        warnings=tuple((i, pairs[i].warning) for i in every if pairs[i].warning)
+        + crossing["warning"] + _twice(ids),
         notes=tuple(sentence for _, sentence in crossing["note"]))
-
-
-def in_threads(function, items, *, label):
-    """[function(item), ...] in order, with progress; when one raises, nothing goes on behind the error."""
-    pool = ThreadPool(min(16, os.cpu_count()))
-    try:
-        return list(progress(pool.imap(function, items), total=len(items), label=label))
-    finally:
-        pool.terminate()
-        pool.join()
 
 
 def _look(root, image_id, num_classes, ignore_label):
@@ -148,40 +162,42 @@ def _look(root, image_id, num_classes, ignore_label):
     except WorkbookError as error:
         problems.append(str(error))
     try:
-        mask, kind = voc.read_mask(mask_path)
+        mask, _ = voc.read_mask(mask_path)
     except WorkbookError as error:
         return _Pair(tuple(problems + [str(error)]), side=max(size or (0,)))
     pixels = tuple(Image.fromarray(mask).histogram())
     if size and size != mask.shape:
-        problems.append("mask {} is {}x{}, its photograph {}x{} (height x width): save it in the photograph's size".format(
-            mask_path, *mask.shape, *size))
+        problems.append("mask {} is {}x{}, its photograph {}x{} (height x width): save it in the "
+                        "photograph's size".format(mask_path, *mask.shape, *size))
     wrong = [value for value in range(num_classes, 256) if pixels[value] and value != ignore_label]
     if wrong:
-        problems.append("mask {} has {}, only 0..{} and {} are allowed: correct it or num_classes".format(
-            mask_path, _values(wrong), num_classes - 1, ignore_label))
-    return _Pair(tuple(problems), _ignored_object(mask_path, pixels, ignore_label), pixels, kind, max(size or (0,)))
+        problems.append(f"mask {mask_path} has {_values(wrong)}, only 0..{num_classes - 1} and "
+                        f"{ignore_label} are allowed: correct it or num_classes")
+    warning = _ignored_object(mask_path, pixels, ignore_label)
+    return _Pair(tuple(problems), warning, pixels, max(size or (0,)))
 
 
 def _decoded_size(path):
     """(height, width) of a photograph that decodes to its end.
 
-    Decoding at an eighth of the size reads every byte, so a cut file is found in a third of the time.
+    Decoding at an eighth of the size reads every byte, so a cut file is found three times sooner.
     """
     height, width = voc.image_size(path)
     with Image.open(path) as image:
         if image.format not in ("JPEG", "MPO", "PNG"):
-            raise WorkbookError("photograph {} is a {} file, TensorFlow needs JPEG: convert it".format(path, image.format))
+            raise WorkbookError(f"photograph {path} is a {image.format} file, TensorFlow needs "
+                                "JPEG: convert it")
         image.draft("RGB", (width // 8, height // 8))
         try:
             image.load()
         except (OSError, ValueError, SyntaxError) as error:
-            raise WorkbookError("photograph {} is damaged ({}): replace the file".format(path, error))
+            raise WorkbookError(f"photograph {path} is damaged ({error}): replace the file")
     return height, width
 
 
 def _values(values):
     shown = ", ".join(map(str, values[:8]))
-    return "value{} {}{}".format("s" * (len(values) > 1), shown, " and others" * (len(values) > 8))
+    return f"value{'s' * (len(values) > 1)} {shown}{' and others' * (len(values) > 8)}"
 
 
 def _ignored_object(mask_path, pixels, ignore_label):
@@ -189,21 +205,17 @@ def _ignored_object(mask_path, pixels, ignore_label):
     share = pixels[ignore_label] / max(1, sum(pixels))
     if pixels[0] + pixels[ignore_label] < sum(pixels) or share <= IGNORED_SHARE:
         return None
-    return ("mask {0} holds only 0 and {1} ({2:.0%}): {1} is the ignore value here, so the object is ignored; "
-            "code it as a class id".format(mask_path, ignore_label, share))
+    return (f"mask {mask_path} holds only 0 and {ignore_label} ({share:.0%}): {ignore_label} is "
+            "the ignore value here, so the object is ignored; code it as a class id")
 
 
 def _summary(name, pairs):
     pixels = np.array([pair.pixels for pair in pairs])
     return ListAudit(
         name=name, count=len(pairs), official=voc.LIST_SIZES.get(name),
-        pixels=tuple(pixels.sum(axis=0).tolist()), images=tuple((pixels > 0).sum(axis=0).tolist()),
-        kinds=dict(collections.Counter(pair.kind for pair in pairs if pair.kind)),
+        pixels=tuple(pixels.sum(axis=0).tolist()),
+        images=tuple((pixels > 0).sum(axis=0).tolist()),
         longest_side=max(pair.side for pair in pairs))
-
-
-def _row(value, name, share, images):
-    return "{:>3}  {:<14}{:>7.2f}%{:>9}".format(value, name, 100 * share, images)
 
 
 def _role(name):
@@ -211,8 +223,16 @@ def _role(name):
     return next((role for role in ("trainval", "train", "val") if name.startswith(role)), None)
 
 
+# How bad it is that two lists share images. Pairs that are not here, such as train with trainaug,
+# do so by their nature.
+_SHARING = {frozenset(("train", "val")): "problem", frozenset(("trainval", "val")): "note"}
+_REMEDY = {"problem": ": take the evaluation images out of the training list",
+           "warning": ": a score on images that were trained on says little",
+           "note": ": trainval holds both by nature, score such a training on other images"}
+
+
 def _shared_ids(ids):
-    """Lists that share images, by how bad that is: {'problem', 'warning', 'note': ((list, sentence), ...)}."""
+    """Lists that share images: {'problem', 'warning', 'note': ((list, sentence), ...)}."""
     found = {"problem": (), "warning": (), "note": ()}
     for one, other in itertools.combinations(ids, 2):
         roles = frozenset((_role(one), _role(other)))
@@ -220,20 +240,14 @@ def _shared_ids(ids):
         others = set(ids[other])
         common = [i for i in ids[one] if i in others]
         if common and kind:
-            found[kind] += ((one, "lists {} and {} share {} of their images, {} is the first{}".format(
-                one, other, len(common), common[0], _REMEDY[kind])),)
+            found[kind] += ((one, f"lists {one} and {other} share {len(common)} of their images, "
+                                  f"{common[0]} is the first{_REMEDY[kind]}"),)
     return found
-
-
-# Pairs that are not here, such as train with trainaug, share images by their nature.
-_SHARING = {frozenset(("train", "val")): "problem", frozenset(("trainval", "val")): "note"}
-_REMEDY = {"problem": ": take the evaluation images out of the training list",
-           "warning": ": a score on images that were trained on says little",
-           "note": ": trainval holds both by nature, score such a training on other images"}
 
 
 def _twice(ids):
     """Warnings for lists that name an image more than once."""
-    repeats = {name: [i for i, n in collections.Counter(ids[name]).items() if n > 1] for name in ids}
-    sentence = "list {} names {} more than once ({} such ids): it counts each time"
-    return tuple((name, sentence.format(name, twice[0], len(twice))) for name, twice in repeats.items() if twice)
+    repeats = {name: [i for i, n in collections.Counter(ids[name]).items() if n > 1]
+               for name in ids}
+    return tuple((name, f"list {name} names {twice[0]} more than once ({len(twice)} such ids): it "
+                        "counts each time") for name, twice in repeats.items() if twice)

@@ -8,11 +8,10 @@ import collections
 import json
 import os
 import re
-import shutil
 
 from deeplab_nb.data import records, voc
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.files import write_json, write_text
+from deeplab_nb.files import beside, write_json, write_lines
 from deeplab_nb.processes import alone_in
 
 # kind: as above; root: the folder; name: of the list as it is called there
@@ -79,17 +78,16 @@ def _unpack(layout, root):
               for path in shards}
     if os.path.exists(root):
         return _check_source(root, source)
-    part, ids = root + ".part", {}
-    shutil.rmtree(part, ignore_errors=True)  # left by a process that was killed
-    _make_folders(part)
-    for name, photograph, mask in records.pairs(shards):
-        safe = _safe(name, ids)
-        ids[safe] = name
-        _write(voc.image_path(part, safe), photograph)
-        _write(voc.mask_path(part, safe), mask)
-    write_text(voc.list_path(part, layout.name), "".join(f"{name}\n" for name in ids))
-    write_json(os.path.join(part, "source.json"), source)
-    os.replace(part, root)
+    ids = {}
+    with beside(root) as part:
+        _make_folders(part)
+        for name, photograph, mask in records.pairs(shards):
+            safe = _safe(name, ids)
+            ids[safe] = name
+            _write(voc.image_path(part, safe), photograph)
+            _write(voc.mask_path(part, safe), mask)
+        write_lines(voc.list_path(part, layout.name), ids)
+        write_json(os.path.join(part, "source.json"), source)
 
 
 def _write(path, content):
@@ -126,7 +124,7 @@ def _link(layout, root):
                 os.remove(place)
             if not os.path.lexists(place):
                 os.symlink(source, place)
-    write_text(voc.list_path(root, layout.name), "".join(f"{name}\n" for name in ids))
+    write_lines(voc.list_path(root, layout.name), ids)
 
 
 def _edge_pair(layout, name):

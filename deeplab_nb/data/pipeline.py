@@ -126,7 +126,7 @@ def augment(image, label, *, settings, number):
     size = random_size(tf.shape(image)[:2], drawn[0], settings)
     room = tf.maximum(size - settings.train_crop_size, 0) + 1
     offset = tf.cast(drawn[1:3] * tf.cast(room, tf.float32), tf.int32)
-    return crop_both(image, label, size=size, offset=offset, mirrored=drawn[3] < 0.5, settings=settings)
+    return crop_both(image, label, size=size, offset=offset, flipped=drawn[3] < 0.5, settings=settings)
 
 
 def resize_to_range(image, label, settings):
@@ -171,17 +171,17 @@ def random_scale(drawn, settings):
     return tf.constant(np.linspace(settings.min_scale, settings.max_scale, count), tf.float32)[tf.cast(drawn * count, tf.int32)]
 
 
-def crop_both(image, label, *, size, offset, mirrored, settings):
-    """Image and label scaled to `size`, filled up to the crop, cut at `offset`, then mirrored or not."""
+def crop_both(image, label, *, size, offset, flipped, settings):
+    """Image and label scaled to `size`, filled up to the crop, cut at `offset`, then flipped or not."""
     crop = settings.train_crop_size
     image_fill, label_fill = _FILL[settings.augmentation]
     if label_fill is None:
         label_fill = settings.ignore_label
-    return (crop_image(image, size, offset, mirrored, crop=crop, fill=image_fill),
-            crop_label(label, size, offset, mirrored, crop=crop, fill=label_fill))
+    return (crop_image(image, size, offset, flipped, crop=crop, fill=image_fill),
+            crop_label(label, size, offset, flipped, crop=crop, fill=label_fill))
 
 
-def crop_image(image, size, offset, mirrored, *, crop, fill):
+def crop_image(image, size, offset, flipped, *, crop, fill):
     """float32 [crop, crop, 3], bilinear; corners stay corners."""
     image = tf.image.resize_bilinear(image[None], size, align_corners=True)[0]
     image = image[offset[0]:offset[0] + crop, offset[1]:offset[1] + crop]
@@ -189,17 +189,17 @@ def crop_image(image, size, offset, mirrored, *, crop, fill):
     # joined, because tf.pad computes an index for every number: 9 ms an image, more than the scaling
     image = tf.concat([image, tf.fill([height, crop - width, 3], fill)], axis=1)
     image = tf.concat([image, tf.fill([crop - height, crop, 3], fill)], axis=0)
-    image = tf.cond(mirrored, lambda: tf.reverse(image, [1]), lambda: image)
+    image = tf.cond(flipped, lambda: tf.reverse(image, [1]), lambda: image)
     image.set_shape([crop, crop, 3])
     return image
 
 
-def crop_label(label, size, offset, mirrored, *, crop, fill):
+def crop_label(label, size, offset, flipped, *, crop, fill):
     """int32 [crop, crop], nearest; corners stay corners. Pixels outside the crop are never made."""
     height, width = tf.unstack(tf.shape(label))
     rows = source_places(height, size[0], offset[0], crop)
     columns = source_places(width, size[1], offset[1], crop)
-    columns = tf.cond(mirrored, lambda: columns[::-1], lambda: columns)
+    columns = tf.cond(flipped, lambda: columns[::-1], lambda: columns)
     fill = tf.constant(fill, label.dtype)  # one more row and column to look padding up in
     label = tf.concat([label, tf.fill([height, 1], fill)], axis=1)
     label = tf.concat([label, tf.fill([1, width + 1], fill)], axis=0)

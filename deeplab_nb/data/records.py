@@ -1,9 +1,11 @@
 """TFRecords in the form of the original DeepLab code, so that either code reads the other's files.
 
-One record an image: the photograph's file bytes untouched, the mask re-encoded as a grey PNG of class
-ids, and the id as file name. Shards are named `<list>-00000-of-00004.tfrecord` and hold consecutive
-slices of the list, so the number of records always follows from the list.
+One record an image: the photograph's file bytes untouched, the mask re-encoded as a grey PNG of
+class ids, and the id as file name. Shards are named `<list>-00000-of-00004.tfrecord` and hold consecutive
+slices of the list, so the number of records always follows from the list. A set has a folder of its
+own, whose name ends in a digest of what the set is made of.
 """
+import contextlib
 import errno
 import glob
 import hashlib
@@ -21,45 +23,46 @@ from PIL import Image
 from deeplab_nb.data import voc
 from deeplab_nb.data.audit import audit
 from deeplab_nb.errors import WorkbookError
+from deeplab_nb.files import ROOT, beside, write_json
 from deeplab_nb.processes import alone_in
 from deeplab_nb.progress import progress
 from deeplab_nb.tf1 import tf
 
 RECORD_OVERHEAD = 400  # bytes of keys, lengths and checksums beside a record's two files
+MADE_OF = "made_of.json"
+
+
+def records_folder(data_root):
+    """Where a data folder's sets lie: in the project, for a data folder may be read-only."""
+    path = os.path.realpath(data_root)
+    digest = hashlib.sha256(path.encode()).hexdigest()[:8]
+    return os.path.join(ROOT, "data", "records", f"{os.path.basename(path)}-{digest}")
 
 
 def write_records(root, list_name, folder, *, num_classes=21, ignore_label=255, shards=4):
-    """Shard paths of a list's records under `folder`, written unless the same records are there already.
+    """Shard paths of a list's set under `folder`, written unless the same set is there already.
 
-    The list is audited first. A set of shards is complete or absent: shards are written under names that
-    no reader takes, and `<list>.json` beside them, which says what they were made of, comes last.
+    The list is audited first. A set is whole or absent; once it is whole, the list's older ones go.
     Raises WorkbookError for what the audit finds and for a full disk.
     """
     root = voc.check_root(root)
     ids = voc.read_list(root, list_name)
-    paths = shard_paths(folder, list_name, shards)
-    made_of = _made_of(root, ids, num_classes=num_classes, ignore_label=ignore_label)
-    if _is_complete(folder, list_name, paths, made_of):
+    made_of = {"count": len(ids), "num_classes": num_classes, "ignore_label": ignore_label}
+    digest, source_bytes = _digest(root, ids, dict(made_of, shards=shards))
+    paths = shard_paths(os.path.join(folder, f"{list_name}-{digest}"), list_name, shards)
+    if _is_whole(paths):
         return paths
     audit(root, [list_name], num_classes=num_classes, ignore_label=ignore_label).raise_if_bad()
-    needed = made_of["source_bytes"] + RECORD_OVERHEAD * len(ids)
-    try:
-        os.makedirs(folder, exist_ok=True)
-        if shutil.disk_usage(folder).free < needed:
-            raise _disk_full(folder, list_name, needed)
+    with _refused_writing(folder, list_name, source_bytes + RECORD_OVERHEAD * len(ids)):
         with alone_in(folder):
-            if not _is_complete(folder, list_name, paths, made_of):  # another process may have written them meanwhile
-                _write_and_rename(root, ids, folder, list_name, paths, made_of)
-    except (OSError, tf.errors.OpError) as error:
-        if _is_disk_full(error):
-            raise _disk_full(folder, list_name, needed)
-        raise WorkbookError("records of list {} cannot be written into {} ({}): choose a folder that you may write to"
-                            .format(list_name, folder, getattr(error, "message", error)))
+            if not _is_whole(paths):  # another process may have written it meanwhile
+                _write_set(root, ids, list_name, paths, made_of)
     return paths
 
 
 def shard_paths(folder, list_name, shards):
-    return [os.path.join(folder, "{}-{:05d}-of-{:05d}.tfrecord".format(list_name, i, shards)) for i in range(shards)]
+    return [os.path.join(folder, f"{list_name}-{i:05d}-of-{shards:05d}.tfrecord")
+            for i in range(shards)]
 
 
 def existing_shards(folder, list_name):
@@ -68,7 +71,7 @@ def existing_shards(folder, list_name):
     Raises WorkbookError for part of a set.
     """
     digits = "[0-9]" * 5
-    shards = sorted(_matching(folder, list_name, f"-{digits}-of-{digits}*"))
+    shards = sorted(glob.glob(_escaped(folder, list_name) + f"-{digits}-of-{digits}*"))
     for path in shards[:1]:
         count = int(re.search(r".*-of-(\d{5})", path).group(1))
         if count != len(shards):
@@ -78,7 +81,7 @@ def existing_shards(folder, list_name):
 
 
 def read_ids(paths):
-    """Image ids of record files, in stored order. Raises WorkbookError naming a damaged or missing file."""
+    """Image ids, in stored order. Raises WorkbookError naming a damaged or missing file."""
     return [_feature(record, "image/filename").decode() for record in _records(paths)]
 
 
@@ -88,40 +91,42 @@ def count_records(paths):
 
 
 def first_record(paths):
-    """The first serialised record of the files, None where they hold none. Raises WorkbookError for a damaged one."""
+    """The first serialised record, None without any. Raises WorkbookError for a damaged file."""
     return next(_records(paths), None)
 
 
-def _write_and_rename(root, ids, folder, list_name, paths, made_of):
-    """Complete or not at all; an older complete set stays until the new one is."""
-    _remove(_matching(folder, list_name, ".part-*"))  # left by a process that was killed
-    parts = [os.path.join(folder, "{}.part-{:05d}".format(list_name, i)) for i in range(len(paths))]
-    per_shard = -(-len(ids) // len(paths))
-    slices = [ids[i * per_shard:(i + 1) * per_shard] for i in range(len(paths))]
-    try:
-        _write_parts(root, parts, slices, label="records " + list_name)
-        manifest_part = os.path.join(folder, list_name + ".part-json")
-        with open(manifest_part, "w") as file:
-            json.dump(dict(made_of, sizes=[os.path.getsize(path) for path in parts]), file, indent=2)
-        _replace_set(folder, list_name, parts + [manifest_part], paths + [_manifest_path(folder, list_name)])
-    finally:
-        _remove(_matching(folder, list_name, ".part-*"))
+def _write_set(root, ids, list_name, paths, made_of):
+    """The shards and what they are made of; then the list's other sets and leftovers go."""
+    target = os.path.dirname(paths[0])
+    with beside(target) as part:
+        os.mkdir(part)
+        written = [os.path.join(part, os.path.basename(path)) for path in paths]
+        _write_shards(root, written, ids, label=f"records {list_name}")
+        sizes = [os.path.getsize(path) for path in written]
+        write_json(os.path.join(part, MADE_OF), dict(made_of, sizes=sizes))
+        shutil.rmtree(target, ignore_errors=True)  # damaged
+    digest = "[0-9a-f]" * 16
+    for path in glob.glob(_escaped(os.path.dirname(target), list_name) + f"-{digest}*"):
+        if path != target:
+            shutil.rmtree(path)
 
 
-def _write_parts(root, parts, slices, *, label):
+def _write_shards(root, paths, ids, *, label):
     """One thread a shard; when one fails, the others stop at their next image."""
-    stop = threading.Event()
-    with progress(total=sum(map(len, slices)), label=label) as bar, ThreadPoolExecutor(len(parts)) as pool:
+    length, stop = -(-len(ids) // len(paths)), threading.Event()
+    with progress(total=len(ids), label=label) as bar, ThreadPoolExecutor(len(paths)) as pool:
         try:
-            writing = [pool.submit(_write_part, root, part, ids, bar, stop) for part, ids in zip(parts, slices)]
+            writing = [
+                pool.submit(_write_shard, root, path, ids[i * length:(i + 1) * length], bar, stop)
+                for i, path in enumerate(paths)]
             for future in as_completed(writing):
                 future.result()
         finally:
             stop.set()
 
 
-def _write_part(root, part, ids, bar, stop):
-    with tf.io.TFRecordWriter(part) as writer:
+def _write_shard(root, path, ids, bar, stop):
+    with tf.io.TFRecordWriter(path) as writer:
         for image_id in ids:
             if stop.is_set():
                 return
@@ -130,25 +135,13 @@ def _write_part(root, part, ids, bar, stop):
                 bar.update()
 
 
-def _replace_set(folder, list_name, parts, paths):
-    """Swaps the sets. The manifest goes first and comes last: without it shards do not count as a set."""
-    try:
-        _remove([_manifest_path(folder, list_name)])
-        _remove(_matching(folder, list_name, "-{0}-of-{0}.tfrecord".format("[0-9]" * 5)))
-        for part, path in zip(parts, paths):
-            os.replace(part, path)
-    except BaseException:
-        _remove(paths)
-        raise
-
-
 def _record(root, image_id):
     """One image as a serialised tf.train.Example (keys of the original code's build_data)."""
     with open(voc.image_path(root, image_id), "rb") as file:
         encoded = file.read()
     mask, _ = voc.read_mask(voc.mask_path(root, image_id))
     label = io.BytesIO()
-    Image.fromarray(mask).save(label, format="PNG")  # grey values are the ids; no palette is left to trip over
+    Image.fromarray(mask).save(label, format="PNG")  # grey values are the ids, without a palette
     features = {
         "image/encoded": _bytes(encoded),
         "image/filename": _bytes(image_id.encode()),
@@ -159,7 +152,8 @@ def _record(root, image_id):
         "image/segmentation/class/encoded": _bytes(label.getvalue()),
         "image/segmentation/class/format": _bytes(b"png"),
     }
-    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(deterministic=True)
+    example = tf.train.Example(features=tf.train.Features(feature=features))
+    return example.SerializeToString(deterministic=True)
 
 
 def _bytes(value):
@@ -214,60 +208,58 @@ def _records(paths):
         try:
             yield from tf.io.tf_record_iterator(path)
         except tf.errors.NotFoundError:
-            raise WorkbookError("record file {} does not exist: write the records again".format(path))
+            raise WorkbookError(f"record file {path} does not exist: write the records again")
         except tf.errors.OpError as error:
-            raise WorkbookError("record file {} is damaged ({}): delete it and write the records again".format(
-                path, error.message))
+            raise WorkbookError(f"record file {path} is damaged ({error.message}): delete it and "
+                                "write the records again")
 
 
 def _feature(record, key):
     return tf.train.Example.FromString(record).features.feature[key].bytes_list.value[0]
 
 
-def _made_of(root, ids, *, num_classes, ignore_label):
-    """What records depend on: the list, the settings of the audit, name, size and time of every source file."""
-    sources, source_bytes = hashlib.sha256(), 0
+def _digest(root, ids, made_of):
+    """(digest of all that a set depends on, bytes of its sources): name, size and time of each."""
+    digest, source_bytes = hashlib.sha256(json.dumps([made_of, ids]).encode()), 0
     for image_id in ids:
         for path in (voc.image_path(root, image_id), voc.mask_path(root, image_id)):
-            try:
+            with contextlib.suppress(OSError):  # the audit names it in words
                 state = os.stat(path)
-            except OSError:  # the audit names it in words
-                continue
-            sources.update("{} {} {}\n".format(os.path.basename(path), state.st_size, state.st_mtime_ns).encode())
-            source_bytes += state.st_size
-    return {"count": len(ids), "ids": hashlib.sha256("\n".join(ids).encode()).hexdigest(),
-            "num_classes": num_classes, "ignore_label": ignore_label,
-            "sources": sources.hexdigest(), "source_bytes": source_bytes}
+                digest.update(f"{path[len(root):]} {state.st_size} {state.st_mtime_ns}".encode())
+                source_bytes += state.st_size
+    return digest.hexdigest()[:16], source_bytes
 
 
-def _is_complete(folder, list_name, paths, made_of):
+def _is_whole(paths):
+    """Whether the files are there, with the sizes that they were written with."""
     try:
-        with open(_manifest_path(folder, list_name)) as file:
-            return json.load(file) == dict(made_of, sizes=[os.path.getsize(path) for path in paths])
+        with open(os.path.join(os.path.dirname(paths[0]), MADE_OF)) as file:
+            return json.load(file)["sizes"] == [os.path.getsize(path) for path in paths]
     except (OSError, ValueError):
         return False
 
 
-def _manifest_path(folder, list_name):
-    return os.path.join(folder, list_name + ".json")
+def _escaped(folder, list_name):
+    return os.path.join(glob.escape(folder), glob.escape(list_name))
 
 
-def _matching(folder, list_name, tail):
-    return glob.glob(os.path.join(glob.escape(folder), glob.escape(list_name) + tail))
-
-
-def _remove(paths):
-    for path in paths:
-        if os.path.exists(path):
-            os.remove(path)
-
-
-def _is_disk_full(error):
-    return (isinstance(error, tf.errors.ResourceExhaustedError)
-            or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT))
-
-
-def _disk_full(folder, list_name, needed):
-    return WorkbookError("the disk of {} is full: the records of list {} need about {:.1f} MB and {:.1f} MB are free, "
-                         "make room or choose another folder".format(
-                             folder, list_name, needed / 1e6, shutil.disk_usage(folder).free / 1e6))
+@contextlib.contextmanager
+def _refused_writing(folder, list_name, needed):
+    """Says in words, before or while it happens, that a folder cannot be written or has no room."""
+    try:
+        os.makedirs(folder, exist_ok=True)
+        if shutil.disk_usage(folder).free < needed:
+            raise OSError(errno.ENOSPC, "")
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        full = (isinstance(error, tf.errors.ResourceExhaustedError)
+                or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT))
+        if not full:
+            raise WorkbookError(f"records of list {list_name} cannot be written into {folder} "
+                                f"({getattr(error, 'message', error)}): choose a folder that you "
+                                "may write to")
+        free = shutil.disk_usage(folder).free
+        raise WorkbookError(
+            f"the disk of {folder} is full: the records of list {list_name} need about "
+            f"{needed / 1e6:.1f} MB and {free / 1e6:.1f} MB are free, make room or choose another "
+            "folder")

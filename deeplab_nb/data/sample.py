@@ -9,11 +9,11 @@ import os
 import shutil
 import zipfile
 
-from deeplab_nb import paths
 from deeplab_nb.errors import WorkbookError
+from deeplab_nb.files import beside, ROOT
 from deeplab_nb.processes import alone_in
 
-ARCHIVE = os.path.join(paths.ROOT, "data", "sample.zip")
+ARCHIVE = os.path.join(ROOT, "data", "sample.zip")
 SHA256 = "ed28a224fd18414a69a49cfd63e0152e675645c10da83ee1a7af35a5566f40f8"
 MARKER = "sample.json"  # version, seed and counts of the drawings
 
@@ -60,18 +60,13 @@ def _is_there(root, archive):
 
 
 def _unpack(archive, target):
-    part = target + ".part"
-    for folder in (target, part):
+    for folder in (target, target + ".part"):
         _refuse_foreign(folder, archive)
-    shutil.rmtree(part, ignore_errors=True)
-    try:
+    with beside(target) as part:
         # the marker first, so that what an interruption leaves is known for a sample
         archive.extract(MARKER, part)
         archive.extractall(part)
         shutil.rmtree(target, ignore_errors=True)
-        os.replace(part, target)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def _refuse_foreign(root, archive):

@@ -10,7 +10,7 @@ import shutil
 import socket
 import sys
 
-from deeplab_nb import ascend_profiles, paths
+from deeplab_nb import ascend_profiles, files
 from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.launch import rank_table as rank_tables
@@ -130,9 +130,9 @@ def preflight(plan):
     from deeplab_nb.data.records import existing_shards
     from deeplab_nb.network.checkpoints import find_checkpoint, newest_checkpoint
     _check_cards(plan)
-    settings = paths.resolve(plan.settings)
+    settings = settings_module.resolve(plan.settings)
     # the drawn sample is made when it is needed
-    if settings.data_root != os.path.join(paths.ROOT, settings_module.Settings().data_root):
+    if settings.data_root != os.path.join(files.ROOT, settings_module.Settings().data_root):
         for name in [settings.train_list] + [settings.val_list] * bool(settings.validate_every):
             if not existing_shards(settings.data_root, name):
                 voc.read_list(voc.check_root(settings.data_root), name)

@@ -2,7 +2,7 @@
 import os
 import shutil
 
-from deeplab_nb.data import fetch
+from deeplab_nb.data import download
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.network import zoo
 from deeplab_nb.network.checkpoints import find_checkpoint, newest_checkpoint, outline
@@ -19,17 +19,17 @@ def fetch_weights(name, folder, *, base=zoo.BASE):
     target = os.path.join(folder, name)
     if not os.path.exists(target):
         archive = archive_of(row, base=base)
-        path = fetch.fetch_archive(archive, folder)
+        path = download.fetch_archive(archive, folder)
         try:
             _unpack_as(target, path, row)
         except WorkbookError:
-            fetch.forget_digest(archive, folder)
+            download.forget_digest(archive, folder)
             raise
     return find_checkpoint(target)
 
 
 def archive_of(row, *, base=zoo.BASE):
-    return fetch.Archive(name=row.name, url=base + row.file, file=row.file, digest=row.digest)
+    return download.Archive(name=row.name, url=base + row.file, file=row.file, digest=row.digest)
 
 
 def contents(prefix):
@@ -49,7 +49,7 @@ def _unpack_as(target, archive_path, row):
     beside = target + ".part"
     shutil.rmtree(beside, ignore_errors=True)  # left by a process that was killed
     try:
-        fetch.unpack(archive_path, beside)
+        download.unpack(archive_path, beside)
         prefix = _checkpoint_in(beside, archive_path)
         wrong = misfit(prefix, row)
         if wrong:

@@ -4,7 +4,7 @@ import os
 import shlex
 import time
 
-from deeplab_nb import paths, recipes
+from deeplab_nb import recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.data import layouts
 from deeplab_nb.errors import WorkbookError
@@ -12,7 +12,7 @@ from deeplab_nb.launch import job
 from deeplab_nb.network.checkpoints import find_checkpoint
 from deeplab_nb.processes import terminable
 from deeplab_nb.published import places
-from deeplab_nb.runs.workbook import Run, train_together
+from deeplab_nb.runs.run import Run, train_together
 from deeplab_nb.training import devices
 from deeplab_nb.training.loop import check_same_run, check_trainable
 
@@ -50,7 +50,7 @@ def _check(settings, found):
     if settings.initial_checkpoint:
         find_checkpoint(settings.initial_checkpoint)
     check_trainable(settings)
-    check_same_run(paths.resolve(settings), found.train)
+    check_same_run(settings_module.resolve(settings), found.train)
 
 
 def _train(recipe, settings, folder):
@@ -63,7 +63,7 @@ def _train(recipe, settings, folder):
 def _settings(request, recipe, data, folder):
     """(Settings of the run, steps of an epoch; 0 where nobody asks)."""
     root = layouts.voc_root(data, folder) if data.kind == "edge" else data.root
-    values = paths.make_absolute({"cards": request.cards, "data_root": root,
+    values = settings_module.make_absolute({"cards": request.cards, "data_root": root,
                                   "train_list": data.name, **request.values})
     settings = settings_module.override(recipe.settings, values)
     if not request.epochs:

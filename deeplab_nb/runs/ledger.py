@@ -7,7 +7,7 @@ import glob
 import json
 import os
 
-from deeplab_nb import paths, recipes
+from deeplab_nb import files, recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
@@ -131,7 +131,7 @@ def _images(results):
     return "{:,} images of list {}{}".format(results["images"], results["list"], part)
 
 
-def find(names=(), *, runs=paths.RUNS):
+def find(names=(), *, runs=files.RUNS):
     """[(name, results)] of runs, folders and files of results; of all runs without names.
 
     Raises WorkbookError for a name with nothing under it, and for a file that holds no results.

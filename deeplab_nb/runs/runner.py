@@ -10,14 +10,14 @@ import threading
 import time
 from typing import NamedTuple
 
+import papermill
 from ipykernel.kernelspec import get_kernel_dict
 from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
-import papermill
 from papermill.exceptions import PapermillExecutionError
 
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.processes import terminable, Watcher
+from deeplab_nb.processes import Watcher, terminable
 from deeplab_nb.progress import HEADLESS, duration
 from deeplab_nb.runs import state
 from deeplab_nb.runs.parameters import check_notebook
@@ -27,129 +27,128 @@ BEAT = 30  # seconds between the lines that say a notebook is still running
 
 
 class Notebook(NamedTuple):
-    """A numbered notebook; `stem` is its file name and its key in run.json."""
+    """A numbered notebook. declared: {parameter: default}."""
     number: str
     title: str
     path: str
+    declared: dict
 
     @property
     def stem(self):
+        """Its file name without the ending, its key in run.json."""
         return os.path.splitext(os.path.basename(self.path))[0]
 
 
 def find_notebooks(folder):
     """The notebooks NN_name.ipynb of a folder in the order of their numbers.
 
-    Raises WorkbookError without any, and for a number that two of them bear.
+    Raises WorkbookError without any, for a number that two of them bear, and for an unfit one.
     """
     names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-    matches = [match for match in (re.fullmatch(r"(\d\d)_(\w+)\.ipynb", name) for name in names) if match]
-    notebooks = [Notebook(match.group(1), match.group(2).replace("_", " "), os.path.abspath(os.path.join(folder, match.string)))
-                 for match in matches]
-    if not notebooks:
-        raise WorkbookError("{} holds no notebook named such as 01_name.ipynb: give the notebooks' folder".format(folder))
-    for one, next_one in zip(notebooks, notebooks[1:]):
-        if one.number == next_one.number:
-            raise WorkbookError("{} and {} bear the same number: rename one".format(one.path, next_one.path))
-    return notebooks
+    matches = filter(None, (re.fullmatch(r"(\d\d)_(\w+)\.ipynb", name) for name in names))
+    found = [(match.group(1), match.group(2).replace("_", " "),
+              os.path.abspath(os.path.join(folder, match.string))) for match in matches]
+    if not found:
+        raise WorkbookError(f"{folder} holds no notebook named such as 01_name.ipynb: give the "
+                            "notebooks' folder")
+    for (number, _, path), (next_number, _, next_path) in zip(found, found[1:]):
+        if number == next_number:
+            raise WorkbookError(f"{path} and {next_path} bear the same number: rename one")
+    return [Notebook(*one, check_notebook(one[-1])) for one in found]
 
 
 def select(notebooks, from_=None, only=None):
-    """The notebooks from a number on, or the one with a number. Raises WorkbookError for a number that is not there."""
+    """The notebooks from a number on, or the one with a number; WorkbookError for an absent one."""
     if from_ is not None and only is not None:
-        raise WorkbookError("--from {} and --only {} exclude each other: give one".format(from_, only))
-    numbers = [notebook.number for notebook in notebooks]
+        raise WorkbookError(f"--from {from_} and --only {only} exclude each other: give one")
     number = from_ if only is None else only
     if number is None:
         return list(notebooks)
+    numbers = [notebook.number for notebook in notebooks]
     if str(number).zfill(2) not in numbers:
-        raise WorkbookError("there is no notebook {}: there are {}".format(number, ", ".join(numbers)))
-    position = numbers.index(str(number).zfill(2))
-    return list(notebooks[position:] if only is None else notebooks[position:position + 1])
+        raise WorkbookError(f"there is no notebook {number}: there are {', '.join(numbers)}")
+    first = numbers.index(str(number).zfill(2))
+    return list(notebooks[first:] if only is None else notebooks[first:first + 1])
 
 
-def run_notebooks(run, notebooks, *, recipe, overrides, parameters, selected=None, show_output=False):
-    """Executes what is not yet done of `notebooks` into the run folder; returns what results.json holds.
+def run_notebooks(run, notebooks, *, recipe, overrides, parameters, selected=None,
+                  show_output=False):
+    """Executes what is not yet done of `notebooks` into the run folder; returns the results.
 
-    `overrides` and `parameters` are those of `parameters.split`. `selected` notebooks are executed even
-    if they are done, and no others. A notebook that is executed again makes those after it run again.
-    Prints one line when a notebook begins and one when it ends; `show_output` prints its cells' output too.
-    Raises WorkbookError when a notebook fails and KeyboardInterrupt on SIGINT and SIGTERM; both tell the
-    command that resumes.
+    `overrides` and `parameters` are those of `parameters.split`. `selected` notebooks are executed
+    even if they are done, and no others. A notebook that is executed again makes those after it run
+    again. Prints a line when a notebook begins and ends; `show_output` prints its cells' too.
+    Raises WorkbookError when a notebook fails and KeyboardInterrupt on SIGINT and SIGTERM; both
+    tell the command that resumes.
     """
     run = os.path.abspath(run)
-    given = {notebook.stem: _parameters_of(notebook, run, recipe, overrides, parameters) for notebook in notebooks}
     resume = command_line(run, recipe, overrides, parameters)
+    own = {notebook.stem: {name: value for name, value in parameters.items()
+                           if name in notebook.declared} for notebook in notebooks}
     with state.locked(run), terminable(), _papermill_log(show_output):
         record = state.read_run(run)
-        record["notebooks"] = {stem: record["notebooks"].get(stem, {"state": state.PENDING, "seconds": 0.0}) for stem in given}
-        todo = _not_done(notebooks, record, given) if selected is None else selected
+        pending = {"state": state.PENDING}
+        record["notebooks"] = {stem: record["notebooks"].get(stem, pending) for stem in own}
+        todo = _not_done(notebooks, run, record, own) if selected is None else selected
         listed = notebooks if selected is None else selected
         state.forget_results(run)
         expected = state.expected_seconds(os.path.dirname(run), recipe)
         for position, notebook in enumerate(listed, 1):
-            label = "notebook {} of {}: {}".format(position, len(listed), notebook.stem)
-            if notebook in todo:
-                _run_one(notebook, run, record, label=label, given=given[notebook.stem], expected=expected.get(notebook.stem),
-                         resume=resume, bar=not show_output and _is_interactive())
-            else:
-                _say("{} was done before".format(label))
+            label = f"notebook {position} of {len(listed)}: {notebook.stem}"
+            if notebook not in todo:
+                _say(f"{label} was done before")
+                continue
+            given = {"recipe": recipe, "run_folder": run, "overrides": dict(overrides),
+                     **own[notebook.stem]}
+            bar = not show_output and sys.stderr.isatty() and not os.environ.get(HEADLESS)
+            _run_one(notebook, run, record, given, label=label, resume=resume, bar=bar,
+                     expected=expected.get(notebook.stem))
         return state.write_results(run, record)
 
 
-def _parameters_of(notebook, run, recipe, overrides, parameters):
-    """What to inject: only what the notebook declares."""
-    declared = check_notebook(notebook.path)
-    own = {name: value for name, value in parameters.items() if name in declared}
-    return {"recipe": recipe, "run_folder": run, "overrides": dict(overrides), **own}
-
-
-def _not_done(notebooks, record, given):
-    """From the first notebook on that is not done with these very parameters: each reads what those before wrote."""
+def _not_done(notebooks, run, record, own):
+    """From the first on that is not done with these parameters: each reads those before."""
     for position, notebook in enumerate(notebooks):
-        entry = record["notebooks"][notebook.stem]
-        if entry["state"] != state.DONE or entry.get("parameters") != _own(given[notebook.stem]):
+        done = record["notebooks"][notebook.stem]["state"] == state.DONE
+        if not done or state.parameters_of(run, notebook.stem) != own[notebook.stem]:
             return notebooks[position:]
     return []
 
 
-def _own(given):
-    return {name: value for name, value in given.items() if name not in ("recipe", "run_folder", "overrides")}
-
-
-def _run_one(notebook, run, record, *, label, given, expected, resume, bar):
+def _run_one(notebook, run, record, given, *, label, resume, bar, expected):
     """Executes one notebook and records how it ended."""
     started = time.time()
     target = os.path.join(run, os.path.basename(notebook.path))
 
-    def note(how, **more):
-        record["notebooks"][notebook.stem] = {
-            "state": how, "seconds": round(time.time() - started, 1), "parameters": _own(given), **more}
+    def note(how):
+        record["notebooks"][notebook.stem] = {"state": how}
         state.write_run(run, record)
         return duration(time.time() - started)
 
     try:
-        note(state.RUNNING)
-        _say("{} runs{}".format(label, ", {} expected".format(duration(expected)) if expected else ""))
+        note(state.INTERRUPTED)  # which is what it is if this process is killed
+        _say(f"{label} runs" + (f", {duration(expected)} expected" if expected else ""))
         with _signs_of_life(label, expected):
             _execute(notebook, target, given, bar)
     except KeyboardInterrupt:
-        _say("{} is interrupted after {}: continue with `{}`".format(label, note(state.INTERRUPTED), resume))
+        elapsed = note(state.INTERRUPTED)
+        _say(f"{label} is interrupted after {elapsed}: continue with `{resume}`")
         raise
-    except Exception as error:  # a failing cell, a dead kernel, a full disk: all end the run in the same way
-        what = _sentence(error)
-        elapsed = note(state.FAILED, error=what)
-        raise WorkbookError("{} failed after {} {}; see {}, then continue with `{}`".format(
-            notebook.stem, elapsed, what, os.path.relpath(target), resume))
-    _say("{} is done after {}".format(label, note(state.DONE)))
+    except Exception as error:  # a failing cell, a dead kernel, a full disk: all end in one way
+        elapsed = note(state.FAILED)
+        raise WorkbookError(f"{notebook.stem} failed after {elapsed} {_sentence(error)}; see "
+                            f"{os.path.relpath(target)}, then continue with `{resume}`")
+    _say(f"{label} is done after {note(state.DONE)}")
 
 
 def _execute(notebook, target, given, bar):
     executed = papermill.execute_notebook(
         notebook.path, target, given, kernel_name="python3", language="python", progress_bar=bar,
-        log_output=True, autosave_cell_every=SAVE_EVERY, cwd=os.path.dirname(notebook.path), kernel_manager_class=_Kernel,
-        shutdown_kernel="immediate")  # all cells have ended; a kernel with TensorFlow takes 3 s to leave by itself
-    if executed.metadata.papermill["exception"]:  # papermill lets exit() pass, though it skips the cells after it
+        log_output=True, autosave_cell_every=SAVE_EVERY, cwd=os.path.dirname(notebook.path),
+        kernel_manager_class=_Kernel,
+        # all cells have ended; a kernel with TensorFlow takes 3 s to leave by itself
+        shutdown_kernel="immediate")
+    if executed.metadata.papermill["exception"]:  # papermill lets exit() pass and skips the rest
         raise RuntimeError("a cell called exit(), so those after it did not run")
 
 
@@ -162,8 +161,10 @@ class _Kernel(AsyncKernelManager):
         return KernelSpec(**get_kernel_dict())
 
     async def start_kernel(self, **kwargs):
-        await super().start_kernel(env={"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ, HEADLESS: "1"}, **kwargs)
-        # ipykernel notices a dead parent only where orphans fall to process 1, and never kills its children.
+        environment = {"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ, HEADLESS: "1"}
+        await super().start_kernel(env=environment, **kwargs)
+        # ipykernel notices a dead parent only where orphans fall to process 1, and never kills its
+        # children
         self._watcher = Watcher()
         self._watcher.add(self.provisioner.pgid)
 
@@ -174,12 +175,13 @@ class _Kernel(AsyncKernelManager):
 
 @contextlib.contextmanager
 def _signs_of_life(label, expected):
-    """A line every now and then while a notebook runs, for a cell that trains shows nothing for minutes."""
+    """A line now and then while a notebook runs, for a cell that trains shows nothing for long."""
     started, ended = time.time(), threading.Event()
+    of_about = f" of about {duration(expected)}" if expected else ""
 
     def beat():
         while not ended.wait(BEAT):
-            _say("{}: {}{}".format(label, duration(time.time() - started), " of about " + duration(expected) if expected else ""))
+            _say(f"{label}: {duration(time.time() - started)}{of_about}")
 
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()
@@ -194,33 +196,27 @@ def _signs_of_life(label, expected):
 def _papermill_log(show_output):
     """Of papermill's log only the cells' output is shown, and that on request."""
     logger = logging.getLogger("papermill")
+    level, propagate, handlers = logger.level, logger.propagate, logger.handlers
     handler = logging.StreamHandler(sys.stdout) if show_output else logging.NullHandler()
     handler.addFilter(lambda entry: entry.funcName == "log_output_message")
-    handler.setFormatter(_Plain())
-    level, propagate = logger.level, logger.propagate
+    handler.format = lambda entry: entry.getMessage().rstrip("\n")
     logger.setLevel(logging.INFO)
-    logger.propagate = False
-    logger.addHandler(handler)
+    logger.propagate, logger.handlers = False, [handler]
     try:
         yield
     finally:
-        logger.removeHandler(handler)
         logger.setLevel(level)
-        logger.propagate = propagate
-
-
-class _Plain(logging.Formatter):
-    def format(self, record):
-        return record.getMessage().rstrip("\n")
+        logger.propagate, logger.handlers = propagate, handlers
 
 
 def _sentence(error):
     """'in In [3] (`line`): ValueError: text', or the error's own name and text."""
     if not isinstance(error, PapermillExecutionError):
-        return "({}: {})".format(type(error).__name__, _short(str(error)))
-    code = [line.strip() for line in error.source.splitlines() if line.strip() and not line.strip().startswith("#")]
-    return "in cell In [{}] (`{}`): {}".format(
-        error.exec_count, _short(code[0], 60) if code else "", _short("{}: {}".format(error.ename, error.evalue)))
+        return f"({type(error).__name__}: {_short(str(error))})"
+    code = [line.strip() for line in error.source.splitlines()
+            if line.strip() and not line.strip().startswith("#")]
+    return (f"in cell In [{error.exec_count}] (`{_short(code[0], 60) if code else ''}`): "
+            f"{_short(f'{error.ename}: {error.evalue}')}")
 
 
 def _short(text, length=300):
@@ -229,17 +225,14 @@ def _short(text, length=300):
 
 
 def command_line(run, recipe, overrides, parameters):
-    """The command line whose settings are those of this run again; it resumes the run, or makes it anew elsewhere."""
+    """The command whose settings are those of this run: it resumes it, or makes it elsewhere."""
     words = ["deeplab-nb", "run", recipe, "--name", os.path.basename(run)]
-    texts = {**{name: str(value) for name, value in overrides.items()},
-             **{name: value if isinstance(value, str) else json.dumps(value) for name, value in parameters.items()}}
-    for name, text in texts.items():
-        words += ["--set", "{}={}".format(name, text)]
-    return " ".join(shlex.quote(word) for word in words)
-
-
-def _is_interactive():
-    return sys.stderr.isatty() and not os.environ.get(HEADLESS)
+    texts = {name: str(value) for name, value in overrides.items()}
+    texts.update((name, value if isinstance(value, str) else json.dumps(value))
+                 for name, value in parameters.items())
+    for assignment in texts.items():
+        words += ["--set", "=".join(assignment)]
+    return " ".join(map(shlex.quote, words))
 
 
 def _say(line):

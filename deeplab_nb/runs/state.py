@@ -1,13 +1,13 @@
 """The state of a run folder: which notebooks are done, who works in it, what came out.
 
 RUN/settings.json   the effective settings
-RUN/run.json        {"recipe", "settings" (digest), "created", "notebooks": {"03_x": {"state", "seconds", ...}}}
+RUN/run.json        {"recipe", "settings" (digest), "created", "notebooks": {"03_x": {"state"}}}
+RUN/03_x.ipynb      the executed notebook, in whose metadata papermill notes parameters and duration
 RUN/results.json    written when the last notebook has been executed
 RUN/.lock           held by the process that works in the folder
 """
 import contextlib
 import datetime
-import fcntl
 import hashlib
 import json
 import os
@@ -18,8 +18,11 @@ from deeplab_nb import processes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.files import write_json
+from deeplab_nb.runs.parameters import RESERVED
 
-DONE, FAILED, INTERRUPTED, RUNNING, PENDING = "done", "failed", "interrupted", "running", "pending"
+# of a notebook; it is noted as interrupted while it runs, for that is what it is if we are killed
+DONE, FAILED, INTERRUPTED, PENDING = "done", "failed", "interrupted", "pending"
+RUNNING = "running"  # of a run that a process works in; older ones noted it of notebooks too
 
 
 class RunInfo(NamedTuple):
@@ -28,7 +31,6 @@ class RunInfo(NamedTuple):
     recipe: str
     state: str  # done, failed, interrupted, running, unfinished or unreadable
     started: str  # local time, ISO 8601
-    seconds: float  # spent in notebooks
     miou: Optional[float]
 
 
@@ -43,7 +45,8 @@ def new_or_resumed_run(runs_root, recipe_name, settings, name=None):
     runs_root = os.path.abspath(runs_root)
     if name is not None:
         run = os.path.join(runs_root, checked_name(name))
-        return run if _is_same_run(run, recipe_name, settings) else _start(run, recipe_name, settings)
+        same = _is_same_run(run, recipe_name, settings)
+        return run if same else _start(run, recipe_name, settings)
     for info in list_runs(runs_root):
         run = os.path.join(runs_root, info.name)
         if info.recipe == recipe_name and info.state != DONE and _settings_match(run, settings):
@@ -52,30 +55,51 @@ def new_or_resumed_run(runs_root, recipe_name, settings, name=None):
 
 
 def list_runs(runs_root):
-    """[RunInfo], newest first; a damaged folder is 'unreadable' and comes last. Never raises for a folder's content.
+    """[RunInfo], newest first; a damaged folder is 'unreadable' and comes last, no error.
 
-    A folder that a notebook opened in JupyterLab has settings.json alone and is 'unfinished', of no recipe.
+    A folder that a notebook opened in JupyterLab has settings.json alone and is 'unfinished', of no
+    recipe.
     """
     if not os.path.isdir(runs_root):
         return []
-    runs = [entry.path for entry in os.scandir(runs_root) if entry.is_dir() and (_has(entry.path, "run.json") or
-                                                                                 _has(entry.path, "settings.json"))]
+    runs = [entry.path for entry in os.scandir(runs_root)
+            if any(_has(entry.path, name) for name in ("run.json", "settings.json"))]
     return sorted(map(_info, runs), key=lambda info: (info.started, info.name), reverse=True)
 
 
 def expected_seconds(runs_root, recipe_name):
     """{notebook: seconds} of the newest finished run of the recipe, {} without one."""
-    for info in list_runs(runs_root):
-        if info.recipe == recipe_name and info.state == DONE:
-            notebooks = read_run(os.path.join(runs_root, info.name))["notebooks"]
-            return {stem: entry["seconds"] for stem, entry in notebooks.items()}
-    return {}
+    done = (os.path.join(runs_root, info.name) for info in list_runs(runs_root)
+            if info.recipe == recipe_name and info.state == DONE)
+    return next(map(seconds, done), {})
+
+
+def seconds(run):
+    """{notebook: seconds} of a run, 0 for one that has not been executed."""
+    return {stem: round(_executed(run, stem).get("duration") or 0, 1)
+            for stem in read_run(run)["notebooks"]}
+
+
+def parameters_of(run, stem):
+    """The notebook's own parameters, with which it was executed; None if it was not."""
+    given = _executed(run, stem).get("parameters")
+    return given and {name: value for name, value in given.items() if name not in RESERVED}
+
+
+def _executed(run, stem):
+    """What papermill noted in an executed notebook; {} without a readable one."""
+    try:
+        with open(os.path.join(run, stem + ".ipynb"), encoding="utf-8") as file:
+            return json.load(file)["metadata"]["papermill"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def locked(run):
     """Holds the run folder for this process; the lock goes with the process, however it ends."""
-    return processes.locked(os.path.join(run, ".lock"), "run '%s' is in use by process {}: wait for it, or give another --name"
-                            % os.path.basename(run))
+    name = os.path.basename(run)
+    return processes.locked(os.path.join(run, ".lock"), f"run '{name}' is in use by process {{}}: "
+                            "wait for it, or give another --name")
 
 
 def read_run(run):
@@ -84,10 +108,11 @@ def read_run(run):
     record = _read_json(path)
     try:
         for entry in record["notebooks"].values():
-            entry["state"], float(entry["seconds"])
+            entry["state"] + ""
         record["recipe"], record["settings"], record["created"] + ""
-    except (TypeError, KeyError, AttributeError, ValueError):  # whatever JSON may hold instead
-        raise WorkbookError("{} is missing or damaged: give another --name, or delete that folder".format(path))
+    except (TypeError, KeyError, AttributeError):  # whatever JSON may hold instead
+        raise WorkbookError(f"{path} is missing or damaged: give another --name, or delete that "
+                            "folder")
     return record
 
 
@@ -97,8 +122,11 @@ def write_run(run, record):
 
 def write_results(run, record):
     """Writes RUN/results.json with what evaluation found, if it ran; returns it."""
+    spent = seconds(run)
     results = {"recipe": record["recipe"], "name": os.path.basename(run), "state": _state(record),
-               "seconds": _seconds(record), "notebooks": record["notebooks"]}
+               "seconds": round(sum(spent.values()), 1), "notebooks": {
+                   stem: dict(entry, seconds=spent[stem])
+                   for stem, entry in record["notebooks"].items()}}
     evaluation = evaluation_of(run)
     if evaluation is not None:
         results.update(miou=evaluation.get("miou"), eval=evaluation)
@@ -107,11 +135,11 @@ def write_results(run, record):
 
 
 def evaluation_of(run):
-    """What the evaluation wrote, None without one. Raises WorkbookError for a file that holds something else."""
+    """What the evaluation wrote, None without one. Raises WorkbookError for anything else there."""
     path = os.path.join(run, "eval", "results.json")
     evaluation = _read_json(path)
     if evaluation is not None and not isinstance(evaluation, dict):
-        raise WorkbookError("{} holds no results: run the evaluation again".format(path))
+        raise WorkbookError(f"{path} holds no results: run the evaluation again")
     return evaluation
 
 
@@ -124,46 +152,31 @@ def forget_results(run):
 def _info(run):
     name = os.path.basename(run)
     if not _has(run, "run.json"):
-        return RunInfo(name, "", "unfinished", "", 0.0, None)
+        return RunInfo(name, "", "unfinished", "", None)
     try:
         record = read_run(run)
-        results = _read_json(os.path.join(run, "results.json")) or {}
-        state = RUNNING if _is_locked(run) else _state(record)
-        miou = results.get("miou")
-        return RunInfo(name, record["recipe"], state, record["created"], _seconds(record),
-                       miou if isinstance(miou, (int, float)) else None)
-    except (WorkbookError, OSError, AttributeError, TypeError):
-        return RunInfo(name, "", "unreadable", "", 0.0, None)
+        miou = (_read_json(os.path.join(run, "results.json")) or {}).get("miou")
+        busy = processes.is_locked(os.path.join(run, ".lock"))
+        return RunInfo(name, record["recipe"], RUNNING if busy else _state(record),
+                       record["created"], miou if isinstance(miou, (int, float)) else None)
+    except (WorkbookError, OSError, AttributeError):
+        return RunInfo(name, "", "unreadable", "", None)
 
 
 def _state(record):
-    """The state of a run that no process works in; a notebook left 'running' was killed."""
+    """The state of a run that no process works in."""
     states = {entry["state"] for entry in record["notebooks"].values()}
     if FAILED in states:
         return FAILED
-    if states & {INTERRUPTED, RUNNING}:
+    if states - {DONE, PENDING}:
         return INTERRUPTED
     return DONE if states == {DONE} else "unfinished"
 
 
-def _seconds(record):
-    return round(sum(entry["seconds"] for entry in record["notebooks"].values()), 1)
-
-
-def _is_locked(run):
-    try:
-        with open(os.path.join(run, ".lock")) as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
-
-
 def checked_name(name):
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        raise WorkbookError("run name '{}' is not a plain folder name: use letters, digits, '.', '_' and '-'".format(name))
+        raise WorkbookError(f"run name '{name}' is not a plain folder name: use letters, digits, "
+                            "'.', '_' and '-'")
     return name
 
 
@@ -174,21 +187,23 @@ def _is_same_run(run, recipe_name, settings):
         return False
     record = read_run(run)
     if record["recipe"] != recipe_name:
-        raise WorkbookError("run '{}' is of recipe '{}', not '{}': give another --name".format(
-            name, record["recipe"], recipe_name))
-    theirs, ours = settings_module.as_dict(settings_module.load(run)), settings_module.as_dict(settings)
+        raise WorkbookError(f"run '{name}' is of recipe '{record['recipe']}', not '{recipe_name}': "
+                            "give another --name")
+    theirs, ours = map(settings_module.as_dict, (settings_module.load(run), settings))
     for field in ours:
         if theirs[field] != ours[field]:
-            raise WorkbookError("run '{}' has {} = {}, not {}: give another --name, or the same settings".format(
-                name, field, theirs[field], ours[field]))
+            raise WorkbookError(f"run '{name}' has {field} = {theirs[field]}, not {ours[field]}: "
+                                "give another --name, or the same settings")
     if record["settings"] != _digest(run):
-        raise WorkbookError("settings.json of run '{}' was edited after the run began: give another --name".format(name))
+        raise WorkbookError(f"settings.json of run '{name}' was edited after the run began: give "
+                            "another --name")
     return True
 
 
 def _settings_match(run, settings):
     try:
-        return read_run(run)["settings"] == _digest(run) and settings_module.load(run) == settings
+        return (read_run(run)["settings"] == _digest(run)
+                and settings_module.load(run) == settings)
     except WorkbookError:
         return False
 
@@ -200,11 +215,11 @@ def _digest(run):
 
 
 def _new_folder(runs_root, recipe_name):
-    stem = os.path.join(runs_root, "{}-{:%Y%m%d-%H%M%S}".format(recipe_name, datetime.datetime.now()))
+    stem = os.path.join(runs_root, f"{recipe_name}-{datetime.datetime.now():%Y%m%d-%H%M%S}")
     count, folder = 1, stem
     while os.path.exists(folder):
         count += 1
-        folder = "{}-{}".format(stem, count)
+        folder = f"{stem}-{count}"
     return folder
 
 
@@ -212,7 +227,7 @@ def _start(run, recipe_name, settings):
     try:
         os.makedirs(run, exist_ok=True)
     except FileExistsError:
-        raise WorkbookError("{} is a file, not a run folder: give another --name".format(run))
+        raise WorkbookError(f"{run} is a file, not a run folder: give another --name")
     settings_module.save(settings, run)
     write_run(run, {"recipe": recipe_name, "settings": _digest(run), "notebooks": {},
                     "created": datetime.datetime.now().isoformat(timespec="milliseconds")})
@@ -231,4 +246,4 @@ def _read_json(path):
     except FileNotFoundError:
         return None
     except (ValueError, OSError) as error:
-        raise WorkbookError("{} is not readable ({}): restore it or delete its folder".format(path, error))
+        raise WorkbookError(f"{path} is not readable ({error}): restore it or delete its folder")

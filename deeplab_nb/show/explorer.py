@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 from deeplab_nb import settings as settings_module
 from deeplab_nb.data import voc
-from deeplab_nb.data.audit import in_threads
+from deeplab_nb.progress import in_threads
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation import protocols
 from deeplab_nb.evaluation.evaluate import read_pair

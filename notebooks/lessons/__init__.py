@@ -1,4 +1,4 @@
 """What serves the notebooks alone: exercises for all of them, and what one of them shows.
 
-Importable once `deeplab_nb.runs.workbook` is, wherever the notebook lies.
+Importable once `deeplab_nb.runs.run` is, wherever the notebook lies.
 """

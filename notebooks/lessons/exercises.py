@@ -4,11 +4,10 @@ import contextlib
 
 import numpy as np
 
-from deeplab_nb import paths
 from deeplab_nb.data import voc
 from deeplab_nb.data.sample import make_sample
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.settings import Settings
+from deeplab_nb.settings import resolve, Settings
 
 
 @contextlib.contextmanager
@@ -41,5 +40,5 @@ def photograph(run):
         root, list_name = run.data_root, run.settings.val_list
     except WorkbookError as error:
         print(f"{error}\nuntil then, a drawn photograph serves")
-        root, list_name = make_sample(paths.resolve(Settings()).data_root), Settings().val_list
+        root, list_name = make_sample(resolve(Settings()).data_root), Settings().val_list
     return voc.read_image(voc.image_path(root, voc.read_list(root, list_name)[0]))

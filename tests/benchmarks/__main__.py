@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from deeplab_nb import paths, recipes
+from deeplab_nb import files, recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
 
@@ -50,11 +50,11 @@ def input_pipeline(pattern):
         raise WorkbookError(
             f"no file matches {pattern}: name record files, such as 'records/train-*'"
         )
-    from deeplab_nb.runs.workbook import Run
+    from deeplab_nb.runs.run import Run
     from tests.benchmarks import input as benchmarks
 
     settings = settings_module.read({"train_crop_size": 513, "train_batch_size": 7})
-    found = found or Run(recipes.get("sample"), settings, paths.RUNS).records("train")
+    found = found or Run(recipes.get("sample"), settings, files.RUNS).records("train")
     show(benchmarks.lines(found, settings))
 
 

@@ -18,7 +18,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from deeplab_nb import paths
+from deeplab_nb import files
 from deeplab_nb.processes import Watcher
 from deeplab_nb.progress import HEADLESS
 from draw import draw_set
@@ -28,7 +28,7 @@ from tests.tiny_training import TINY
 pytestmark = pytest.mark.browser
 
 TOKEN = "of-this-test"
-SCREENSHOTS = os.path.join(paths.ROOT, "build", "screenshots")
+SCREENSHOTS = os.path.join(files.ROOT, "build", "screenshots")
 ARGUMENTS = ("--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
              "--disable-component-update --disable-sync --disable-dev-shm-usage --window-size=1280,1700").split()
 
@@ -47,7 +47,7 @@ def notebooks(tmp_path_factory):
     data = {"data_root": draw_set(str(folder / "VOC2012"), train=6, val=6)}
     labels = dict(SETTINGS, train_steps=0, initial_checkpoint=weights, eval_output_stride=16, **data)
     for number, overrides in (("00", labels), ("03", dict(TINY, **data)), ("06", labels)):
-        path, = glob.glob(os.path.join(paths.NOTEBOOKS, number + "_*.ipynb"))
+        path, = glob.glob(os.path.join(files.NOTEBOOKS, number + "_*.ipynb"))
         notebook = nbformat.read(path, as_version=4)
         cell, = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
         cell.source += "\nrun_folder = {!r}\noverrides = {}".format(str(folder / ("run-" + number)), overrides)

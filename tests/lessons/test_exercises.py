@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.runs.workbook import open_run
+from deeplab_nb.runs.run import open_run
 from lessons.exercises import check, photograph, refusal
 
 

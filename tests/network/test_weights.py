@@ -7,7 +7,7 @@ import tarfile
 import pytest
 from click.testing import CliRunner
 
-from deeplab_nb import cli, paths, recipes
+from deeplab_nb import cli, files, recipes
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.network import zoo
 from deeplab_nb.network.weights import contents, fetch_weights
@@ -145,7 +145,7 @@ def test_an_unknown_name_gets_the_nearest(folder):
 
 
 def test_the_command_says_what_came(archives, folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "ROOT", str(tmp_path))
+    monkeypatch.setattr(files, "ROOT", str(tmp_path))
     os.makedirs(folder)
     with open(os.path.join(folder, FILE), "wb") as file:
         file.write(archives["mobilenet"])

@@ -8,7 +8,7 @@ import tempfile
 import numpy as np
 from PIL import Image
 
-from deeplab_nb import paths
+from deeplab_nb import files
 from deeplab_nb import settings as settings_module
 from deeplab_nb.data import voc
 from deeplab_nb.evaluation.evaluate import read_pair
@@ -40,13 +40,13 @@ def _make_relative(path):
     with open(path, encoding="utf-8") as file:
         text = file.read()
     write_text(
-        path, text.replace(paths.ROOT + os.sep, "").replace(tempfile.gettempdir() + os.sep, "")
+        path, text.replace(files.ROOT + os.sep, "").replace(tempfile.gettempdir() + os.sep, "")
     )
 
 
 def _overlays(run):
     """Photograph, prediction, mask and error map of PICTURES images of the commonest size."""
-    settings = paths.resolve(settings_module.load(run))
+    settings = settings_module.resolve(settings_module.load(run))
     scores = state.evaluation_of(run)["image_miou"]
     pairs = {image_id: read_pair(settings.data_root, image_id, settings) for image_id in scores}
     size, _ = collections.Counter(truth.shape for _, truth in pairs.values()).most_common(1)[0]

@@ -8,8 +8,7 @@ import time
 
 import pytest
 
-from deeplab_nb import paths
-from deeplab_nb.data.records import write_records
+from deeplab_nb.data.records import records_folder, write_records
 from deeplab_nb.launch import job
 from deeplab_nb.network.checkpoints import find_checkpoint, step_of
 from deeplab_nb.training.log import end_of
@@ -102,7 +101,7 @@ def test_two_hosts_launch_their_own_ranks(tmp_path):
     """Two addresses of this machine stand for two hosts."""
     root = make_tiny_voc(tmp_path / "voc", train=5)
     ports = [address.split(":")[1] for address in job._free_addresses(2)]
-    write_records(root, "train", paths.records_folder(root))  # else both would at the same time, into the same folder
+    write_records(root, "train", records_folder(root))  # else both would at the same time, into the same folder
     words = ["--cards", "2", "--addresses", "127.0.0.1:{},127.0.0.2:{}".format(*ports)] + values(root)
     started = [subprocess.Popen(COMMAND + ["--server", str(server), "--out", str(tmp_path / str(server))] + words,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True) for server in range(2)]

@@ -24,7 +24,8 @@ def notebooks(tmp_path):
 
 
 def cast(text, notebooks, base=Settings()):
-    return parameters.split(parameters.parse_assignments([text]), notebooks, base)
+    declared = [parameters.check_notebook(path) for path in notebooks]
+    return parameters.split(parameters.parse_assignments([text]), declared, base)
 
 
 def test_assignments_are_texts_and_values_may_hold_equals_signs():

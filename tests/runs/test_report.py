@@ -6,11 +6,12 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from deeplab_nb import paths, recipes
+from deeplab_nb import files, recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.files import write_json
 from deeplab_nb.runs import parameters, report, state
+from tests.tiny_notebooks import mark
 from tests.tiny_voc import make_tiny_voc
 
 EVALUATION = {"miou": 0.5, "mean_over": "the 2 classes that the masks show", "images": 2, "list": "val", "output_stride": 16,
@@ -57,6 +58,14 @@ def test_the_page_holds_all_that_the_run_found(whole):
     assert "<td>aeroplane</td>" in text and "<td>bicycle</td>" not in text  # no mask shows one
 
 
+def test_the_page_tells_each_notebooks_state_and_seconds(run):
+    mark(run, seconds=7.04, **{"02_b": {"images": 3}})
+    mark(run, how="failed", seconds=1.0, **{"03_c": {}})
+    text = page(run)
+    assert '<td>02_b</td><td>done</td><td class="number">7.0</td>' in text
+    assert "<td>03_c</td><td>failed</td>" in text and "--set images=3</pre>" in text
+
+
 def test_the_page_asks_no_other_place_for_anything(whole):
     text = page(whole)
     assert set(re.findall(r'(?:src|href)="([a-z]+|#)', text)) == {"data", "#"}
@@ -100,7 +109,7 @@ def test_its_command_makes_the_same_settings_again(run):
 
 def test_a_run_is_found_by_its_folder_and_its_nearest_name_is_told(run, monkeypatch):
     assert report.folder_of(run) == run
-    monkeypatch.setattr(paths, "RUNS", os.path.dirname(run))
+    monkeypatch.setattr(files, "RUNS", os.path.dirname(run))
     assert report.folder_of("r") == run
     with pytest.raises(WorkbookError, match="there is no run 'rr', did you mean 'r'"):
         report.folder_of("rr")

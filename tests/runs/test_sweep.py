@@ -23,8 +23,9 @@ run = state.new_or_resumed_run(root, "sample", Settings(), name=name)
 print("begun")
 if score == "fail":
     sys.exit("a sentence that says why")
-record = dict(state.read_run(run), notebooks={"05_x": {"state": "done", "seconds": 60}})
+record = dict(state.read_run(run), notebooks={"05_x": {"state": "done"}})
 state.write_run(run, record)
+write_json(run + "/05_x.ipynb", {"metadata": {"papermill": {"duration": 60}}})
 write_json(run + "/eval/results.json", {"miou": float(score)})
 state.write_results(run, record)
 """
@@ -68,6 +69,7 @@ def test_a_failed_run_stops_no_other_and_is_told(tmp_path, capsys):
     root, folder = str(tmp_path / "runs"), str(tmp_path / "sweep")
     outcomes = sweep.run(trials(root, {"0.1": "0.25", "0.2": "fail", "0.3": "0.5"}), folder, root, jobs=2)
     assert [(o.value, o.state, o.miou) for o in outcomes] == [("0.1", "done", 0.25), ("0.2", "failed", None), ("0.3", "done", 0.5)]
+    assert [o.seconds for o in outcomes] == [60, 0, 60]
     assert "s-0.2 failed: a sentence that says why" in capsys.readouterr().out
     text = sweep.write("learning_rate", outcomes, folder)
     assert "s-0.3 (best)" in text and "s-0.2, failed" in text
@@ -100,7 +102,7 @@ def test_a_sweep_that_is_ended_ends_its_runs(tmp_path):
 def test_a_finished_run_of_the_same_name_counts_again(tmp_path):
     root = str(tmp_path)
     run = state.new_or_resumed_run(root, "sample", Settings(), name="s-1")
-    state.write_run(run, dict(state.read_run(run), notebooks={"05_x": {"state": "done", "seconds": 9}}))
+    state.write_run(run, dict(state.read_run(run), notebooks={"05_x": {"state": "done"}}))
     outcome, = sweep.run(trials(root, {"1": "0.75"}), str(tmp_path / "sweep"), root)
     assert outcome.state == "done" and outcome.miou == 0.75
 

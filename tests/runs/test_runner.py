@@ -9,7 +9,7 @@ import pytest
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.runs import runner, state
 from deeplab_nb.settings import Settings
-from tests.tiny_notebooks import folder, run, states, text_of, write  # noqa: F401
+from tests.tiny_notebooks import folder, mark, run, states, text_of, write  # noqa: F401
 
 COUNT = 'open(run_folder + "/count_{}", "a").write("x")'
 
@@ -17,13 +17,6 @@ COUNT = 'open(run_folder + "/count_{}", "a").write("x")'
 def execute(run, folder, **changes):
     arguments = {"recipe": "x", "overrides": {}, "parameters": {}, **changes}
     return runner.run_notebooks(run, runner.find_notebooks(str(folder)), **arguments)
-
-
-def mark_done(run, **parameters):
-    """As if the notebooks had been executed with these parameters."""
-    record = state.read_run(run)
-    record["notebooks"] = {stem: {"state": "done", "seconds": 200.0, "parameters": given} for stem, given in parameters.items()}
-    state.write_run(run, record)
 
 
 def count(run, what):
@@ -112,7 +105,7 @@ def test_resume_after_a_failure_does_not_repeat_what_is_done(folder, run, capsys
 def test_selected_notebook_is_executed_again_and_no_other(folder, run):
     write(folder, "01_a", COUNT.format("a"))
     write(folder, "02_b", COUNT.format("b"))
-    mark_done(run, **{"01_a": {}, "02_b": {}})
+    mark(run, **{"01_a": {}, "02_b": {}})
     execute(run, folder, selected=runner.select(runner.find_notebooks(str(folder)), only="01"))
     assert (count(run, "a"), count(run, "b")) == (1, 0)
 
@@ -121,7 +114,7 @@ def test_changed_parameter_repeats_its_notebook_and_those_after_it(folder, run):
     write(folder, "01_a", COUNT.format("a"))
     write(folder, "02_b", COUNT.format("b"), parameters="images = 4")
     write(folder, "03_c", COUNT.format("c"))
-    mark_done(run, **{"01_a": {}, "02_b": {"images": 5}, "03_c": {}})
+    mark(run, **{"01_a": {}, "02_b": {"images": 5}, "03_c": {}})
     execute(run, folder, parameters={"images": 5})
     assert [count(run, what) for what in "abc"] == [0, 0, 0]
     execute(run, folder, parameters={"images": 6})
@@ -145,7 +138,7 @@ def test_cells_output_is_shown_on_request_and_nothing_of_papermill(folder, run, 
 
 def test_expected_time_is_that_of_the_last_finished_run(folder, run, capsys):
     write(folder, "01_a")
-    mark_done(state.new_or_resumed_run(os.path.dirname(run), "x", Settings(), name="earlier"), **{"01_a": {}})
+    mark(state.new_or_resumed_run(os.path.dirname(run), "x", Settings(), name="earlier"), **{"01_a": {}})
     execute(run, folder)
     assert capsys.readouterr().out.startswith("notebook 1 of 1: 01_a runs, 3 min 20 s expected\n")
 
@@ -184,7 +177,7 @@ def test_run_folder_in_use_is_refused(folder, run):
 def test_sigterm_handler_is_restored(folder, run):
     before = signal.getsignal(signal.SIGTERM)
     write(folder, "01_a")
-    mark_done(run, **{"01_a": {}})
+    mark(run, **{"01_a": {}})
     execute(run, folder)
     assert signal.getsignal(signal.SIGTERM) is before
 

@@ -7,15 +7,14 @@ import pytest
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.runs import state
 from deeplab_nb.settings import Settings, load, override, save
+from tests.tiny_notebooks import mark
 
 OTHER = override(Settings(), {"train_steps": 7})
 
 
 def finish(run, how=state.DONE, seconds=2.0):
-    record = state.read_run(run)
-    record["notebooks"] = {"01_a": {"state": state.DONE, "seconds": 1.0}, "02_b": {"state": how, "seconds": seconds}}
-    state.write_run(run, record)
-    return record
+    mark(run, seconds=1.0, **{"01_a": {}})
+    return mark(run, how=how, seconds=seconds, **{"02_b": {}})
 
 
 def test_new_run_is_named_by_recipe_and_time_and_holds_its_settings(tmp_path):
@@ -99,9 +98,11 @@ def test_two_in_one_run_folder_are_refused(tmp_path):
     (state.DONE, "done"), (state.FAILED, "failed"), (state.INTERRUPTED, "interrupted"),
     (state.RUNNING, "interrupted"), (state.PENDING, "unfinished")])
 def test_list_tells_each_state(tmp_path, how, shown):
-    finish(state.new_or_resumed_run(str(tmp_path), "sample", Settings(), name="mine"), how)
+    run = state.new_or_resumed_run(str(tmp_path), "sample", Settings(), name="mine")
+    finish(run, how)
     info, = state.list_runs(str(tmp_path))
-    assert (info.name, info.recipe, info.state, info.seconds, info.miou) == ("mine", "sample", shown, 3.0, None)
+    assert (info.name, info.recipe, info.state, info.miou) == ("mine", "sample", shown, None)
+    assert sum(state.seconds(run).values()) == 3.0
 
 
 def test_list_tells_a_run_that_is_being_worked_on(tmp_path):
@@ -113,7 +114,7 @@ def test_list_tells_a_run_that_is_being_worked_on(tmp_path):
 
 @pytest.mark.parametrize("content", [
     "", "{", "[]", '{"notebooks": 3}', '{"notebooks": {"01_a": 1}, "recipe": "x", "settings": "", "created": ""}',
-    '{"notebooks": {"01_a": {"state": "done", "seconds": "2"}}, "recipe": "x", "settings": "", "created": ""}'])
+    '{"notebooks": {"01_a": {"state": 2}}, "recipe": "x", "settings": "", "created": ""}'])
 def test_damaged_folder_is_listed_as_unreadable_after_the_others(tmp_path, content):
     state.new_or_resumed_run(str(tmp_path), "sample", Settings(), name="good")
     (tmp_path / "zz").mkdir()
@@ -154,3 +155,16 @@ def test_expected_times_come_from_the_newest_finished_run_of_the_recipe(tmp_path
         state.write_run(run, record)
     assert state.expected_seconds(str(tmp_path), "sample") == {"01_a": 1.0, "02_b": 9.0}
     assert state.expected_seconds(str(tmp_path), "voc") == {}
+
+
+def test_a_run_of_an_older_version_is_read(tmp_path):
+    run = state.new_or_resumed_run(str(tmp_path), "sample", Settings(), name="mine")
+    mark(run, seconds=1.0, **{"01_a": {"images": 3}})
+    entries = {"01_a": {"state": "done", "seconds": 1.1, "parameters": {"images": 3}},
+               "02_b": {"state": "running", "seconds": 0.0, "parameters": {}}}
+    state.write_run(run, dict(state.read_run(run), notebooks=entries))
+    assert state.list_runs(str(tmp_path))[0].state == "interrupted"
+    assert state.seconds(run) == {"01_a": 1.0, "02_b": 0}
+    assert state.parameters_of(run, "01_a") == {"images": 3}
+    assert state.parameters_of(run, "02_b") is None
+    assert state.new_or_resumed_run(str(tmp_path), "sample", Settings(), name="mine") == run

@@ -1,16 +1,17 @@
 """What a notebook opens first: its run, whose parts are made when they are first asked for.
 
-A notebook gets a recipe, a run folder and overrides, and reads everything else from here. Because each
-part makes what it needs, every notebook can be run alone.
+A notebook gets a recipe, a run folder and overrides, and reads everything else from here. Because
+each part makes what it needs, every notebook can be run alone.
 """
 import json
 import os
 import sys
 
-from deeplab_nb import paths, recipes
+from deeplab_nb import files, recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.data import voc
-from deeplab_nb.data.records import check_masks, existing_shards, write_records
+from deeplab_nb.data.records import (
+    check_masks, existing_shards, records_folder, write_records)
 from deeplab_nb.data.sample import make_sample
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation.evaluate import evaluate
@@ -22,22 +23,22 @@ from deeplab_nb.training.loop import check_same_run, check_trainable, train
 SAMPLE_ROOT = settings_module.Settings().data_root
 
 # notebooks import `lessons` wherever they lie: an executed one is opened in its run's folder
-if paths.NOTEBOOKS not in sys.path:
-    sys.path.append(paths.NOTEBOOKS)
+if files.NOTEBOOKS not in sys.path:
+    sys.path.append(files.NOTEBOOKS)
 
 
 class Run:
-    """One run folder. recipe: a `recipes.Recipe`; settings: with paths resolved; folder: absolute path."""
+    """One run folder. recipe: a `recipes.Recipe`; settings: with absolute paths."""
 
     def __init__(self, recipe, settings, folder):
-        self.recipe, self.settings, self.folder = recipe, paths.resolve(settings), folder
+        self.recipe, self.settings, self.folder = recipe, settings_module.resolve(settings), folder
         self.train_folder = os.path.join(folder, "train")
         self.names = voc.class_names(settings.num_classes, self.settings.data_root)
 
     @property
     def data_root(self):
         """The VOC folder; the drawn sample is made here when it is first needed."""
-        if self.settings.data_root == os.path.join(paths.ROOT, SAMPLE_ROOT):
+        if self.settings.data_root == os.path.join(files.ROOT, SAMPLE_ROOT):
             make_sample(self.settings.data_root)
         return voc.check_root(self.settings.data_root)
 
@@ -48,27 +49,28 @@ class Run:
         if shards:
             check_masks(shards, **classes)
             return shards
-        folder = paths.records_folder(self.data_root)
+        folder = records_folder(self.data_root)
         return write_records(self.data_root, list_name, folder, **classes)
 
     def train(self):
-        """Trains to the recipe's last step, from where it stands; returns the checkpoint's prefix."""
+        """Trains to the last step, from where it stands; returns the checkpoint's prefix."""
         return train(self.settings, self.records(self.settings.train_list), self.train_folder)
 
     def checkpoint(self):
-        """Prefix of the weights to look at: this run's, trained now if need be, or the ones it only evaluates."""
+        """Prefix of the weights to look at: this run's, trained if need be, or those given."""
         if self.settings.train_steps == 0:
             if not self.settings.initial_checkpoint:
-                raise WorkbookError("nothing to evaluate: set initial_checkpoint, or train_steps above 0")
+                raise WorkbookError("nothing to evaluate: set initial_checkpoint, or train_steps "
+                                    "above 0")
             return find_checkpoint(self.settings.initial_checkpoint)
         if not newest_checkpoint(self.train_folder):
             print("this run has no checkpoint yet, so the recipe is trained first")
         return self.train()
 
     def evaluation(self):
-        """Evaluates, keeps predictions and results under RUN/eval, and returns an `evaluate.Evaluation`."""
+        """Evaluates, keeps predictions and results under RUN/eval; an `evaluate.Evaluation`."""
         self.data_root  # makes the sample
-        evaluation = evaluate(self.settings, self.checkpoint(), predictions=os.path.join(self.folder, "eval", "predictions"))
+        evaluation = evaluate(self.settings, self.checkpoint(), predictions=self._predictions)
         write_json(self.results_path, dict(evaluation.results, image_miou=evaluation.image_miou))
         return evaluation
 
@@ -76,8 +78,12 @@ class Run:
     def results_path(self):
         return os.path.join(self.folder, "eval", "results.json")
 
+    @property
+    def _predictions(self):
+        return os.path.join(self.folder, "eval", "predictions")
+
     def results(self):
-        """What the evaluation wrote, of the checkpoint that the run has now; evaluates first where that is missing."""
+        """What the evaluation wrote of the checkpoint that the run has now; made if missing."""
         checkpoint = os.path.basename(self.checkpoint())
         if os.path.exists(self.results_path):
             with open(self.results_path) as file:
@@ -88,7 +94,7 @@ class Run:
         return self.results()
 
     def prediction_path(self, image_id):
-        return os.path.join(self.folder, "eval", "predictions", image_id + ".png")
+        return os.path.join(self._predictions, image_id + ".png")
 
     def folder_for(self, name):
         """RUN/name, made if missing."""
@@ -100,12 +106,13 @@ class Run:
 def open_run(recipe="sample", run_folder=None, overrides=None):
     """The run that a notebook works in.
 
-    recipe: a name of recipes.py; overrides: settings that differ from it; run_folder: None, in JupyterLab,
-    takes papermill_runs/notebook-RECIPE. Raises WorkbookError for an unknown recipe or setting.
+    recipe: a name of recipes.py; overrides: settings that differ from it; run_folder: None, in
+    JupyterLab, takes papermill_runs/notebook-RECIPE. Raises WorkbookError for an unknown recipe or
+    setting.
     """
     recipe = recipes.get(recipe)
     settings = settings_module.override(recipe.settings, overrides or {})
-    folder = os.path.abspath(run_folder or os.path.join(paths.RUNS, "notebook-" + recipe.name))
+    folder = os.path.abspath(run_folder or os.path.join(files.RUNS, "notebook-" + recipe.name))
     settings_module.save(settings, folder)
     return Run(recipe, settings, folder)
 

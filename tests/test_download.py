@@ -7,7 +7,7 @@ import zipfile
 
 import pytest
 
-from deeplab_nb.data.fetch import Archive, fetch_archive, fetch_sbd, fetch_voc, unpack
+from deeplab_nb.data.download import Archive, fetch_archive, fetch_sbd, fetch_voc, unpack
 from deeplab_nb.errors import WorkbookError
 from tests.file_server import CONTENT, Handler, server  # noqa: F401
 from tests.tiny_voc import make_tiny_voc
