@@ -8,7 +8,7 @@ import numpy as np
 from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation import metrics, protocols
-from deeplab_nb.evaluation.counts import Tally
+from deeplab_nb.evaluation.confusion import Tally
 from deeplab_nb.evaluation.origin import origin
 from deeplab_nb.evaluation.predict import Predictor
 from deeplab_nb.progress import progress
@@ -31,7 +31,7 @@ def count(settings, checkpoint, *, list_name=None, ids=None, predictions=None, t
     predictions: a folder that gets each prediction as a palette PNG under the image's id.
     trimap: count in bands along the object borders too, see `metrics.border_bands`.
     predictor: one that was made with the same settings; it gets the checkpoint's weights and stays open.
-    engine: what computes the logits, one of `engine.ENGINES`; a `predictor` keeps to its own.
+    engine: what computes the logits, one of `onnx_runtime.ENGINES`; a `predictor` keeps to its own.
     kept: a file for the counts as they come, with which the same call goes on after an interruption.
     Raises WorkbookError naming a missing or damaged file, or a mask that does not fit its photograph.
     """

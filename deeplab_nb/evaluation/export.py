@@ -12,7 +12,7 @@ import numpy as np
 
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation.convert import freeze, open_onnx, to_onnx
-from deeplab_nb.evaluation.offline import INPUT, LABELS, PROBABILITIES, RESULT, atc_command, warped
+from deeplab_nb.evaluation.om import INPUT, LABELS, PROBABILITIES, RESULT, atc_command, warped
 from deeplab_nb.evaluation.predict import Predictor
 from deeplab_nb.files import write_json
 from deeplab_nb.network.checkpoints import find_checkpoint, restore
@@ -141,7 +141,7 @@ default of every version.
 
 Pictures for it and scores from its results, in Python:
 
-    from deeplab_nb.evaluation.offline import preprocess_bins, score_bins
+    from deeplab_nb.evaluation.om import preprocess_bins, score_bins
     preprocess_bins("VOC_ROOT", "bins", size={size})    # ID.bin: uint8 [{size}, {size}, 3]
     # run the model on each; its labels belong into results/{result}, as float32 or int32
     print(score_bins("VOC_ROOT", "results", size={size}).mean_iou)

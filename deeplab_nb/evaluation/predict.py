@@ -4,8 +4,8 @@ import collections
 import numpy as np
 
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.evaluation import enlarge, multi_scale
-from deeplab_nb.evaluation.engine import choose
+from deeplab_nb.evaluation import multi_scale, upsample
+from deeplab_nb.evaluation.onnx_runtime import choose
 from deeplab_nb.network.checkpoints import find_checkpoint, restore
 from deeplab_nb.network.deeplab import build_logits, cost, predict_labels
 from deeplab_nb.network.variables import create_variables
@@ -21,7 +21,7 @@ class Predictor:
     """Builds a network once and labels image after image; use it in a `with` block.
 
     settings: the network section and eval_* are used; checkpoint: folder, prefix or one of its files.
-    engine: what computes the logits, one of `engine.ENGINES`; 'onnxruntime' is asked on the CPU, whatever else is here.
+    engine: what computes the logits, one of `onnx_runtime.ENGINES`; 'onnxruntime' is asked on the CPU, whatever else is here.
     images: how many are to come, which 'auto' asks before it converts. self.engine says which engine it became.
     On an Ascend card there is a graph for each shape of batch and frame, and at each scale; it is compiled when it
     is first met. Elsewhere one graph takes all.
@@ -71,9 +71,9 @@ class Predictor:
         feeds = {made.fed[0]: frames}
         if not self._fixed:
             feeds[made.logits] = self._logits(made, feeds)
-            step = enlarge.factors(frames.shape[1:3], feeds[made.logits].shape[1:3])
+            step = upsample.factors(frames.shape[1:3], feeds[made.logits].shape[1:3])
             if step:
-                return enlarge.largest(feeds[made.logits], images.shape[-3:-1], step)
+                return upsample.largest(feeds[made.logits], images.shape[-3:-1], step)
         return _inside(self._session.run(made.found, feeds), images)
 
     def probabilities(self, images, frame=None):

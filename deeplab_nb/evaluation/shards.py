@@ -7,7 +7,7 @@ import numpy as np
 
 from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.evaluation.counts import Counts, load_counts, save_counts
+from deeplab_nb.evaluation.confusion import Counts, load_counts, save_counts
 from deeplab_nb.evaluation.evaluate import count, summarise
 
 

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from deeplab_nb.evaluation import enlarge
+from deeplab_nb.evaluation import upsample
 from deeplab_nb.network.deeplab import predict_labels
 from deeplab_nb.tf1 import tf
 
@@ -25,18 +25,18 @@ def smooth(seed, batch, rows, columns, classes=21):
 def test_labels_are_those_of_the_resized_logits(frame, step, size, make):
     grid = [(side - 1) // step + 1 for side in frame]
     logits = smooth(0, 2, *grid) if make == "smooth" else np.float32(np.random.RandomState(0).normal(size=(2, *grid, 21)))
-    labels = enlarge.largest(logits, size, enlarge.factors(frame, grid))
+    labels = upsample.largest(logits, size, upsample.factors(frame, grid))
     assert labels.dtype == np.uint8 and np.array_equal(labels, resized(logits, frame)[:, :size[0], :size[1]])
 
 
 def test_more_cells_than_are_enlarged_at_a_time(monkeypatch):
     logits = np.float32(np.random.RandomState(0).normal(size=(1, 9, 9, 5)))
-    whole = enlarge.largest(logits, (65, 65), (8, 8))
-    monkeypatch.setattr(enlarge, "CELLS", 7)
-    assert np.array_equal(enlarge.largest(logits, (65, 65), (8, 8)), whole)
+    whole = upsample.largest(logits, (65, 65), (8, 8))
+    monkeypatch.setattr(upsample, "CELLS", 7)
+    assert np.array_equal(upsample.largest(logits, (65, 65), (8, 8)), whole)
 
 
 @pytest.mark.parametrize("frame, grid, step", [
     ((513, 353), (33, 23), (16, 16)), ((513, 353), (65, 45), (8, 8)), ((500, 375), (32, 24), None), ((1, 1), (1, 1), None)])
 def test_only_frames_of_whole_cells_are_enlarged_here(frame, grid, step):
-    assert enlarge.factors(frame, grid) == step
+    assert upsample.factors(frame, grid) == step

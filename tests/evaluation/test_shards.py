@@ -6,7 +6,7 @@ import pytest
 
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation import shards
-from deeplab_nb.evaluation.counts import Counts, save_counts
+from deeplab_nb.evaluation.confusion import Counts, save_counts
 from deeplab_nb.evaluation.evaluate import summarise
 
 CONDITIONS = {"protocol": "mindspore: for the test", "list": "val"}

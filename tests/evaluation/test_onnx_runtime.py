@@ -11,26 +11,10 @@ import pytest
 from deeplab_nb import settings as settings_module
 from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.evaluation import engine
+from deeplab_nb.evaluation import onnx_runtime
 from deeplab_nb.evaluation import evaluate as evaluation
 from deeplab_nb.evaluation.predict import Predictor
-from deeplab_nb.network import deeplab
-from deeplab_nb.tf1 import tf
-
-SETTINGS = settings_module.read({"depth_multiplier": 0.1, "eval_output_stride": 8, "num_classes": 5})
-
-
-def save_random(folder, *, seed, settings=SETTINGS):
-    with tf.Graph().as_default(), tf.Session() as session:
-        tf.set_random_seed(seed)
-        deeplab.build_logits(tf.placeholder(tf.float32, [1, 33, 33, 3]), settings=settings)
-        session.run(tf.global_variables_initializer())
-        return tf.train.Saver().save(session, os.path.join(str(folder), "model.ckpt"), write_meta_graph=False)
-
-
-def noise(height, width):
-    return np.random.RandomState(height).randint(0, 256, (height, width, 3)).astype(np.uint8)
-
+from tests.tiny_checkpoint import noise, save_random, SMALLEST
 
 def conversions(folder):
     return sorted(name for name in os.listdir(str(folder)) if name.endswith(".onnx"))
@@ -47,7 +31,7 @@ def users_folder(tmp_path, monkeypatch):
 def converted(tmp_path_factory):
     """Folder with a checkpoint and its conversion, made by the engine itself."""
     folder = tmp_path_factory.mktemp("weights")
-    with Predictor(SETTINGS, save_random(folder, seed=3), engine="onnxruntime") as predictor:
+    with Predictor(SMALLEST, save_random(folder, seed=3, settings=SMALLEST), engine="onnxruntime") as predictor:
         assert predictor.engine == "onnxruntime"
     assert len(conversions(folder)) == 1
     return folder
@@ -66,11 +50,11 @@ def copied(converted, tmp_path):
 
 
 def name_of(settings, folder):
-    return engine.conversion_name(settings, os.path.join(str(folder), "model.ckpt"))
+    return onnx_runtime.conversion_name(settings, os.path.join(str(folder), "model.ckpt"))
 
 
 def test_both_engines_give_the_same_labels_at_any_size(converted, capsys):
-    with Predictor(SETTINGS, str(converted)) as slow, Predictor(SETTINGS, str(converted), engine="auto") as fast:
+    with Predictor(SMALLEST, str(converted)) as slow, Predictor(SMALLEST, str(converted), engine="auto") as fast:
         assert (slow.engine, fast.engine) == ("tensorflow", "onnxruntime")
         for size in ((40, 71), (90, 33)):
             assert (slow.labels(noise(*size)) == fast.labels(noise(*size))).mean() > 0.999
@@ -79,7 +63,7 @@ def test_both_engines_give_the_same_labels_at_any_size(converted, capsys):
 
 def test_both_engines_give_the_same_probabilities_over_scales_and_mirror_images(converted):
     """The conversion that was made for one scale serves all, and a batch."""
-    settings = settings_module.override(SETTINGS, {"eval_scales": (0.5, 1.25), "eval_flip": True})
+    settings = settings_module.override(SMALLEST, {"eval_scales": (0.5, 1.25), "eval_flip": True})
     images = np.stack([noise(40, 57), noise(40, 57)[::-1]])
     with Predictor(settings, str(converted)) as slow, Predictor(settings, str(converted), engine="auto") as fast:
         assert fast.engine == "onnxruntime"
@@ -87,43 +71,43 @@ def test_both_engines_give_the_same_probabilities_over_scales_and_mirror_images(
 
 
 def test_many_images_at_once(converted):
-    model = engine.open_onnx(engine._kept(os.path.join(str(converted), "model.ckpt"), name_of(SETTINGS, converted)))
+    model = onnx_runtime.open_onnx(onnx_runtime._kept(os.path.join(str(converted), "model.ckpt"), name_of(SMALLEST, converted)))
     frames = np.stack([noise(48, 65), noise(48, 65)[::-1]]).astype(np.float32)
-    both = engine._run(model, frames)
+    both = onnx_runtime._run(model, frames)
     assert both.shape == (2, 6, 9, 5) and both.dtype == np.float32
-    assert np.allclose(both[1], engine._run(model, frames[1:])[0], atol=1e-4 * np.abs(both).max())
+    assert np.allclose(both[1], onnx_runtime._run(model, frames[1:])[0], atol=1e-4 * np.abs(both).max())
 
 
 @pytest.mark.slow
 def test_atrous_branches_decoder_and_symmetric_padding_are_converted(tmp_path):
     """What MobileNetV2 lacks."""
     settings = settings_module.override(
-        SETTINGS, {"backbone": "resnet_v1_50_beta", "aspp": True, "decoder": True, "depth_multiplier": 1.0})
+        SMALLEST, {"backbone": "resnet_v1_50_beta", "aspp": True, "decoder": True, "depth_multiplier": 1.0})
     with Predictor(settings, save_random(tmp_path, seed=3, settings=settings), engine="onnxruntime") as predictor:
         assert predictor.engine == "onnxruntime"  # the new conversion gave TensorFlow's logits
 
 
 def test_a_name_serves_one_network_and_one_checkpoint(converted, copied):
-    name = name_of(SETTINGS, converted)
-    assert name.startswith("model.ckpt.engine-mobilenet_v2-os8-") and name_of(SETTINGS, copied) == name
+    name = name_of(SMALLEST, converted)
+    assert name.startswith("model.ckpt.engine-mobilenet_v2-os8-") and name_of(SMALLEST, copied) == name
     others = [{"eval_output_stride": 16}, {"num_classes": 6}, {"aspp": True}, {"decoder": True}, {"separable_head": False}]
-    assert len({name} | {name_of(settings_module.override(SETTINGS, values), converted) for values in others}) == 6
+    assert len({name} | {name_of(settings_module.override(SMALLEST, values), converted) for values in others}) == 6
     with open(os.path.join(copied, "model.ckpt.data-00000-of-00001"), "r+b") as file:
         file.write(b"other")
-    assert name_of(SETTINGS, copied) != name
+    assert name_of(SMALLEST, copied) != name
 
 
 def test_another_checkpoint_never_meets_the_old_conversion(copied, tmp_path):
     """Neither where a predictor that runs gets it nor where it takes the old one's place and name."""
-    other = save_random(tmp_path, seed=4)
-    with Predictor(SETTINGS, other) as slow, Predictor(SETTINGS, copied, engine="auto") as fast:
+    other = save_random(tmp_path, seed=4, settings=SMALLEST)
+    with Predictor(SMALLEST, other) as slow, Predictor(SMALLEST, copied, engine="auto") as fast:
         assert fast.engine == "onnxruntime"
         fast.load(other)
         assert fast.engine == "tensorflow" and np.array_equal(fast.labels(noise(65, 65)), slow.labels(noise(65, 65)))
         fast.load(copied)
         assert fast.engine == "onnxruntime" and (fast.labels(noise(65, 65)) != slow.labels(noise(65, 65))).any()
     shutil.copy(other + ".data-00000-of-00001", copied)
-    assert engine._kept(os.path.join(copied, "model.ckpt"), name_of(SETTINGS, copied)) is None
+    assert onnx_runtime._kept(os.path.join(copied, "model.ckpt"), name_of(SMALLEST, copied)) is None
 
 
 def test_a_damaged_conversion_is_not_used(copied, capsys):
@@ -131,8 +115,8 @@ def test_a_damaged_conversion_is_not_used(copied, capsys):
     with open(path, "r+b") as file:
         file.seek(os.path.getsize(path) // 2)
         file.write(b"damaged")
-    assert engine._kept(os.path.join(copied, "model.ckpt"), name_of(SETTINGS, copied)) is None
-    with Predictor(SETTINGS, copied, engine="auto", images=3) as predictor:
+    assert onnx_runtime._kept(os.path.join(copied, "model.ckpt"), name_of(SMALLEST, copied)) is None
+    with Predictor(SMALLEST, copied, engine="auto", images=3) as predictor:
         assert predictor.engine == "tensorflow"
     assert "converts the network once, which pays from 100 images" in capsys.readouterr().out
 
@@ -144,7 +128,7 @@ def test_outdated_conversions_go_when_a_new_one_is_kept(copied):
     orphan, foreign = "model.ckpt-7.engine-mobilenet_v2-os8-{0}-{0}.onnx".format(16 * "a"), "mine.onnx"
     for name in (orphan, foreign):
         open(os.path.join(copied, name), "w").close()
-    engine._keep(os.path.join(copied, "model.ckpt"), name_of(SETTINGS, copied), model)
+    onnx_runtime._keep(os.path.join(copied, "model.ckpt"), name_of(SMALLEST, copied), model)
     assert conversions(copied) == sorted([kept, foreign])
 
 
@@ -152,16 +136,16 @@ def test_a_folder_that_takes_no_files_leaves_the_conversion_to_the_user(converte
     """A folder that is no folder stands for a read-only one, which the tests' user might be allowed to write to."""
     (tmp_path / "file").write_text("")
     prefix = str(tmp_path / "file" / "model.ckpt")
-    assert "kept as {}".format(users_folder) in engine._keep(prefix, "model.ckpt.engine-mobilenet_v2-os8-" + 16 * "a", b"model")
-    assert engine._kept(prefix, "model.ckpt.engine-mobilenet_v2-os8-" + 16 * "a") == b"model"
+    assert "kept as {}".format(users_folder) in onnx_runtime._keep(prefix, "model.ckpt.engine-mobilenet_v2-os8-" + 16 * "a", b"model")
+    assert onnx_runtime._kept(prefix, "model.ckpt.engine-mobilenet_v2-os8-" + 16 * "a") == b"model"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    assert engine._keep(prefix, "model.ckpt.engine-mobilenet_v2-os8-" + 16 * "b", b"model").startswith("not kept, because neither")
+    assert onnx_runtime._keep(prefix, "model.ckpt.engine-mobilenet_v2-os8-" + 16 * "b", b"model").startswith("not kept, because neither")
 
 
 @pytest.mark.parametrize("package", ["onnxruntime", "tf2onnx"])
 def test_without_a_package_tensorflow_is_taken(converted, monkeypatch, capsys, package):
     monkeypatch.setitem(sys.modules, package, None)
-    with Predictor(SETTINGS, str(converted), engine="onnxruntime") as predictor:
+    with Predictor(SMALLEST, str(converted), engine="onnxruntime") as predictor:
         assert predictor.engine == "tensorflow" and predictor.labels(noise(33, 33)).shape == (33, 33)
     said = capsys.readouterr().out
     assert said.startswith("engine: TensorFlow, because ONNX needs the package " + package) and said.count("\n") == 1
@@ -177,15 +161,15 @@ def test_importing_the_converter_leaves_the_log_level_of_later_processes(package
 def test_a_conversion_with_other_logits_is_refused():
     def reference(frames):
         return frames[:, ::8, ::8]
-    engine._compare(reference, reference)
+    onnx_runtime._compare(reference, reference)
     for wrong in (lambda frames: 1.001 * reference(frames), lambda frames: reference(frames) * np.nan, lambda frames: frames):
         with pytest.raises(WorkbookError, match="other logits than TensorFlow"):
-            engine._compare(wrong, reference)
+            onnx_runtime._compare(wrong, reference)
 
 
 def test_an_unknown_engine_is_refused(converted):
     with pytest.raises(WorkbookError, match="engine 'tensorrt' is unknown: there are auto, tensorflow, onnxruntime"):
-        Predictor(SETTINGS, str(converted), engine="tensorrt")
+        Predictor(SMALLEST, str(converted), engine="tensorrt")
 
 
 @pytest.mark.slow

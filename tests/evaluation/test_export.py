@@ -11,10 +11,10 @@ from deeplab_nb import settings as settings_module
 from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation import evaluate as evaluation
-from deeplab_nb.evaluation import export, offline
+from deeplab_nb.evaluation import export, om
 from deeplab_nb.evaluation.metrics import Scores, confusion_matrix
 from deeplab_nb.evaluation.predict import Predictor
-from tests.test_engine import SETTINGS, noise, save_random
+from tests.tiny_checkpoint import noise, save_random, SMALLEST
 from tests.tiny_voc import make_tiny_voc
 
 TENSORS = {"ImageTensor": "uint8", "SemanticPredictions": "int32", "SemanticProbabilities": "float32"}
@@ -23,12 +23,12 @@ FROZEN = ["frozen_inference_graph.pb", "frozen_inference_graph_65x65.pb"]
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    return save_random(tmp_path_factory.mktemp("weights"), seed=3)
+    return save_random(tmp_path_factory.mktemp("weights"), seed=3, settings=SMALLEST)
 
 
 @pytest.fixture(scope="module")
 def predictor(checkpoint):
-    with Predictor(SETTINGS, checkpoint) as opened:
+    with Predictor(SMALLEST, checkpoint) as opened:
         yield opened
 
 
@@ -36,7 +36,7 @@ def predictor(checkpoint):
 def exported(checkpoint, tmp_path_factory):
     """`(folder, what export returned)`, of all forms."""
     out = str(tmp_path_factory.mktemp("out") / "export")
-    return out, export.export(SETTINGS, checkpoint, out, images=[noise(40, 57), noise(80, 33)], size=65)
+    return out, export.export(SMALLEST, checkpoint, out, images=[noise(40, 57), noise(80, 33)], size=65)
 
 
 def test_every_form_is_there_and_labels_as_the_checkpoint(exported):
@@ -74,23 +74,23 @@ def test_notes_carry_the_compilers_command(exported):
 
 
 def test_the_command_is_the_published_one():
-    said = offline.atc_command("a.pb", "b", soc_version="Ascend910A").replace(" \\\n    ", " ")
+    said = om.atc_command("a.pb", "b", soc_version="Ascend910A").replace(" \\\n    ", " ")
     assert said == ('atc --model=a.pb --framework=3 --output=b --output_type=FP32 --soc_version=Ascend910A '
                     '--input_shape="ImageTensor:1,513,513,3" --out_nodes=SemanticPredictions:0 --log=info')
     with pytest.raises(WorkbookError, match="soc_version '310; rm' is no chip"):
-        offline.atc_command("a.pb", "b", soc_version="310; rm")
+        om.atc_command("a.pb", "b", soc_version="310; rm")
 
 
 def test_pictures_for_a_device_and_its_labels_are_rehearsed_with_tensorflow(exported, predictor, tmp_path):
     root, bins, results = make_tiny_voc(tmp_path / "voc", val=3, num_classes=5), str(tmp_path / "bins"), str(tmp_path / "results")
-    assert offline.preprocess_bins(root, bins, size=65) == 3
+    assert om.preprocess_bins(root, bins, size=65) == 3
     export.rehearse_bins(os.path.join(exported[0], FROZEN[1]), bins, results)
-    scores = offline.score_bins(root, results, size=65, num_classes=5)
+    scores = om.score_bins(root, results, size=65, num_classes=5)
     confusion = 0
     for image_id in voc.read_list(root, "val"):
-        image, truth = evaluation.read_pair(root, image_id, SETTINGS)
+        image, truth = evaluation.read_pair(root, image_id, SMALLEST)
         truth = np.asarray(Image.fromarray(truth).resize((65, 65), Image.NEAREST))
-        confusion += confusion_matrix(truth, predictor.labels(offline.warped(image, 65)), num_classes=5, ignore_label=255)
+        confusion += confusion_matrix(truth, predictor.labels(om.warped(image, 65)), num_classes=5, ignore_label=255)
     assert np.array_equal(scores.confusion, confusion) and scores.mean_iou == Scores(confusion).mean_iou
 
 
@@ -99,13 +99,13 @@ def test_labels_are_read_from_whole_numbers_of_either_kind(tmp_path, dtype):
     labels = np.arange(25).reshape(5, 5) % 21
     path = str(tmp_path / "result.bin")
     labels.astype(dtype).tofile(path)
-    assert np.array_equal(offline.read_labels(path, 5, 21), labels)
+    assert np.array_equal(om.read_labels(path, 5, 21), labels)
     with pytest.raises(WorkbookError, match="holds no class numbers 0..4"):
-        offline.read_labels(path, 5, 5)
+        om.read_labels(path, 5, 5)
     with pytest.raises(WorkbookError, match="has 25 numbers of 4 bytes, 7x7 labels need 49"):
-        offline.read_labels(path, 7, 21)
+        om.read_labels(path, 7, 21)
     with pytest.raises(WorkbookError, match="gone.bin is not readable"):
-        offline.read_labels(str(tmp_path / "gone.bin"), 5, 21)
+        om.read_labels(str(tmp_path / "gone.bin"), 5, 21)
 
 
 def test_a_form_that_labels_otherwise_is_refused_and_nothing_is_left(exported, checkpoint, tmp_path, monkeypatch):
@@ -116,14 +116,14 @@ def test_a_form_that_labels_otherwise_is_refused_and_nothing_is_left(exported, c
 
     def write_and_change(*arguments):
         names = write(*arguments)
-        save_random(changing, seed=5)
+        save_random(changing, seed=5, settings=SMALLEST)
         return names
 
     monkeypatch.setitem(export._WRITERS, "saved_model", write_and_change)
     shutil.copytree(exported[0], out)
     before = sorted(os.listdir(out))
     with pytest.raises(WorkbookError, match="saved_model labels .* otherwise than checkpoint"):
-        export.export(SETTINGS, changing, out, images=[noise(40, 57)], formats=("saved_model",), size=65)
+        export.export(SMALLEST, changing, out, images=[noise(40, 57)], formats=("saved_model",), size=65)
     assert os.listdir(str(tmp_path)) == ["out"] and sorted(os.listdir(out)) == before
 
 
@@ -136,20 +136,20 @@ def test_ties_are_forgiven_and_nothing_else():
 
 def test_a_complete_export_replaces_an_earlier_one(exported, checkpoint, tmp_path):
     out = shutil.copytree(exported[0], str(tmp_path / "out"))
-    export.export(SETTINGS, checkpoint, out, images=[noise(40, 57)], formats=("saved_model",), size=65)
+    export.export(SMALLEST, checkpoint, out, images=[noise(40, 57)], formats=("saved_model",), size=65)
     assert sorted(os.listdir(out)) == ["export.json", "saved_model"] and os.listdir(str(tmp_path)) == ["out"]
 
 
 def test_a_folder_of_something_else_is_not_touched(checkpoint, tmp_path):
     (tmp_path / "letter.txt").write_text("dear")
     with pytest.raises(WorkbookError, match="holds something that is no export"):
-        export.export(SETTINGS, checkpoint, str(tmp_path), images=[])
+        export.export(SMALLEST, checkpoint, str(tmp_path), images=[])
     assert os.listdir(str(tmp_path)) == ["letter.txt"]
 
 
 def test_sizes_off_the_feature_grid_are_refused(checkpoint, tmp_path):
     with pytest.raises(WorkbookError, match="size 500 must be 16k.1 and at least 33, such as 513"):
-        export.export(SETTINGS, checkpoint, str(tmp_path / "out"), images=[], size=500)
+        export.export(SMALLEST, checkpoint, str(tmp_path / "out"), images=[], size=500)
 
 
 def test_a_file_that_is_no_export_is_named(tmp_path):
