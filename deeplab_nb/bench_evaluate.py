@@ -12,9 +12,8 @@ from deeplab_nb import settings as settings_module
 from deeplab_nb.bench import NETWORKS, matmul_rate, run_times
 from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.evaluation import multi_scale
 from deeplab_nb.evaluation.evaluate import count
-from deeplab_nb.evaluation.predict import Predictor, framed
+from deeplab_nb.evaluation.predict import Predictor, flipped, framed, scaled_sizes
 from deeplab_nb.evaluation.protocols import protocol_of
 from deeplab_nb.network.checkpoints import restore
 from deeplab_nb.network.deeplab import build_logits, predict_labels
@@ -220,8 +219,8 @@ def plain_labels(images, settings):
         return predict_labels(logits(images), size)
     maps = []
     for scale in settings.eval_scales:
-        seen, grid = multi_scale.sizes(size, scale, settings)
-        for turn in (tf.identity, multi_scale.mirrored)[:1 + settings.eval_flip]:
+        seen, grid = scaled_sizes(size, scale, settings)
+        for turn in (tf.identity, flipped)[:1 + settings.eval_flip]:
             maps.append(tf.nn.softmax(resize(resize(turn(logits(resize(turn(images), seen))), grid), size)))
     return tf.argmax(tf.reduce_mean(tf.stack(maps), axis=0), axis=3, output_type=tf.int32)
 

@@ -1,11 +1,10 @@
-"""Several scales and the mirrored image, against the original library's figures and against its rules."""
+"""Several scales and the flipped image, against the original library's figures and against its rules."""
 import os
 
 import numpy as np
 import pytest
 
-from deeplab_nb.evaluation import multi_scale
-from deeplab_nb.evaluation.predict import Predictor, framed
+from deeplab_nb.evaluation.predict import Predictor, framed, scaled_sizes
 from deeplab_nb.settings import SIX_SCALES
 from deeplab_nb.tf1 import tf
 from tests import golden
@@ -49,22 +48,22 @@ def test_probabilities_and_labels_agree_for_one_image_and_a_batch(predictor):
     assert alone.shape == (40, 57) and (alone != labels[1]).mean() < 0.001
 
 
-def test_the_mean_with_the_mirrored_image_is_the_same_for_both(predictor):
+def test_the_mean_with_the_flipped_image_is_the_same_for_both(predictor):
     image = golden.image(1, 65, 65)[0]
-    maps, mirrored = predictor.probabilities(image), predictor.probabilities(image[:, ::-1])
-    assert maps == pytest.approx(mirrored[:, ::-1], abs=1e-4)
+    maps, flipped = predictor.probabilities(image), predictor.probabilities(image[:, ::-1])
+    assert maps == pytest.approx(flipped[:, ::-1], abs=1e-4)
 
 
 def test_output_stride_8_doubles_the_grid():
-    at = lambda **values: multi_scale.sizes((513, 385), 0.75, settings(**values))  # noqa: E731
+    at = lambda **values: scaled_sizes((513, 385), 0.75, settings(**values))  # noqa: E731
     assert at() == ((385, 289), (33, 25))
     assert at(eval_output_stride=8) == ((385, 289), (65, 49))
     assert at(decoder=True, aspp=True) == ((385, 289), (129, 97))
-    assert multi_scale.sizes((513, 385), 1.75, settings()) == ((897, 673), (57, 43))
+    assert scaled_sizes((513, 385), 1.75, settings()) == ((897, 673), (57, 43))
 
 
 def test_the_mindspore_entry_rounds_its_sizes_up():
-    sides = [multi_scale.sizes((513, 513), scale, settings(eval_protocol="mindspore"))[0][0] for scale in SIX_SCALES]
+    sides = [scaled_sizes((513, 513), scale, settings(eval_protocol="mindspore"))[0][0] for scale in SIX_SCALES]
     assert sides == [257, 385, 513, 642, 770, 898]
 
 
