@@ -11,7 +11,7 @@ import shutil
 import numpy as np
 
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.evaluation.convert import freeze, open_onnx, to_onnx
+from deeplab_nb.evaluation.onnx_runtime import freeze, open_onnx, to_onnx
 from deeplab_nb.evaluation.om import INPUT, LABELS, PROBABILITIES, RESULT, atc_command, warped
 from deeplab_nb.evaluation.predict import Predictor
 from deeplab_nb.files import write_json

@@ -20,13 +20,6 @@ def conversions(folder):
     return sorted(name for name in os.listdir(str(folder)) if name.endswith(".onnx"))
 
 
-@pytest.fixture(autouse=True)
-def users_folder(tmp_path, monkeypatch):
-    """The user's own cache, of this test alone."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
 @pytest.fixture(scope="module")
 def converted(tmp_path_factory):
     """Folder with a checkpoint and its conversion, made by the engine itself."""
@@ -49,8 +42,13 @@ def copied(converted, tmp_path):
     return shutil.copytree(str(converted), str(tmp_path / "copied"))
 
 
-def name_of(settings, folder):
-    return onnx_runtime.conversion_name(settings, os.path.join(str(folder), "model.ckpt"))
+def conversion(settings, folder):
+    return onnx_runtime.Conversion(settings, os.path.join(str(folder), "model.ckpt"))
+
+
+def name_of(settings, folder, model=b"model"):
+    kept = conversion(settings, folder)
+    return os.path.basename(kept.path(model, kept.key()))
 
 
 def test_both_engines_give_the_same_labels_at_any_size(converted, capsys):
@@ -71,7 +69,7 @@ def test_both_engines_give_the_same_probabilities_over_scales_and_mirror_images(
 
 
 def test_many_images_at_once(converted):
-    model = onnx_runtime.open_onnx(onnx_runtime._kept(os.path.join(str(converted), "model.ckpt"), name_of(SMALLEST, converted)))
+    model = onnx_runtime.open_onnx(conversion(SMALLEST, converted).kept())
     frames = np.stack([noise(48, 65), noise(48, 65)[::-1]]).astype(np.float32)
     both = onnx_runtime._run(model, frames)
     assert both.shape == (2, 6, 9, 5) and both.dtype == np.float32
@@ -91,6 +89,7 @@ def test_a_name_serves_one_network_and_one_checkpoint(converted, copied):
     name = name_of(SMALLEST, converted)
     assert name.startswith("model.ckpt.engine-mobilenet_v2-os8-") and name_of(SMALLEST, copied) == name
     others = [{"eval_output_stride": 16}, {"num_classes": 6}, {"aspp": True}, {"decoder": True}, {"separable_head": False}]
+    assert name_of(SMALLEST, copied, b"other") != name
     assert len({name} | {name_of(settings_module.override(SMALLEST, values), converted) for values in others}) == 6
     with open(os.path.join(copied, "model.ckpt.data-00000-of-00001"), "r+b") as file:
         file.write(b"other")
@@ -107,7 +106,7 @@ def test_another_checkpoint_never_meets_the_old_conversion(copied, tmp_path):
         fast.load(copied)
         assert fast.engine == "onnxruntime" and (fast.labels(noise(65, 65)) != slow.labels(noise(65, 65))).any()
     shutil.copy(other + ".data-00000-of-00001", copied)
-    assert onnx_runtime._kept(os.path.join(copied, "model.ckpt"), name_of(SMALLEST, copied)) is None
+    assert conversion(SMALLEST, copied).kept() is None
 
 
 def test_a_damaged_conversion_is_not_used(copied, capsys):
@@ -115,7 +114,7 @@ def test_a_damaged_conversion_is_not_used(copied, capsys):
     with open(path, "r+b") as file:
         file.seek(os.path.getsize(path) // 2)
         file.write(b"damaged")
-    assert onnx_runtime._kept(os.path.join(copied, "model.ckpt"), name_of(SMALLEST, copied)) is None
+    assert conversion(SMALLEST, copied).kept() is None
     with Predictor(SMALLEST, copied, engine="auto", images=3) as predictor:
         assert predictor.engine == "tensorflow"
     assert "converts the network once, which pays from 100 images" in capsys.readouterr().out
@@ -125,21 +124,32 @@ def test_outdated_conversions_go_when_a_new_one_is_kept(copied):
     kept = conversions(copied)[0]
     with open(os.path.join(copied, kept), "rb") as file:
         model = file.read()
-    orphan, foreign = "model.ckpt-7.engine-mobilenet_v2-os8-{0}-{0}.onnx".format(16 * "a"), "mine.onnx"
-    for name in (orphan, foreign):
+    earlier = "model.ckpt.engine-mobilenet_v2-os8-{}.onnx".format(16 * "a")
+    orphan, foreign = earlier.replace("ckpt", "ckpt-7"), "mine.onnx"
+    for name in (earlier, orphan, foreign):
         open(os.path.join(copied, name), "w").close()
-    onnx_runtime._keep(os.path.join(copied, "model.ckpt"), name_of(SMALLEST, copied), model)
+    found = conversion(SMALLEST, copied)
+    found.keep(model, found.key())
     assert conversions(copied) == sorted([kept, foreign])
 
 
-def test_a_folder_that_takes_no_files_leaves_the_conversion_to_the_user(converted, users_folder, tmp_path, monkeypatch):
+def test_in_a_folder_that_takes_no_files_nothing_is_kept(copied, monkeypatch, capsys):
     """A folder that is no folder stands for a read-only one, which the tests' user might be allowed to write to."""
-    (tmp_path / "file").write_text("")
-    prefix = str(tmp_path / "file" / "model.ckpt")
-    assert "kept as {}".format(users_folder) in onnx_runtime._keep(prefix, "model.ckpt.engine-mobilenet_v2-os8-" + 16 * "a", b"model")
-    assert onnx_runtime._kept(prefix, "model.ckpt.engine-mobilenet_v2-os8-" + 16 * "a") == b"model"
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    assert onnx_runtime._keep(prefix, "model.ckpt.engine-mobilenet_v2-os8-" + 16 * "b", b"model").startswith("not kept, because neither")
+    os.remove(os.path.join(copied, conversions(copied)[0]))
+    place = onnx_runtime.Conversion.path
+    monkeypatch.setattr(onnx_runtime.Conversion, "path", lambda *key: os.path.join(place(*key), "model.onnx"))
+    with Predictor(SMALLEST, copied, engine="onnxruntime") as predictor:
+        assert predictor.engine == "onnxruntime"
+    assert "not kept, because the checkpoint's folder takes no files" in capsys.readouterr().out
+    assert conversions(copied) == [] and conversion(SMALLEST, copied).kept() is None
+
+
+def test_no_checkpoint_is_hashed_where_nothing_is_kept_and_tensorflow_is_taken(copied, monkeypatch, capsys):
+    os.remove(os.path.join(copied, conversions(copied)[0]))
+    monkeypatch.setattr(onnx_runtime, "blocks", None)
+    with Predictor(SMALLEST, copied, engine="auto", images=99) as predictor:
+        assert predictor.engine == "tensorflow"
+    assert "which pays from 100 images" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("package", ["onnxruntime", "tf2onnx"])
@@ -153,8 +163,8 @@ def test_without_a_package_tensorflow_is_taken(converted, monkeypatch, capsys, p
 
 @pytest.mark.parametrize("package", ["tf2onnx", "tf2onnx.convert"])
 def test_importing_the_converter_leaves_the_log_level_of_later_processes(package):
-    said = subprocess.check_output([sys.executable, "-c", "import os; from deeplab_nb.evaluation import convert; "
-                                    "convert.import_package('{}'); print(os.environ['TF_CPP_MIN_LOG_LEVEL'])".format(package)])
+    said = subprocess.check_output([sys.executable, "-c", "import os; from deeplab_nb.evaluation import onnx_runtime; "
+                                    "onnx_runtime.import_package('{}'); print(os.environ['TF_CPP_MIN_LOG_LEVEL'])".format(package)])
     assert said == b"2\n"
 
 
