@@ -12,9 +12,8 @@ from deeplab_nb import settings as settings_module
 from deeplab_nb.bench import NETWORKS, matmul_rate, run_times
 from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.evaluation.evaluate import count
+from deeplab_nb.evaluation.evaluate import count, protocol_of
 from deeplab_nb.evaluation.predict import Predictor, flipped, framed, scaled_sizes
-from deeplab_nb.evaluation.protocols import protocol_of
 from deeplab_nb.network.checkpoints import restore
 from deeplab_nb.network.deeplab import build_logits, predict_labels
 from deeplab_nb.network.layers import resize

@@ -1,6 +1,7 @@
 """Paper versus here: a number beside published ones, with every condition that must agree.
 
-Two numbers are compared only if all their conditions are known and agree; otherwise the table marks those that are not.
+Two numbers are compared only if all their conditions are known and agree; otherwise the table marks
+those that are not.
 """
 import collections
 import glob
@@ -11,74 +12,142 @@ from deeplab_nb import paths, recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.evaluation.origin import network_name, training
 from deeplab_nb.network import published
+from deeplab_nb.network.checkpoints import step_of
 from deeplab_nb.settings import SIX_SCALES
+
+TRAINING = ("data", "init", "batch", "batch_norm", "steps", "crop")
+CONDITIONS = ("network",) + TRAINING + (
+    "list", "images", "output_stride", "scales", "flip", "protocol")
+
+_TITLES = dict(zip(CONDITIONS, CONDITIONS), batch_norm="norm", output_stride="stride")  # of columns
+_UNTOLD = dict.fromkeys(TRAINING)
+_IMAGES = dict(voc.LIST_SIZES, test=1456)
+
+
+# --- what a checkpoint's number must be read with, beside how it was evaluated
+
+def origin(settings, prefix):
+    """{"network", "weights", "trained"}: the network in words, the published checkpoint, training.
+
+    weights is None for any checkpoint that is no published one, trained where the settings of its
+    training do not lie beside it.
+    """
+    return {"network": network_name(settings), "weights": published.name_of(prefix),
+            "trained": _training_beside(prefix)}
+
+
+def network_name(settings):
+    """Such as 'mobilenet_v2 0.5' or 'xception_65 aspp decoder'; equal for equal networks."""
+    head = settings.aspp or settings.decoder
+    words = (
+        (settings.backbone, True),
+        (f"{settings.depth_multiplier:g}", settings.depth_multiplier != 1),
+        ("aspp", settings.aspp),
+        ("decoder", settings.decoder),
+        ("with full convolutions", head and not settings.separable_head),
+        ("multi-grid {},{},{}".format(*settings.multi_grid), settings.multi_grid != (1, 1, 1)))
+    return " ".join(word for word, holds in words if holds)
+
+
+def training(settings, steps, images):
+    """How a checkpoint of so many steps was trained, as a ledger compares it.
+
+    images: of the training list; None is unknown.
+    """
+    start = settings.initial_checkpoint
+    return {"data": settings.train_list + (f", {images:,} images" if images else ""),
+            "init": os.path.basename(os.path.normpath(start)) if start else "random",
+            "batch": settings.global_batch_size,
+            "batch_norm": "trained" if settings.fine_tune_batch_norm else "frozen",
+            "steps": steps, "crop": settings.train_crop_size}
+
+
+def _training_beside(prefix):
+    try:
+        settings = settings_module.load(os.path.dirname(os.path.abspath(prefix)))
+    except WorkbookError:  # none, or of another version
+        return None
+    try:
+        images = len(voc.read_list(voc.check_root(settings.data_root), settings.train_list))
+    except WorkbookError:  # the data are elsewhere
+        images = None
+    return training(settings, step_of(prefix), images)
+
+
+# --- the published numbers
 
 # number: mIoU in percent; weights: name of the published checkpoint that has it, or None;
 # conditions: {name: value}, None for what the source does not tell
 Row = collections.namedtuple("Row", "name number source weights conditions")
 
-TRAINING = ("data", "init", "batch", "batch_norm", "steps", "crop")
-CONDITIONS = ("network",) + TRAINING + ("list", "images", "output_stride", "scales", "flip", "protocol")
-_TITLES = dict(batch_norm="norm", output_stride="stride")  # of columns; the others bear the condition's name
-
-# whether a condition agrees, None where one side does not tell; and both values
-Mark = collections.namedtuple("Mark", "agrees here there")
-
-_IMAGES = dict(voc.LIST_SIZES, test=1456)
-_UNTOLD = dict.fromkeys(TRAINING)
-
 
 def _evaluated(list_name="val", output_stride=16, scales=(1.0,), flip=False, protocol="deeplab"):
-    return {"list": list_name, "images": _IMAGES[list_name], "output_stride": output_stride, "scales": scales,
-            "flip": flip, "protocol": protocol}
+    return {"list": list_name, "images": _IMAGES[list_name], "output_stride": output_stride,
+            "scales": scales, "flip": flip, "protocol": protocol}
 
 
 def _zoo(row, number):
-    """Of a published checkpoint. How it was trained is told in part only, but whoever has the checkpoint has all of that."""
-    conditions = dict(_UNTOLD, network=network_name(settings_module.read(row.holds)), data=row.name.split("_")[-1], init="ImageNet, COCO")
-    conditions.update(_evaluated(number.list, number.output_stride, number.scales, number.flip))
-    return Row(number.name, number.miou, "TensorFlow DeepLab model zoo", row.name, conditions)
+    """Of a published checkpoint: whoever has it has all of its training, told or not."""
+    return Row(number.name, number.miou, "TensorFlow DeepLab model zoo", row.name, {
+        **_UNTOLD, "network": network_name(settings_module.read(row.holds)),
+        "data": row.name.split("_")[-1], "init": "ImageNet, COCO",
+        **_evaluated(number.list, number.output_stride, number.scales, number.flip)})
 
 
 def _of(recipe, **evaluated):
     """Conditions of a recipe that holds the published settings."""
     settings = recipes.get(recipe).settings
     told = training(settings, settings.train_steps, _IMAGES[settings.train_list])
-    return dict(told, network=network_name(settings), **_evaluated(**evaluated))
+    return {**told, "network": network_name(settings), **_evaluated(**evaluated)}
 
 
-_XCEPTION = network_name(settings_module.read({"backbone": "xception_65", "aspp": True, "decoder": True}))
-_PAPER = dict(_UNTOLD, network=_XCEPTION, data="trainaug, 10,582 images", batch_norm="trained", crop=513, steps=30000)
+_XCEPTION = network_name(settings_module.read(
+    {"backbone": "xception_65", "aspp": True, "decoder": True}))
+_PAPER = {**_UNTOLD, "network": _XCEPTION, "data": "trainaug, 10,582 images",
+          "batch_norm": "trained", "crop": 513, "steps": 30000}
 _REFINED = {"output_stride": 8, "scales": SIX_SCALES, "flip": True}
 
 PUBLISHED = tuple(_zoo(row, number) for row in published.PUBLISHED for number in row.numbers) + (
-    Row("DeepLabv3+ Xception-65", 79.79, "1802.02611, Table 5, separable convolutions", None, dict(_PAPER, **_evaluated())),
-    Row("DeepLabv3+ Xception-65 refined", 81.39, "the same", None, dict(_PAPER, **_evaluated(**_REFINED))),
+    Row("DeepLabv3+ Xception-65", 79.79, "1802.02611, Table 5, separable convolutions", None,
+        {**_PAPER, **_evaluated()}),
+    Row("DeepLabv3+ Xception-65 refined", 81.39, "the same", None,
+        {**_PAPER, **_evaluated(**_REFINED)}),
     # its README: 200,000 steps, the best checkpoint; batch 7 and 16 are both named
-    Row("DeepLabv3+ Ascend 910 test", 87.72, "Huawei model zoo, DeepLabv3+ for TensorFlow 1.15", None, dict(
-        _UNTOLD, network=_XCEPTION, data="trainval, 2,913 images", init="xception_65_imagenet_coco", steps=200000,
-        **_evaluated(list_name="test", **_REFINED))),
+    Row("DeepLabv3+ Ascend 910 test", 87.72, "Huawei model zoo, DeepLabv3+ for TensorFlow 1.15",
+        None, {**_UNTOLD, "network": _XCEPTION, "data": "trainval, 2,913 images",
+               "init": "xception_65_imagenet_coco", "steps": 200000,
+               **_evaluated(list_name="test", **_REFINED)}),
     Row("DeepLabv3 MindSpore 2020", 65.05, "its README", None,
         _of("deeplabv3_mindspore_1p", scales=SIX_SCALES, protocol="mindspore")),
-    Row("DeepLabv3 MindSpore 2021", 77.37, "its README, eight Ascend 910; another stem than resnet_v1_101_beta's", None, dict(
-        network="resnet_v1_101 aspp with full convolutions multi-grid 1,2,4", data="trainaug, 10,582 images", init="ImageNet",
-        batch=256, batch_norm="trained", steps=12300, crop=513, **_evaluated(protocol="long side 513, padded"))),
+    Row("DeepLabv3 MindSpore 2021", 77.37,
+        "its README, eight Ascend 910; another stem than resnet_v1_101_beta's", None,
+        {"network": "resnet_v1_101 aspp with full convolutions multi-grid 1,2,4",
+         "data": "trainaug, 10,582 images", "init": "ImageNet", "batch": 256,
+         "batch_norm": "trained", "steps": 12300, "crop": 513,
+         **_evaluated(protocol="long side 513, padded")}),
 )
+
+
+# --- comparing
+
+# whether a condition agrees, None where one side does not tell; and both values
+Mark = collections.namedtuple("Mark", "agrees here there")
 
 
 def conditions_of(results):
     """{condition: value} of what an evaluation wrote; None for what it does not tell."""
-    here = dict(_UNTOLD, **results.get("trained") or {})
+    here = {**_UNTOLD, **(results.get("trained") or {})}
     here.update({name: results.get(name) for name in CONDITIONS if name not in TRAINING})
-    return dict(here, scales=tuple(results.get("scales") or ()) or None, protocol=results["protocol"].split(":")[0])
+    return {**here, "scales": tuple(results.get("scales") or ()) or None,
+            "protocol": results["protocol"].split(":")[0]}
 
 
 def compare(results):
     """[(Row, {condition: Mark})], the row with the most conditions in common first."""
-    here = conditions_of(results)
-    rows = [(row, {name: _mark(name, row, here[name], results.get("weights")) for name in CONDITIONS}) for row in PUBLISHED]
+    here, weights = conditions_of(results), results.get("weights")
+    rows = [(row, {name: _mark(name, row, here[name], weights) for name in CONDITIONS})
+            for row in PUBLISHED]
     return sorted(rows, key=lambda pair: -agreeing(pair[1]))
 
 
@@ -96,40 +165,62 @@ def agreeing(marks):
 
 def difference(results, row, marks):
     """Percent points from the published number to this one; None unless every condition agrees."""
-    return 100 * results["miou"] - row.number if agreeing(marks) == len(CONDITIONS) and results["miou"] is not None else None
-
-
-def table(results, name="this run", *, related=False):
-    """Plain text: the number, a line a published row with a mark a condition, and what keeps the closest row apart.
-
-    related: only rows of the same network, or the closest one where there is none.
-    """
-    rows = compare(results)
-    shown = [pair for pair in rows if pair[1]["network"].agrees] or rows[:1] if related else rows
-    titles = [_TITLES.get(condition, condition) for condition in CONDITIONS]
-    here = "no number" if results["miou"] is None else "mIoU {:.2f} %".format(100 * results["miou"])
-    lines = ["{}: {}, {}{}".format(name, here, _images(results), ", weights " + results["weights"] if results.get("weights") else ""),
-             "{:30s} {:>7s} {:>7s}  {}".format("published", "mIoU %", "here", " ".join(titles))]
-    for row, marks in shown:
-        found = difference(results, row, marks)
-        symbols = " ".join({True: "✓", False: "✗", None: "?"}[marks[condition].agrees].center(len(title))
-                           for condition, title in zip(CONDITIONS, titles))
-        lines.append("{:30s} {:7.2f} {:>7s}  {}".format(row.name, row.number, "-" if found is None else "{:+.2f}".format(found), symbols).rstrip())
-    lines.append("✓ agrees, ✗ differs, ? is not told by one side; a difference stands only where all agree")
-    return "\n".join(lines + ["{}: {}; source: {}".format(shown[0][0].name, apart(shown[0][1]), shown[0][0].source)])
+    if agreeing(marks) < len(CONDITIONS) or results["miou"] is None:
+        return None
+    return 100 * results["miou"] - row.number
 
 
 def apart(marks):
     """What keeps two numbers apart, in words."""
-    return "; ".join("{} {} here, {} there".format(name.replace("_", " "), *("not told" if value is None else value for value in mark[1:]))
-                     for name, mark in marks.items() if mark.agrees is not True) or "every condition agrees"
+    def told(value):
+        return "not told" if value is None else value
+    differing = [f"{name.replace('_', ' ')} {told(mark.here)} here, {told(mark.there)} there"
+                 for name, mark in marks.items() if mark.agrees is not True]
+    return "; ".join(differing) or "every condition agrees"
 
 
-def _images(results):
+# --- in words
+
+_SYMBOLS = {True: "✓", False: "✗", None: "?"}
+
+
+def table(results, name="this run", *, related=False):
+    """Plain text: the number, a line a published row, and what keeps the closest row apart.
+
+    related: only rows of the same network, or the closest one where there is none.
+    """
+    rows = compare(results)
+    if related:
+        rows = [pair for pair in rows if pair[1]["network"].agrees] or rows[:1]
+    titles = " ".join(_TITLES[condition] for condition in CONDITIONS)
+    closest, marks = rows[0]
+    return "\n".join(
+        [_heading(results, name), f"{'published':30s} {'mIoU %':>7s} {'here':>7s}  {titles}"]
+        + [_line(results, *pair) for pair in rows]
+        + ["✓ agrees, ✗ differs, ? is not told by one side; "
+           "a difference stands only where all agree",
+           f"{closest.name}: {apart(marks)}; source: {closest.source}"])
+
+
+def _heading(results, name):
+    miou, weights = results["miou"], results.get("weights")
+    number = "no number" if miou is None else f"mIoU {100 * miou:.2f} %"
     official = _IMAGES.get(results["list"])
-    part = "" if official == results["images"] else " (a subset or another set)" if official else ""
-    return "{:,} images of list {}{}".format(results["images"], results["list"], part)
+    part = " (a subset or another set)" if official not in (None, results["images"]) else ""
+    return (f"{name}: {number}, {results['images']:,} images of list {results['list']}{part}"
+            + (f", weights {weights}" if weights else ""))
 
+
+def _line(results, row, marks):
+    """A published row, with a mark a condition."""
+    found = difference(results, row, marks)
+    here = "-" if found is None else f"{found:+.2f}"
+    symbols = " ".join(_SYMBOLS[marks[condition].agrees].center(len(_TITLES[condition]))
+                       for condition in CONDITIONS)
+    return f"{row.name:30s} {row.number:7.2f} {here:>7s}  {symbols}".rstrip()
+
+
+# --- what evaluations wrote
 
 def find(names=(), *, runs=paths.RUNS):
     """[(name, results)] of runs, folders and files of results; of all runs without names.
@@ -138,17 +229,20 @@ def find(names=(), *, runs=paths.RUNS):
     """
     found = []
     for name in names or (sorted(os.listdir(runs)) if os.path.isdir(runs) else ()):
-        files = [name] if os.path.isfile(name) else _files(name) or _files(os.path.join(runs, name))
+        in_run = os.path.join(runs, name)
+        files = [name] if os.path.isfile(name) else _files(name) or _files(in_run)
         if names and not files:
-            raise WorkbookError("{} holds no results: give a run, its folder, or a file that `evaluate --json` wrote".format(name))
+            raise WorkbookError(f"{name} holds no results: give a run, its folder, "
+                                "or a file that `evaluate --json` wrote")
         found += [(os.path.relpath(path), _read(path)) for path in files]
     return found
 
 
 def _files(folder):
-    """What evaluations wrote into a run's folder or, for `run published`, into those of its rows."""
-    return sorted(glob.glob(os.path.join(glob.escape(folder), "eval", "results.json")) +
-                  glob.glob(os.path.join(glob.escape(folder), "*", "eval", "results.json")))
+    """Of a run's folder, or for `run published` of those of its rows."""
+    places = ("eval/results.json", "*/eval/results.json")
+    return sorted(path for place in places
+                  for path in glob.glob(os.path.join(glob.escape(folder), place)))
 
 
 def _read(path):
@@ -159,4 +253,5 @@ def _read(path):
         results["miou"], results["images"], results["list"], results["protocol"] + ""
         return results
     except (OSError, ValueError, AttributeError, KeyError, TypeError):
-        raise WorkbookError("{} holds no results of an evaluation: name what `evaluate --json` or a run wrote".format(path))
+        raise WorkbookError(f"{path} holds no results of an evaluation: "
+                            "name what `evaluate --json` or a run wrote")

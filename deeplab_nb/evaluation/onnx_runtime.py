@@ -2,7 +2,8 @@
 
 TensorFlow stays the reference and the fallback. A conversion is made once and kept beside its
 checkpoint. Its name ends with a digest of the checkpoint's bytes, of the network's settings, of the
-packages that made it and of its own bytes: so it serves nothing else, and a damaged file is made anew.
+packages that made it and of its own bytes: so it serves nothing else, and one that is damaged is
+made anew.
 """
 import collections
 import contextlib
@@ -106,7 +107,7 @@ def _compare(logits, reference):
 
 
 class Conversion:
-    """Where the conversion of a checkpoint's network is kept: PREFIX.engine-BACKBONE-osN-DIGEST.onnx.
+    """The conversion of a checkpoint's network, kept as PREFIX.engine-BACKBONE-osN-DIGEST.onnx.
 
     prefix: of the checkpoint. Raises WorkbookError where a package is missing.
     """
@@ -210,7 +211,7 @@ def _pad_in_convolutions(graph):
     constants = {tensor.name: to_array(tensor) for tensor in graph.initializer}
     readers = collections.Counter(name for node in graph.node for name in node.input)
     pads = {node.output[0]: node for node in graph.node
-            if node.op_type == "Pad" and _pads_zeros(node, constants) and readers[node.output[0]] == 1}
+            if _pads_sides_alone(node, constants) and readers[node.output[0]] == 1}
     for node in list(graph.node):
         own = {one.name for one in node.attribute}
         if node.op_type == "Conv" and node.input[0] in pads and not {"pads", "auto_pad"} & own:
@@ -221,10 +222,10 @@ def _pad_in_convolutions(graph):
             graph.node.remove(pad)
 
 
-def _pads_zeros(node, constants):
-    """Whether a Pad puts zeros, as many as are known, round height and width alone."""
-    return (not node.attribute and len(node.input) == 2 and node.input[1] in constants
-            and not constants[node.input[1]][[0, 1, 4, 5]].any())
+def _pads_sides_alone(node, constants):
+    """Whether a node puts zeros round height and width, and it is known how many."""
+    return (node.op_type == "Pad" and not node.attribute and len(node.input) == 2
+            and node.input[1] in constants and not constants[node.input[1]][[0, 1, 4, 5]].any())
 
 
 def import_package(name):

@@ -21,7 +21,8 @@ from deeplab_nb.settings import MEAN_PIXEL, crop_for
 from deeplab_nb.tf1 import tf
 from deeplab_nb.training import devices
 
-# a graph from what is fed to what is found; seen: what reaches the network in it, which gives the logits
+# a graph from what is fed to what is found; seen: what reaches the network in it, which gives the
+# logits
 _Pass = collections.namedtuple("_Pass", "fed seen logits found")
 
 
@@ -55,7 +56,7 @@ class Predictor:
             raise
 
     def load(self, checkpoint):
-        """Gives the network another checkpoint's weights and an engine; returns the RestoreReport."""
+        """Gives the network other weights and chooses its engine; returns the RestoreReport."""
         prefix = find_checkpoint(checkpoint)  # one for both, even if a newer is saved meanwhile
         with self._session.graph.as_default():
             self.report = restore(self._session, prefix, tf.global_variables(), complete=True)
@@ -164,8 +165,8 @@ def device_for(settings, engine):
     if engine != "onnxruntime":
         return devices.find(settings)
     if settings.device in ("gpu", "npu"):
-        raise WorkbookError(f"engine onnxruntime computes on the CPU and device is {settings.device}"
-                            ": take engine tensorflow, or device cpu")
+        raise WorkbookError("engine onnxruntime computes on the CPU and device is "
+                            f"{settings.device}: take engine tensorflow, or device cpu")
     return "cpu"
 
 
@@ -211,7 +212,7 @@ def scaled_sizes(frame, scale, settings):
 
 
 def mean_softmax(logits, grid, size, *, flip):
-    """Softmax over the classes, float32 [batch, *size, num_classes], of logits resized to `grid` first.
+    """Softmax over the classes, float32 [batch, *size, num_classes], of logits brought to `grid`.
 
     flip: the second half of the logits is of the flipped images; the mean of both is taken.
     """

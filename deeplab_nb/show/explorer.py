@@ -16,8 +16,7 @@ from deeplab_nb import settings as settings_module
 from deeplab_nb.data import voc
 from deeplab_nb.data.audit import in_threads
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.evaluation import protocols
-from deeplab_nb.evaluation.evaluate import read_pair
+from deeplab_nb.evaluation.evaluate import fit, protocol_of, read_pair
 from deeplab_nb.evaluation.metrics import Scores, confusion_matrix
 from deeplab_nb.evaluation.predict import Predictor
 from deeplab_nb.settings import SIX_SCALES
@@ -121,7 +120,7 @@ class Explorer:
         if view.image_id not in self.image_miou:
             raise WorkbookError("image '{}' is not of the list {}: choose another".format(view.image_id, self.settings.val_list))
         crop = self._protocol(view).crop
-        return tuple(protocols.fit(part, crop) for part in read_pair(self._root, view.image_id, self.settings))
+        return tuple(fit(part, crop) for part in read_pair(self._root, view.image_id, self.settings))
 
     def probabilities(self, view):
         """Of each class in each pixel, float32 [h, w, num_classes]."""
@@ -141,7 +140,7 @@ class Explorer:
             "eval_scales": self._scales if view.all_scales else (1.0,)})
 
     def _protocol(self, view):
-        return protocols.protocol_of(self._settings(view), self._longest)
+        return protocol_of(self._settings(view), self._longest)
 
     def panels(self, view):
         """[(caption, picture)] of a view: six, or the four that need no mask for a photograph of the reader's own."""

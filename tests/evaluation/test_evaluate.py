@@ -8,7 +8,6 @@ from deeplab_nb import settings as settings_module
 from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation import evaluate as evaluation
-from deeplab_nb.evaluation import protocols
 from deeplab_nb.evaluation.metrics import Scores
 from deeplab_nb.evaluation.predict import Predictor
 from tests.ascend_library import library, stand_in  # noqa: F401
@@ -87,11 +86,11 @@ def test_the_mindspore_number_stands_beside_the_standard_one(root, checkpoint, p
 def test_the_centre_crop_scales_the_short_side():
     mask = np.zeros((30, 61), np.uint8)
     mask[:, 20:41] = 7
-    cut = protocols.fit(mask, 60)
+    cut = evaluation.fit(mask, 60)
     assert cut.shape == (60, 60) and set(cut.ravel()) == {0, 7}
     assert (cut[:, 9:50] == 7).all() and cut[0, 0] == 0
-    assert protocols.fit(np.zeros((61, 30, 3), np.uint8), 60).shape == (60, 60, 3)
-    assert protocols.fit(mask, None) is mask
+    assert evaluation.fit(np.zeros((61, 30, 3), np.uint8), 60).shape == (60, 60, 3)
+    assert evaluation.fit(mask, None) is mask
 
 
 def test_a_part_of_a_list_is_scored_in_the_frame_of_the_whole(root, checkpoint, predictor):

@@ -7,10 +7,10 @@ from click.testing import CliRunner
 from deeplab_nb import cli, recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.evaluation.origin import network_name, origin, training
+from deeplab_nb.evaluation import ledger
+from deeplab_nb.evaluation.ledger import network_name, origin, training
 from deeplab_nb.files import write_json
 from deeplab_nb.network import published
-from deeplab_nb.evaluation import ledger
 from deeplab_nb.settings import SIX_SCALES
 from tests.tiny_voc import make_tiny_voc
 
