@@ -1,7 +1,8 @@
-"""The way through an offline model (.om) of an Ascend card: the compiler's command line, its pictures in, its labels out.
+"""The way to an offline model (.om) of an Ascend card and back: command, pictures, labels.
 
-Not run on hardware: the command follows the vendor's DeepLabv3+ inference package, the files are rehearsed with
-TensorFlow in the tests. Needs neither TensorFlow nor CANN, so it runs wherever the device is.
+Not run on hardware: the compiler's command line follows the vendor's DeepLabv3+ inference package,
+the files are rehearsed with TensorFlow in the tests. Needs neither TensorFlow nor CANN, so it runs
+wherever the device is.
 """
 import os
 import re
@@ -16,7 +17,7 @@ from deeplab_nb.evaluation.metrics import Scores, confusion_matrix
 from deeplab_nb.progress import progress
 
 INPUT, LABELS, PROBABILITIES = "ImageTensor", "SemanticPredictions", "SemanticProbabilities"
-RESULT = "davinci_{}_output0.bin"  # how the package's benchmark program names a picture's first output
+RESULT = "davinci_{}_output0.bin"  # as the package's benchmark program names a first output
 
 
 def chip(soc_version=None, profile=None):
@@ -44,27 +45,35 @@ def atc_command(model, output, *, soc_version="Ascend310", size=513):
         raise WorkbookError(f"soc_version '{soc_version}' is no chip of this kind: give one such "
                             "as Ascend310, Ascend910A, Ascend910B3 or Ascend910_9391")
     return " \\\n    ".join([
-        "atc --model={}".format(model), "--framework=3", "--output={}".format(output), "--output_type=FP32",
-        "--soc_version={}".format(soc_version), '--input_shape="{}:1,{},{},3"'.format(INPUT, size, size),
-        "--out_nodes={}:0".format(LABELS), "--log=info"])
+        f"atc --model={model}", "--framework=3", f"--output={output}", "--output_type=FP32",
+        f"--soc_version={soc_version}", f'--input_shape="{INPUT}:1,{size},{size},3"',
+        f"--out_nodes={LABELS}:0", "--log=info"])
 
 
-def warped(image, size):
-    """A photograph uint8 [h, w, 3] stretched to [size, size, 3]; its aspect is not kept, as in the vendor's package."""
-    return np.asarray(Image.fromarray(image).resize((size, size), Image.BILINEAR))
+def stretched(picture, size, kind=Image.BILINEAR):
+    """A photograph or mask uint8 [h, w, ...] as [size, size, ...], like the vendor's package.
+
+    Its aspect is not kept.
+    """
+    return np.asarray(Image.fromarray(picture).resize((size, size), kind))
 
 
 def preprocess_bins(root, out, *, list_name="val", size=513, first=None):
-    """Writes each photograph of a list, or its first so many, to OUT/ID.bin: raw uint8 [size, size, 3], RGB. Returns how many."""
+    """Writes each photograph of a list, or its first so many, to OUT/ID.bin. Returns how many.
+
+    Raw uint8 [size, size, 3], RGB.
+    """
     root = voc.check_root(root)
     ids = voc.read_list(root, list_name)[:first]
     os.makedirs(out, exist_ok=True)
     for image_id in progress(ids, label="preprocessing"):
-        warped(voc.read_image(voc.image_path(root, image_id)), size).tofile(os.path.join(out, image_id + ".bin"))
+        image = voc.read_image(voc.image_path(root, image_id))
+        stretched(image, size).tofile(os.path.join(out, image_id + ".bin"))
     return len(ids)
 
 
-def score_bins(root, results, *, list_name="val", size=513, first=None, num_classes=21, ignore_label=voc.VOID):
+def score_bins(root, results, *, list_name="val", size=513, first=None, num_classes=21,
+               ignore_label=voc.VOID):
     """`metrics.Scores` of the labels that a device wrote to RESULTS, the masks stretched to them.
 
     These scores are of stretched pictures, so they are no figures of the DeepLab protocol.
@@ -74,22 +83,28 @@ def score_bins(root, results, *, list_name="val", size=513, first=None, num_clas
     for image_id in progress(voc.read_list(root, list_name)[:first], label="scoring"):
         labels = read_labels(os.path.join(results, RESULT.format(image_id)), size, num_classes)
         mask, _ = voc.read_mask(voc.mask_path(root, image_id))
-        truth = np.asarray(Image.fromarray(mask).resize((size, size), Image.NEAREST))
-        confusion += confusion_matrix(truth, labels, num_classes=num_classes, ignore_label=ignore_label)
+        confusion += confusion_matrix(stretched(mask, size, Image.NEAREST), labels,
+                                      num_classes=num_classes, ignore_label=ignore_label)
     return Scores(confusion)
 
 
 def read_labels(path, size, num_classes):
-    """Class ids uint8 [size, size] from raw float32 or int32 numbers: only one of the two readings gives class numbers."""
+    """Class ids uint8 [size, size] from raw float32 or int32 numbers.
+
+    Only one of the two readings gives class numbers.
+    """
     try:
         raw = np.fromfile(path, np.int32)
     except OSError as error:
-        raise WorkbookError("result {} is not readable ({}): run the model on all pictures of the list".format(path, error.strerror))
+        raise WorkbookError(f"result {path} is not readable ({error.strerror}): "
+                            "run the model on all pictures of the list")
     if raw.size != size * size:
-        raise WorkbookError("result {} has {} numbers of 4 bytes, {}x{} labels need {}: was the model compiled for this size?".format(
-            path, raw.size, size, size, size * size))
+        raise WorkbookError(
+            f"result {path} has {raw.size} numbers of 4 bytes, {size}x{size} labels need "
+            f"{size * size}: was the model compiled for this size?")
     for numbers in (raw, raw.view(np.float32)):
         labels = numbers.astype(np.uint8)
         if (labels == numbers).all() and labels.max() < num_classes:
             return labels.reshape(size, size)
-    raise WorkbookError("result {} holds no class numbers 0..{}: take the model's output {}".format(path, num_classes - 1, LABELS))
+    raise WorkbookError(f"result {path} holds no class numbers 0..{num_classes - 1}: "
+                        f"take the model's output {LABELS}")

@@ -73,14 +73,6 @@ def test_notes_carry_the_compilers_command(exported):
     assert "Ascend-cann-910b-ops" in notes  # what atc needs besides since CANN 8.5
 
 
-def test_the_command_is_the_published_one():
-    said = om.atc_command("a.pb", "b", soc_version="Ascend910A").replace(" \\\n    ", " ")
-    assert said == ('atc --model=a.pb --framework=3 --output=b --output_type=FP32 --soc_version=Ascend910A '
-                    '--input_shape="ImageTensor:1,513,513,3" --out_nodes=SemanticPredictions:0 --log=info')
-    with pytest.raises(WorkbookError, match="soc_version '310; rm' is no chip"):
-        om.atc_command("a.pb", "b", soc_version="310; rm")
-
-
 def test_pictures_for_a_device_and_its_labels_are_rehearsed_with_tensorflow(exported, predictor, tmp_path):
     root, bins, results = make_tiny_voc(tmp_path / "voc", val=3, num_classes=5), str(tmp_path / "bins"), str(tmp_path / "results")
     assert om.preprocess_bins(root, bins, size=65) == 3
@@ -90,22 +82,8 @@ def test_pictures_for_a_device_and_its_labels_are_rehearsed_with_tensorflow(expo
     for image_id in voc.read_list(root, "val"):
         image, truth = evaluation.read_pair(root, image_id, SMALLEST)
         truth = np.asarray(Image.fromarray(truth).resize((65, 65), Image.NEAREST))
-        confusion += confusion_matrix(truth, predictor.labels(om.warped(image, 65)), num_classes=5, ignore_label=255)
+        confusion += confusion_matrix(truth, predictor.labels(om.stretched(image, 65)), num_classes=5, ignore_label=255)
     assert np.array_equal(scores.confusion, confusion) and scores.mean_iou == Scores(confusion).mean_iou
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.int32])
-def test_labels_are_read_from_whole_numbers_of_either_kind(tmp_path, dtype):
-    labels = np.arange(25).reshape(5, 5) % 21
-    path = str(tmp_path / "result.bin")
-    labels.astype(dtype).tofile(path)
-    assert np.array_equal(om.read_labels(path, 5, 21), labels)
-    with pytest.raises(WorkbookError, match="holds no class numbers 0..4"):
-        om.read_labels(path, 5, 5)
-    with pytest.raises(WorkbookError, match="has 25 numbers of 4 bytes, 7x7 labels need 49"):
-        om.read_labels(path, 7, 21)
-    with pytest.raises(WorkbookError, match="gone.bin is not readable"):
-        om.read_labels(str(tmp_path / "gone.bin"), 5, 21)
 
 
 def test_a_form_that_labels_otherwise_is_refused_and_nothing_is_left(exported, checkpoint, tmp_path, monkeypatch):
