@@ -1,43 +1,16 @@
-"""What the explorer shows, without a browser; the widgets are the real ones, moved by their values."""
+"""What the explorer shows, without a browser."""
 import dataclasses
-import datetime
 import io
 import os
 
 import numpy as np
-from PIL import Image
 import pytest
+from PIL import Image
 
-from deeplab_nb import settings as settings_module
 from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.evaluation.evaluate import evaluate
-from deeplab_nb.progress import HEADLESS
-from deeplab_nb.show import controls, explorer
-from tests.tiny_checkpoint import amplified, make_tiny_checkpoint, SETTINGS
-from tests.tiny_voc import make_tiny_voc
-
-
-@pytest.fixture(scope="module")
-def scored(tmp_path_factory):
-    """(explorer, evaluation, folder of its predictions) of a tiny network on five images."""
-    folder = tmp_path_factory.mktemp("explorer")
-    settings = settings_module.read(dict(SETTINGS, data_root=make_tiny_voc(folder, val=5)))
-    checkpoint, predictions = amplified(make_tiny_checkpoint(folder), folder), str(folder / "predictions")
-    evaluation = evaluate(settings, checkpoint, predictions=predictions)
-    with explorer.Explorer(settings, checkpoint, evaluation.image_miou, engine="tensorflow") as opened:
-        yield opened, evaluation, predictions
-
-
-def file_of(size, orientation=None, form="JPEG"):
-    """Bytes of a picture file, left half white; orientation: the mark that a camera held sideways leaves."""
-    image = Image.new("RGB", size)
-    image.paste((255, 255, 255), (0, 0, size[0] // 2, size[1]))
-    exif, file = Image.Exif(), io.BytesIO()
-    if orientation:
-        exif[0x0112] = orientation
-    image.save(file, form, exif=exif)
-    return file.getvalue()
+from deeplab_nb.show import explorer
+from tests.tiny_photograph import file_of
 
 
 def test_a_view_predicts_what_the_evaluation_predicted(scored):
@@ -103,7 +76,7 @@ def test_only_a_few_networks_are_held(scored):
     for stride in (32, 16, 8):
         for flip in (True, False):
             explored.probabilities(dataclasses.replace(explored.first_view(), output_stride=stride, flip=flip))
-    assert len(explored._networks) == len(explored._maps) == explorer.KEPT
+    assert len(explored._networks) == explored._predicted.cache_info().currsize == explorer.KEPT
 
 
 def test_a_photograph_of_the_readers_is_brought_to_the_lists_size_and_turned_upright(scored):
@@ -136,56 +109,3 @@ def test_a_picture_comes_with_words_for_those_who_do_not_see_it(scored):
     data, metadata = scored[0].picture(scored[0].first_view())._repr_mimebundle_()
     assert Image.open(io.BytesIO(data["image/png"])).size[0] > 400
     assert metadata["image/png"]["alt"] == data["text/plain"] and "mean IoU" in data["text/plain"]
-
-
-# --- controls
-
-@pytest.fixture
-def moved(scored, monkeypatch):
-    monkeypatch.delenv(HEADLESS, raising=False)
-    return controls.explore(scored[0])
-
-
-def test_moving_a_control_changes_the_picture_and_moving_it_back_restores_it(moved):
-    first = moved.picture.value
-    moved.strength.value = 1.0
-    assert moved.picture.value != first and controls.READY in moved.state.value
-    moved.strength.value = 0.6
-    assert moved.picture.value == first
-
-
-def test_a_new_order_lists_its_images_and_shows_the_first(moved):
-    moved.class_id.value = 7
-    moved.order.value = "with the chosen class"
-    assert moved.image_id.options == ("val_002",) and "val_002" in moved.state.value
-
-
-def test_an_error_is_said_in_words_and_the_picture_stays(moved):
-    before = moved.picture.value
-    moved.order.value = "with the chosen class"
-    assert "no class is chosen" in moved.state.value and moved.picture.value == before
-    moved.order.value = "as listed"
-    assert controls.READY in moved.state.value
-
-
-def test_an_uploaded_photograph_is_shown(moved):
-    moved.upload.value = ({"name": "mine.png", "type": "image/png", "size": 1, "content": memoryview(file_of((60, 30), form="PNG")),
-                           "last_modified": datetime.datetime(2020, 1, 1)},)
-    assert moved.view.image_id == "your mine.png" and "your mine.png" in moved.state.value
-
-
-def test_it_says_that_it_works_before_it_is_ready(moved):
-    said = []
-    moved.state.observe(lambda change: said.append(change["new"]), "value")
-    moved.flip.value = True
-    assert controls.BUSY in said[0] and controls.READY in said[-1] and len(said) == 2
-
-
-def test_where_no_one_can_move_controls_it_is_a_picture(scored, monkeypatch):
-    monkeypatch.setenv(HEADLESS, "1")
-    assert isinstance(controls.explore(scored[0]), explorer.Picture)
-
-
-def test_a_saved_notebook_keeps_the_picture_beside_the_controls(moved):
-    data, metadata = moved._repr_mimebundle_()
-    assert data["image/png"].startswith(b"\x89PNG") and "application/vnd.jupyter.widget-view+json" in data and metadata["image/png"]["alt"]
