@@ -1,4 +1,5 @@
 """A checkpoint of random weights, for whatever only needs some network."""
+
 import os
 
 import numpy as np
@@ -8,7 +9,9 @@ from deeplab_nb.network import deeplab
 from deeplab_nb.tf1 import tf
 
 SETTINGS = {"depth_multiplier": 0.25}
-SMALLEST = settings_module.read({"depth_multiplier": 0.1, "eval_output_stride": 8, "num_classes": 5})
+SMALLEST = settings_module.read(
+    {"depth_multiplier": 0.1, "eval_output_stride": 8, "num_classes": 5}
+)
 
 
 def noise(height, width):
@@ -32,9 +35,12 @@ def save_random(folder, *, seed, settings):
 
 
 def amplified(prefix, folder):
-    """The checkpoint with a class layer so strong that random features tell pixels apart; returns its prefix."""
+    """The checkpoint with so strong a class layer that random features differ; returns its prefix."""
     with tf.Graph().as_default(), tf.Session() as session:
-        tensors = {name: tf.train.load_checkpoint(prefix).get_tensor(name) for name, _ in tf.train.list_variables(prefix)}
+        tensors = {
+            name: tf.train.load_checkpoint(prefix).get_tensor(name)
+            for name, _ in tf.train.list_variables(prefix)
+        }
         tensors["logits/semantic/weights"] *= 3e14
         variables = [tf.Variable(value, name=name) for name, value in tensors.items()]
         session.run(tf.global_variables_initializer())

@@ -1,4 +1,5 @@
 """Confusion matrices of an evaluation, image by image, in memory and on disk."""
+
 import collections
 import json
 import os
@@ -28,8 +29,7 @@ class Tally:
     """
 
     def __init__(self, settings, trimap, conditions, path=None):
-        self._classes = {"num_classes": settings.num_classes,
-                         "ignore_label": settings.ignore_label}
+        self._classes = {"num_classes": settings.num_classes, "ignore_label": settings.ignore_label}
         self._trimap, self._conditions, self._path = trimap, conditions, path
         self.confusions, self.bands, self._before = {}, {}, (0, 0.0)
         if path and os.path.exists(path):
@@ -39,14 +39,18 @@ class Tally:
 
     def _go_on_with(self, kept):
         if kept.conditions != self._conditions or bool(kept.bands) != self._trimap:
-            raise WorkbookError(f"counts {self._path} were made under other conditions: "
-                                "delete the file to begin anew")
+            raise WorkbookError(
+                f"counts {self._path} were made under other conditions: "
+                "delete the file to begin anew"
+            )
         self.confusions, self.bands = kept.confusions, kept.bands
         self._before = len(kept.confusions), kept.seconds
 
     def add(self, image_id, truth, labels):
-        near = {width: self._matrix(truth[band], labels[band])
-                for width, band in self._bands(truth).items()}
+        near = {
+            width: self._matrix(truth[band], labels[band])
+            for width, band in self._bands(truth).items()
+        }
         # together and last, so that an interruption leaves no image half counted
         self.confusions[image_id] = self._matrix(truth, labels)
         self.bands = {width: self.bands.get(width, 0) + matrix for width, matrix in near.items()}
@@ -87,11 +91,14 @@ def save_counts(path, counts):
     widths = sorted(counts.bands)
     with open(path + ".part", "wb") as file:
         np.savez_compressed(
-            file, ids=np.array(list(counts.confusions)),
+            file,
+            ids=np.array(list(counts.confusions)),
             confusions=np.array(list(counts.confusions.values())),
-            widths=np.array(widths, np.int64), bands=np.array([counts.bands[w] for w in widths]),
+            widths=np.array(widths, np.int64),
+            bands=np.array([counts.bands[w] for w in widths]),
             conditions=np.array(json.dumps(counts.conditions, sort_keys=True)),
-            seconds=np.array(counts.seconds))
+            seconds=np.array(counts.seconds),
+        )
     os.replace(path + ".part", path)
 
 
@@ -99,9 +106,13 @@ def load_counts(path):
     """What `save_counts` wrote. Raises WorkbookError for a file that is none."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return Counts(dict(zip(arrays["ids"].tolist(), arrays["confusions"])),
-                          dict(zip(arrays["widths"].tolist(), arrays["bands"])),
-                          json.loads(str(arrays["conditions"])), float(arrays["seconds"]))
+            return Counts(
+                dict(zip(arrays["ids"].tolist(), arrays["confusions"])),
+                dict(zip(arrays["widths"].tolist(), arrays["bands"])),
+                json.loads(str(arrays["conditions"])),
+                float(arrays["seconds"]),
+            )
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise WorkbookError(f"counts {path} are not readable ({error}): "
-                            "delete the file and evaluate again")
+        raise WorkbookError(
+            f"counts {path} are not readable ({error}): delete the file and evaluate again"
+        )

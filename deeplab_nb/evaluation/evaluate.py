@@ -1,4 +1,5 @@
 """A checkpoint, or saved predictions, scored on a list of photographs under a named protocol."""
+
 import collections
 import contextlib
 import os
@@ -26,8 +27,18 @@ def evaluate(settings, checkpoint, **options):
     return summarise(count(settings, checkpoint, **options), names)
 
 
-def count(settings, checkpoint, *, list_name=None, ids=None, predictions=None, trimap=False,
-          predictor=None, engine="tensorflow", kept=None):
+def count(
+    settings,
+    checkpoint,
+    *,
+    list_name=None,
+    ids=None,
+    predictions=None,
+    trimap=False,
+    predictor=None,
+    engine="tensorflow",
+    kept=None,
+):
     """The `Counts` of a checkpoint's predictions.
 
     checkpoint: folder, prefix or one of its files; None leaves a `predictor` the weights it has.
@@ -71,8 +82,11 @@ def score(settings, predictions, *, list_name=None, trimap=False):
     """
     root, list_name = voc.check_root(settings.data_root), list_name or settings.val_list
     ids, crop = voc.read_list(root, list_name), protocol_of(settings, 1).crop
-    says = ("mindspore: saved predictions of the centre crop" if crop
-            else "saved predictions of whole images")
+    says = (
+        "mindspore: saved predictions of the centre crop"
+        if crop
+        else "saved predictions of whole images"
+    )
     tally = Tally(settings, trimap, {"protocol": says, "list": list_name})
     for image_id in progress(ids, label="scoring"):
         mask = voc.mask_path(root, image_id)
@@ -93,9 +107,12 @@ def summarise(counts, names=None):
     scores = metrics.Scores(sum(matrices.values()), counts.bands)
     official = voc.LIST_SIZES.get(conditions["list"])
     results = scores.as_dict(names or voc.class_names(len(scores.iou)))
-    results.update(conditions, images=len(matrices),
-                   whole_list=len(matrices) == official if official else None,
-                   seconds_an_image=round(counts.seconds, 4))
+    results.update(
+        conditions,
+        images=len(matrices),
+        whole_list=len(matrices) == official if official else None,
+        seconds_an_image=round(counts.seconds, 4),
+    )
     if conditions["protocol"].startswith("mindspore"):
         results.update(standard_miou=results["miou"], **_batch_mean(list(matrices.values())))
     image_miou = {i: metrics.Scores(matrix).mean_iou for i, matrix in matrices.items()}
@@ -104,10 +121,12 @@ def summarise(counts, names=None):
 
 def _batch_mean(confusions):
     """MindSpore's own number from the images' matrices, in their order."""
-    batches = [sum(confusions[i:i + BATCH]) for i in range(0, len(confusions), BATCH)]
-    return {"miou": metrics.mean_of_batches(batches),
-            "mean_over": f"{len(batches)} batches of {BATCH}, each over the classes that its masks "
-                         "or predictions show"}
+    batches = [sum(confusions[i : i + BATCH]) for i in range(0, len(confusions), BATCH)]
+    return {
+        "miou": metrics.mean_of_batches(batches),
+        "mean_over": f"{len(batches)} batches of {BATCH}, each over the classes that its masks "
+        "or predictions show",
+    }
 
 
 def _conditions(settings, list_name, protocol, network):
@@ -115,9 +134,14 @@ def _conditions(settings, list_name, protocol, network):
     checkpoint = network.report.checkpoint
     return {
         "protocol": f"{settings.eval_protocol}: {protocol.says}",
-        "output_stride": settings.eval_output_stride, "scales": list(settings.eval_scales),
-        "flip": settings.eval_flip, "list": list_name, "checkpoint": os.path.basename(checkpoint),
-        "engine": network.engine, **origin(settings, checkpoint)}
+        "output_stride": settings.eval_output_stride,
+        "scales": list(settings.eval_scales),
+        "flip": settings.eval_flip,
+        "list": list_name,
+        "checkpoint": os.path.basename(checkpoint),
+        "engine": network.engine,
+        **origin(settings, checkpoint),
+    }
 
 
 def _opened(predictor, settings, checkpoint, protocol, engine, images):
@@ -132,7 +156,8 @@ def _opened(predictor, settings, checkpoint, protocol, engine, images):
     if settings.device == "npu" and not protocol.one_frame:
         raise WorkbookError(
             f"protocol {settings.eval_protocol} gives photographs frames of many sizes, and a card "
-            "compiles each of them: take protocol deeplab, or device cpu")
+            "compiles each of them: take protocol deeplab, or device cpu"
+        )
     return Predictor(settings, checkpoint, engine=engine, images=images)
 
 
@@ -155,16 +180,28 @@ def protocol_of(settings, longest_side):
     square = crop_for(longest_side)
     return {
         # the published networks learned from padded crops: image pooling expects the grey
-        "deeplab": Protocol(f"whole image padded to {square}x{square}",
-                            lambda size: (square, square), (square, square), None),
+        "deeplab": Protocol(
+            f"whole image padded to {square}x{square}",
+            lambda size: (square, square),
+            (square, square),
+            None,
+        ),
         "tight": Protocol(
             f"whole image padded to the nearest sides of {stride}k+1",
-            lambda size: tuple(-(-(side - 1) // stride) * stride + 1 for side in size), None, None),
-        "native": Protocol("whole image at its own size, without padding",
-                           lambda size: size, None, None),
+            lambda size: tuple(-(-(side - 1) // stride) * stride + 1 for side in size),
+            None,
+            None,
+        ),
+        "native": Protocol(
+            "whole image at its own size, without padding", lambda size: size, None, None
+        ),
         "mindspore": Protocol(
             f"short side scaled to {crop}, centre crop {crop}x{crop}, mean over batches of {BATCH} "
-            "of each batch's mIoU", lambda size: (crop, crop), (crop, crop), crop),
+            "of each batch's mIoU",
+            lambda size: (crop, crop),
+            (crop, crop),
+            crop,
+        ),
     }[settings.eval_protocol]
 
 
@@ -182,10 +219,11 @@ def fit(array, crop):
     kind = Image.NEAREST if array.ndim == 2 else Image.BILINEAR
     scaled = np.asarray(Image.fromarray(array).resize(size, kind))
     left, top = round((size[0] - crop) / 2), round((size[1] - crop) / 2)
-    return scaled[top:top + crop, left:left + crop]
+    return scaled[top : top + crop, left : left + crop]
 
 
 # --- photographs and masks, checked against each other
+
 
 def read_pair(root, image_id, settings):
     """A photograph uint8 [h, w, 3] and its mask uint8 [h, w]."""
@@ -201,8 +239,10 @@ def _read_classes(what, path, settings, ignore_label):
     bad = np.unique(ids[(ids >= settings.num_classes) & (ids != ignore_label)])
     if bad.size:
         also = "" if ignore_label is None else f" and {ignore_label}"
-        raise WorkbookError(f"{what} {path} holds class {bad[0]}, the settings have "
-                            f"0..{settings.num_classes - 1}{also}: correct the file or num_classes")
+        raise WorkbookError(
+            f"{what} {path} holds class {bad[0]}, the settings have "
+            f"0..{settings.num_classes - 1}{also}: correct the file or num_classes"
+        )
     return ids
 
 
@@ -210,4 +250,5 @@ def _check_size(name, ids, other, array):
     if ids.shape != array.shape[:2]:
         (height, width), (rows, columns) = ids.shape, array.shape[:2]
         raise WorkbookError(
-            f"{name} is {width}x{height}, {other} {columns}x{rows}: save it at that size")
+            f"{name} is {width}x{height}, {other} {columns}x{rows}: save it at that size"
+        )

@@ -3,6 +3,7 @@
 Tensor names and types are those of the original's export: ImageTensor uint8 [1, h, w, 3] in,
 SemanticPredictions int32 [1, h, w] and SemanticProbabilities float32 [1, h, w, classes] out.
 """
+
 import collections
 import os
 import re
@@ -11,7 +12,7 @@ import shutil
 import numpy as np
 
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.evaluation.om import INPUT, LABELS, PROBABILITIES, RESULT, atc_command, stretched
+from deeplab_nb.evaluation.om import INPUT, LABELS, PROBABILITIES, RESULT, notes, stretched
 from deeplab_nb.evaluation.onnx_runtime import freeze, open_onnx, to_onnx
 from deeplab_nb.evaluation.predict import Predictor
 from deeplab_nb.files import write_json
@@ -35,8 +36,9 @@ TIE = 1e-3
 Form = collections.namedtuple("Form", "run tensors")
 
 
-def export(settings, checkpoint, out, *, images, formats=FORMATS, size=513,
-           soc_version="Ascend310"):
+def export(
+    settings, checkpoint, out, *, images, formats=FORMATS, size=513, soc_version="Ascend310"
+):
     """Writes the folder OUT, whole or not at all. Returns what its export.json holds.
 
     An earlier export there is replaced.
@@ -47,8 +49,9 @@ def export(settings, checkpoint, out, *, images, formats=FORMATS, size=513,
     """
     prefix, out = find_checkpoint(checkpoint), os.path.abspath(out)
     if size < 33 or crop_for(size) != size:
-        raise WorkbookError(f"size {size} must be 16k+1 and at least 33, "
-                            f"such as {max(33, crop_for(size))}")
+        raise WorkbookError(
+            f"size {size} must be 16k+1 and at least 33, such as {max(33, crop_for(size))}"
+        )
     _refuse_foreign(out)
     part = out + ".part"
     shutil.rmtree(part, ignore_errors=True)
@@ -58,11 +61,15 @@ def export(settings, checkpoint, out, *, images, formats=FORMATS, size=513,
         with Predictor(settings, prefix) as predictor:
             forms = [_compared(predictor, os.path.join(part, name), images, size) for name in files]
         description = {
-            "checkpoint": os.path.basename(prefix), "backbone": settings.backbone,
-            "num_classes": settings.num_classes, "output_stride": settings.eval_output_stride,
-            "size": size, "forms": forms}
+            "checkpoint": os.path.basename(prefix),
+            "backbone": settings.backbone,
+            "num_classes": settings.num_classes,
+            "output_stride": settings.eval_output_stride,
+            "size": size,
+            "forms": forms,
+        }
         if "frozen" in formats:
-            _write_notes(part, size, soc_version)
+            _write(part, "README.md", notes(_fixed_name(size), size, soc_version).encode())
         write_json(os.path.join(part, MARKER), description)
         shutil.rmtree(out, ignore_errors=True)
         os.replace(part, out)
@@ -75,11 +82,13 @@ def _refuse_foreign(folder):
     """Raises WorkbookError for what is neither absent nor an empty folder nor an export."""
     empty = os.path.isdir(folder) and not os.listdir(folder)
     if os.path.exists(folder) and not empty and not os.path.isfile(os.path.join(folder, MARKER)):
-        raise WorkbookError(f"{folder} holds something that is no export: "
-                            "give another folder, or an empty one")
+        raise WorkbookError(
+            f"{folder} holds something that is no export: give another folder, or an empty one"
+        )
 
 
 # --- writing
+
 
 def build(settings, size, *, fixed=False, make_layers=Layers):
     """Builds the network between its named input and outputs in the current graph.
@@ -96,16 +105,23 @@ def build(settings, size, *, fixed=False, make_layers=Layers):
     else:
         height, width = tf.unstack(tf.shape(image)[1:3])
         side = tf.maximum(size, (tf.maximum(height, width) + 14) // 16 * 16 + 1)
-        padded = tf.pad(pixels, [[0, 0], [0, side - height], [0, side - width], [0, 0]],
-                        constant_values=MEAN_PIXEL)
+        padded = tf.pad(
+            pixels,
+            [[0, 0], [0, side - height], [0, side - width], [0, 0]],
+            constant_values=MEAN_PIXEL,
+        )
         logits = resize(_logits(padded, settings, make_layers), [side, side])[:, :height, :width]
     tf.argmax(logits, axis=3, output_type=tf.int32, name=LABELS)
     tf.nn.softmax(logits, name=PROBABILITIES)
 
 
 def _logits(pixels, settings, make_layers):
-    return build_logits(pixels, settings=settings, output_stride=settings.eval_output_stride,
-                        make_layers=make_layers)
+    return build_logits(
+        pixels,
+        settings=settings,
+        output_stride=settings.eval_output_stride,
+        make_layers=make_layers,
+    )
 
 
 def _frozen(settings, prefix, size, **how):
@@ -114,6 +130,7 @@ def _frozen(settings, prefix, size, **how):
 
 
 # each writer returns the names of what it wrote into the folder
+
 
 def _write_frozen(settings, prefix, folder, size):
     names = "frozen_inference_graph.pb", _fixed_name(size)
@@ -128,8 +145,12 @@ def _write_saved_model(settings, prefix, folder, size):
         build(settings, size)
         restore(session, prefix, tf.global_variables(), complete=True)
         image, *found = _tensors(graph)
-        tf.saved_model.simple_save(session, os.path.join(folder, "saved_model"), {INPUT: image},
-                                   dict(zip((LABELS, PROBABILITIES), found)))
+        tf.saved_model.simple_save(
+            session,
+            os.path.join(folder, "saved_model"),
+            {INPUT: image},
+            dict(zip((LABELS, PROBABILITIES), found)),
+        )
     return ("saved_model",)
 
 
@@ -140,12 +161,6 @@ def _write_onnx(settings, prefix, folder, size):
 
 
 _WRITERS = {"frozen": _write_frozen, "saved_model": _write_saved_model, "onnx": _write_onnx}
-
-
-def _write_notes(folder, size, soc_version):
-    command = atc_command(_fixed_name(size), f"deeplab_{size}", soc_version=soc_version, size=size)
-    notes = _NOTES.format(command=command, size=size, result=RESULT.format("ID"))
-    _write(folder, "README.md", notes.encode())
 
 
 def _write(folder, name, content):
@@ -162,36 +177,8 @@ def _tensors(graph):
     return [graph.get_tensor_by_name(name + ":0") for name in (INPUT, LABELS, PROBABILITIES)]
 
 
-_NOTES = """# An exported DeepLab network
-
-`export.json` names each form's tensors and how its labels compared with the checkpoint's.
-Pictures are RGB, 0..255; normalisation is part of the network.
-
-## On an Ascend card
-
-Not run on hardware. In this folder, with CANN's environment set:
-
-    {command}
-
-The chip is `Ascend` and what `npu-smi info` shows as Name; on an Atlas A3 it is Chip Name and
-NPU Name of `npu-smi info -t board -i 0 -c 0`, joined by `_`. Ascend910B without a digit is a
-first-generation 910, no Atlas A2. From CANN 8.5 on, atc also needs the chip's package of
-operators, such as Ascend-cann-910b-ops for an Ascend910B3. The model computes in float16, the
-default of every version.
-
-Pictures for it and scores from its results, in Python:
-
-    from deeplab_nb.evaluation.om import preprocess_bins, score_bins
-    preprocess_bins("VOC_ROOT", "bins", size={size})    # ID.bin: uint8 [{size}, {size}, 3]
-    # run the model on each; its labels belong into results/{result}, as float32 or int32
-    print(score_bins("VOC_ROOT", "results", size={size}).mean_iou)
-
-Pictures and masks are stretched to {size} x {size}, so this mean IoU is not that of the DeepLab
-protocol.
-"""
-
-
 # --- reading back
+
 
 def open_form(path):
     """An exported network as a `Form`.
@@ -212,19 +199,25 @@ def open_form(path):
                     tf.import_graph_def(tf.GraphDef.FromString(file.read()), name="")
         image, labels, probabilities = tensors = _tensors(session.graph)
     except Exception as error:  # protobuf's, TensorFlow's and the file system's own
-        raise WorkbookError(f"{path} is not an exported network ({str(error)[:200]}): "
-                            "export it again")
-    return Form(lambda picture: session.run(labels, {image: picture[None]})[0],
-                {t.op.name: _kind(t.dtype.name, t.shape.as_list()) for t in tensors})
+        raise WorkbookError(
+            f"{path} is not an exported network ({str(error)[:200]}): export it again"
+        )
+    return Form(
+        lambda picture: session.run(labels, {image: picture[None]})[0],
+        {t.op.name: _kind(t.dtype.name, t.shape.as_list()) for t in tensors},
+    )
 
 
 def _onnx_form(session):
     import onnxruntime
+
     options = onnxruntime.RunOptions()
     options.only_execute_path_to_fetches = True  # else probabilities are computed for nobody
     tensors = session.get_inputs() + session.get_outputs()
-    return Form(lambda picture: session.run([LABELS], {INPUT: picture[None]}, options)[0][0],
-                {t.name: _kind(_NUMPY_NAMES[t.type], t.shape) for t in tensors})
+    return Form(
+        lambda picture: session.run([LABELS], {INPUT: picture[None]}, options)[0][0],
+        {t.name: _kind(_NUMPY_NAMES[t.type], t.shape) for t in tensors},
+    )
 
 
 _NUMPY_NAMES = {"tensor(uint8)": "uint8", "tensor(int32)": "int32", "tensor(float)": "float32"}
@@ -253,6 +246,7 @@ def rehearse_bins(model, bins, results):
 
 # --- comparing
 
+
 def _compared(predictor, path, images, size):
     """A description of a form; raises WorkbookError if it labels otherwise than the checkpoint."""
     form, name, equal, pixels = open_form(path), os.path.basename(path), 0, 0
@@ -261,14 +255,23 @@ def _compared(predictor, path, images, size):
         frame = max(size, crop_for(max(image.shape[:2])))
         labels, wanted = form.run(image), predictor.labels(image, frame)
         different = int((labels != wanted).sum())
-        if different and not (name.endswith(".onnx") and different == _ties(
-                labels, wanted, predictor.probabilities(image, frame))):
-            raise WorkbookError(f"{name} labels {different} of {wanted.size} pixels otherwise than "
-                                f"checkpoint {predictor.report.checkpoint} does: "
-                                "nothing was exported")
+        if different and not (
+            name.endswith(".onnx")
+            and different == _ties(labels, wanted, predictor.probabilities(image, frame))
+        ):
+            raise WorkbookError(
+                f"{name} labels {different} of {wanted.size} pixels otherwise than "
+                f"checkpoint {predictor.report.checkpoint} does: "
+                "nothing was exported"
+            )
         equal, pixels = equal + wanted.size - different, pixels + wanted.size
-    return {"file": name, "bytes": _bytes(path), "tensors": form.tensors,
-            "equal_pixels": equal / pixels, "pixels": pixels}
+    return {
+        "file": name,
+        "bytes": _bytes(path),
+        "tensors": form.tensors,
+        "equal_pixels": equal / pixels,
+        "pixels": pixels,
+    }
 
 
 def _ties(labels, wanted, probabilities):

@@ -3,13 +3,13 @@
 Two numbers are compared only if all their conditions are known and agree; otherwise the table marks
 those that are not.
 """
+
 import collections
 import glob
 import json
 import os
 
-from deeplab_nb import paths, recipes
-from deeplab_nb import settings as settings_module
+from deeplab_nb import paths, recipes, settings as settings_module
 from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.network import published
@@ -17,8 +17,9 @@ from deeplab_nb.network.checkpoints import step_of
 from deeplab_nb.settings import SIX_SCALES
 
 TRAINING = ("data", "init", "batch", "batch_norm", "steps", "crop")
-CONDITIONS = ("network",) + TRAINING + (
-    "list", "images", "output_stride", "scales", "flip", "protocol")
+CONDITIONS = (
+    ("network",) + TRAINING + ("list", "images", "output_stride", "scales", "flip", "protocol")
+)
 
 _TITLES = dict(zip(CONDITIONS, CONDITIONS), batch_norm="norm", output_stride="stride")  # of columns
 _UNTOLD = dict.fromkeys(TRAINING)
@@ -27,14 +28,15 @@ _IMAGES = dict(voc.LIST_SIZES, test=1456)
 
 # --- what a checkpoint's number must be read with, beside how it was evaluated
 
+
 def origin(settings, prefix):
     """{"network", "weights", "trained"}: the network in words, the published checkpoint, training.
 
     weights is None for any checkpoint that is no published one, trained where the settings of its
     training do not lie beside it.
     """
-    return {"network": network_name(settings), "weights": published.name_of(prefix),
-            "trained": _training_beside(prefix)}
+    weights, trained = published.name_of(prefix), _training_beside(prefix)
+    return {"network": network_name(settings), "weights": weights, "trained": trained}
 
 
 def network_name(settings):
@@ -46,7 +48,8 @@ def network_name(settings):
         ("aspp", settings.aspp),
         ("decoder", settings.decoder),
         ("with full convolutions", head and not settings.separable_head),
-        ("multi-grid {},{},{}".format(*settings.multi_grid), settings.multi_grid != (1, 1, 1)))
+        ("multi-grid {},{},{}".format(*settings.multi_grid), settings.multi_grid != (1, 1, 1)),
+    )
     return " ".join(word for word, holds in words if holds)
 
 
@@ -56,11 +59,14 @@ def training(settings, steps, images):
     images: of the training list; None is unknown.
     """
     start = settings.initial_checkpoint
-    return {"data": settings.train_list + (f", {images:,} images" if images else ""),
-            "init": os.path.basename(os.path.normpath(start)) if start else "random",
-            "batch": settings.global_batch_size,
-            "batch_norm": "trained" if settings.fine_tune_batch_norm else "frozen",
-            "steps": steps, "crop": settings.train_crop_size}
+    return {
+        "data": settings.train_list + (f", {images:,} images" if images else ""),
+        "init": os.path.basename(os.path.normpath(start)) if start else "random",
+        "batch": settings.global_batch_size,
+        "batch_norm": "trained" if settings.fine_tune_batch_norm else "frozen",
+        "steps": steps,
+        "crop": settings.train_crop_size,
+    }
 
 
 def _training_beside(prefix):
@@ -81,51 +87,71 @@ def _training_beside(prefix):
 # conditions: {name: value}, None for what the source does not tell
 Row = collections.namedtuple("Row", "name number source weights conditions")
 
+_EVALUATED = {"list": "val", "output_stride": 16, "scales": (1.0,), "flip": False}
+_REFINED = {"output_stride": 8, "scales": SIX_SCALES, "flip": True}
 
-def _evaluated(list_name="val", output_stride=16, scales=(1.0,), flip=False, protocol="deeplab"):
-    return {"list": list_name, "images": _IMAGES[list_name], "output_stride": output_stride,
-            "scales": scales, "flip": flip, "protocol": protocol}
+
+def _row(name, number, source, conditions, *, weights=None, **evaluated):
+    """A `Row` whose evaluation is that of the papers but for what is given."""
+    told = {**_UNTOLD, **conditions, "protocol": "deeplab", **_EVALUATED, **evaluated}
+    told["images"] = _IMAGES[told["list"]]
+    return Row(name, number, source, weights, told)
 
 
 def _zoo(row, number):
     """Of a published checkpoint: whoever has it has all of its training, told or not."""
-    return Row(number.name, number.miou, "TensorFlow DeepLab model zoo", row.name, {
-        **_UNTOLD, "network": network_name(settings_module.read(row.holds)),
-        "data": row.name.split("_")[-1], "init": "ImageNet, COCO",
-        **_evaluated(number.list, number.output_stride, number.scales, number.flip)})
+    network, data = network_name(settings_module.read(row.holds)), row.name.split("_")[-1]
+    told = {"network": network, "data": data, "init": "ImageNet, COCO"}
+    evaluated = {name: getattr(number, name) for name in _EVALUATED}
+    source = "TensorFlow DeepLab model zoo"
+    return _row(number.name, number.miou, source, told, weights=row.name, **evaluated)
 
 
-def _of(recipe, **evaluated):
+def _of(recipe):
     """Conditions of a recipe that holds the published settings."""
     settings = recipes.get(recipe).settings
     told = training(settings, settings.train_steps, _IMAGES[settings.train_list])
-    return {**told, "network": network_name(settings), **_evaluated(**evaluated)}
+    return {**told, "network": network_name(settings)}
 
 
-_XCEPTION = network_name(settings_module.read(
-    {"backbone": "xception_65", "aspp": True, "decoder": True}))
-_PAPER = {**_UNTOLD, "network": _XCEPTION, "data": "trainaug, 10,582 images",
-          "batch_norm": "trained", "crop": 513, "steps": 30000}
-_REFINED = {"output_stride": 8, "scales": SIX_SCALES, "flip": True}
+_XCEPTION = {"network": "xception_65 aspp decoder"}
+_AUGMENTED = {"data": "trainaug, 10,582 images", "batch_norm": "trained", "crop": 513}
+_TRAINVAL = {"data": "trainval, 2,913 images", "init": "xception_65_imagenet_coco"}
+_PAPER = {**_XCEPTION, **_AUGMENTED, "steps": 30000}
 
+# the third's README: 200,000 steps, the best checkpoint; batch 7 and 16 are both named
 PUBLISHED = tuple(_zoo(row, number) for row in published.PUBLISHED for number in row.numbers) + (
-    Row("DeepLabv3+ Xception-65", 79.79, "1802.02611, Table 5, separable convolutions", None,
-        {**_PAPER, **_evaluated()}),
-    Row("DeepLabv3+ Xception-65 refined", 81.39, "the same", None,
-        {**_PAPER, **_evaluated(**_REFINED)}),
-    # its README: 200,000 steps, the best checkpoint; batch 7 and 16 are both named
-    Row("DeepLabv3+ Ascend 910 test", 87.72, "Huawei model zoo, DeepLabv3+ for TensorFlow 1.15",
-        None, {**_UNTOLD, "network": _XCEPTION, "data": "trainval, 2,913 images",
-               "init": "xception_65_imagenet_coco", "steps": 200000,
-               **_evaluated(list_name="test", **_REFINED)}),
-    Row("DeepLabv3 MindSpore 2020", 65.05, "its README", None,
-        _of("deeplabv3_mindspore_1p", scales=SIX_SCALES, protocol="mindspore")),
-    Row("DeepLabv3 MindSpore 2021", 77.37,
-        "its README, eight Ascend 910; another stem than resnet_v1_101_beta's", None,
-        {"network": "resnet_v1_101 aspp with full convolutions multi-grid 1,2,4",
-         "data": "trainaug, 10,582 images", "init": "ImageNet", "batch": 256,
-         "batch_norm": "trained", "steps": 12300, "crop": 513,
-         **_evaluated(protocol="long side 513, padded")}),
+    _row("DeepLabv3+ Xception-65", 79.79, "1802.02611, Table 5, separable convolutions", _PAPER),
+    _row("DeepLabv3+ Xception-65 refined", 81.39, "the same", _PAPER, **_REFINED),
+    _row(
+        "DeepLabv3+ Ascend 910 test",
+        87.72,
+        "Huawei model zoo, DeepLabv3+ for TensorFlow 1.15",
+        {**_XCEPTION, **_TRAINVAL, "steps": 200000},
+        list="test",
+        **_REFINED,
+    ),
+    _row(
+        "DeepLabv3 MindSpore 2020",
+        65.05,
+        "its README",
+        _of("deeplabv3_mindspore_1p"),
+        scales=SIX_SCALES,
+        protocol="mindspore",
+    ),
+    _row(
+        "DeepLabv3 MindSpore 2021",
+        77.37,
+        "its README, eight Ascend 910; another stem than resnet_v1_101_beta's",
+        {
+            **_AUGMENTED,
+            "network": "resnet_v1_101 aspp with full convolutions multi-grid 1,2,4",
+            "init": "ImageNet",
+            "batch": 256,
+            "steps": 12300,
+        },
+        protocol="long side 513, padded",
+    ),
 )
 
 
@@ -139,15 +165,18 @@ def conditions_of(results):
     """{condition: value} of what an evaluation wrote; None for what it does not tell."""
     here = {**_UNTOLD, **(results.get("trained") or {})}
     here.update({name: results.get(name) for name in CONDITIONS if name not in TRAINING})
-    return {**here, "scales": tuple(results.get("scales") or ()) or None,
-            "protocol": results["protocol"].split(":")[0]}
+    here["scales"] = tuple(here["scales"] or ()) or None
+    here["protocol"] = here["protocol"].split(":")[0]
+    return here
 
 
 def compare(results):
     """[(Row, {condition: Mark})], the row with the most conditions in common first."""
     here, weights = conditions_of(results), results.get("weights")
-    rows = [(row, {name: _mark(name, row, here[name], weights) for name in CONDITIONS})
-            for row in PUBLISHED]
+    rows = [
+        (row, {name: _mark(name, row, here[name], weights) for name in CONDITIONS})
+        for row in PUBLISHED
+    ]
     return sorted(rows, key=lambda pair: -agreeing(pair[1]))
 
 
@@ -172,16 +201,19 @@ def difference(results, row, marks):
 
 def apart(marks):
     """What keeps two numbers apart, in words."""
-    def told(value):
-        return "not told" if value is None else value
-    differing = [f"{name.replace('_', ' ')} {told(mark.here)} here, {told(mark.there)} there"
-                 for name, mark in marks.items() if mark.agrees is not True]
-    return "; ".join(differing) or "every condition agrees"
+    differing = [(name, mark) for name, mark in marks.items() if mark.agrees is not True]
+    return "; ".join(_differs(*pair) for pair in differing) or "every condition agrees"
+
+
+def _differs(name, mark):
+    here, there = ("not told" if value is None else value for value in (mark.here, mark.there))
+    return f"{name.replace('_', ' ')} {here} here, {there} there"
 
 
 # --- in words
 
 _SYMBOLS = {True: "✓", False: "✗", None: "?"}
+_LEGEND = "✓ agrees, ✗ differs, ? is not told by one side; a difference stands only where all agree"
 
 
 def table(results, name="this run", *, related=False):
@@ -194,12 +226,12 @@ def table(results, name="this run", *, related=False):
         rows = [pair for pair in rows if pair[1]["network"].agrees] or rows[:1]
     titles = " ".join(_TITLES[condition] for condition in CONDITIONS)
     closest, marks = rows[0]
-    return "\n".join(
-        [_heading(results, name), f"{'published':30s} {'mIoU %':>7s} {'here':>7s}  {titles}"]
-        + [_line(results, *pair) for pair in rows]
-        + ["✓ agrees, ✗ differs, ? is not told by one side; "
-           "a difference stands only where all agree",
-           f"{closest.name}: {apart(marks)}; source: {closest.source}"])
+    lines = [_heading(results, name)]
+    lines.append(f"{'published':30s} {'mIoU %':>7s} {'here':>7s}  {titles}")
+    lines += [_line(results, *pair) for pair in rows]
+    lines.append(_LEGEND)
+    lines.append(f"{closest.name}: {apart(marks)}; source: {closest.source}")
+    return "\n".join(lines)
 
 
 def _heading(results, name):
@@ -207,20 +239,22 @@ def _heading(results, name):
     number = "no number" if miou is None else f"mIoU {100 * miou:.2f} %"
     official = _IMAGES.get(results["list"])
     part = " (a subset or another set)" if official not in (None, results["images"]) else ""
-    return (f"{name}: {number}, {results['images']:,} images of list {results['list']}{part}"
-            + (f", weights {weights}" if weights else ""))
+    held = f", weights {weights}" if weights else ""
+    return f"{name}: {number}, {results['images']:,} images of list {results['list']}{part}{held}"
 
 
 def _line(results, row, marks):
     """A published row, with a mark a condition."""
     found = difference(results, row, marks)
     here = "-" if found is None else f"{found:+.2f}"
-    symbols = " ".join(_SYMBOLS[marks[condition].agrees].center(len(_TITLES[condition]))
-                       for condition in CONDITIONS)
+    symbols = " ".join(
+        _SYMBOLS[marks[name].agrees].center(len(_TITLES[name])) for name in CONDITIONS
+    )
     return f"{row.name:30s} {row.number:7.2f} {here:>7s}  {symbols}".rstrip()
 
 
 # --- what evaluations wrote
+
 
 def find(names=(), *, runs=paths.RUNS):
     """[(name, results)] of runs, folders and files of results; of all runs without names.
@@ -232,8 +266,10 @@ def find(names=(), *, runs=paths.RUNS):
         in_run = os.path.join(runs, name)
         files = [name] if os.path.isfile(name) else _files(name) or _files(in_run)
         if names and not files:
-            raise WorkbookError(f"{name} holds no results: give a run, its folder, "
-                                "or a file that `evaluate --json` wrote")
+            raise WorkbookError(
+                f"{name} holds no results: give a run, its folder, "
+                "or a file that `evaluate --json` wrote"
+            )
         found += [(os.path.relpath(path), _read(path)) for path in files]
     return found
 
@@ -241,8 +277,9 @@ def find(names=(), *, runs=paths.RUNS):
 def _files(folder):
     """Of a run's folder, or for `run published` of those of its rows."""
     places = ("eval/results.json", "*/eval/results.json")
-    return sorted(path for place in places
-                  for path in glob.glob(os.path.join(glob.escape(folder), place)))
+    return sorted(
+        path for place in places for path in glob.glob(os.path.join(glob.escape(folder), place))
+    )
 
 
 def _read(path):
@@ -253,5 +290,6 @@ def _read(path):
         results["miou"], results["images"], results["list"], results["protocol"] + ""
         return results
     except (OSError, ValueError, AttributeError, KeyError, TypeError):
-        raise WorkbookError(f"{path} holds no results of an evaluation: "
-                            "name what `evaluate --json` or a run wrote")
+        raise WorkbookError(
+            f"{path} holds no results of an evaluation: name what `evaluate --json` or a run wrote"
+        )

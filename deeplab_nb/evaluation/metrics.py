@@ -1,4 +1,5 @@
 """One confusion matrix, and every score from it."""
+
 import numpy as np
 from scipy import ndimage
 
@@ -16,7 +17,7 @@ def confusion_matrix(truth, prediction, *, num_classes, ignore_label):
     largest = max(rows.max(), columns.max()) if rows.size else 0
     if largest >= num_classes:
         raise ValueError(f"class {largest} is outside 0..{num_classes - 1}")
-    counts = np.bincount(rows * num_classes + columns, minlength=num_classes ** 2)
+    counts = np.bincount(rows * num_classes + columns, minlength=num_classes**2)
     return counts.reshape(num_classes, num_classes)
 
 
@@ -79,8 +80,9 @@ class Scores:
         self.pixel_accuracy = float(hit.sum() / pixels)
         self.frequency_weighted_iou = float(np.nansum(truth * self.iou) / pixels)
         self.only_predicted = ~self.present & (predicted > 0)
-        self.trimap = {width: Scores(matrix).mean_iou
-                       for width, matrix in sorted((bands or {}).items())}
+        self.trimap = {
+            width: Scores(matrix).mean_iou for width, matrix in sorted((bands or {}).items())
+        }
 
     def table(self, names):
         """A line a class: IoU in percent, pixels, name; best first, absent classes last."""
@@ -93,22 +95,29 @@ class Scores:
             f"{100 * self.mean_iou:>6.2f}  {self.pixels.sum():>11,}  mean over the "
             f"{self.present.sum()} classes in the masks; pixel accuracy "
             f"{100 * self.pixel_accuracy:.2f} %, frequency-weighted IoU "
-            f"{100 * self.frequency_weighted_iou:.2f} %")
-        lines += [f"{100 * miou:>6.2f}  mean over the pixels within {width} of an object border"
-                  for width, miou in self.trimap.items()]
+            f"{100 * self.frequency_weighted_iou:.2f} %"
+        )
+        lines += [
+            f"{100 * miou:>6.2f}  mean over the pixels within {width} of an object border"
+            for width, miou in self.trimap.items()
+        ]
         return "\n".join(lines)
 
     def as_dict(self, names):
         """JSON-able: mean IoU, accuracy, and IoU and pixels by class name (null where absent)."""
+
         def number(value):
             return float(value) if np.isfinite(value) else None
+
         return {
             "miou": number(self.mean_iou),
             "mean_over": f"the {self.present.sum()} classes that the masks show",
             "pixel_accuracy": self.pixel_accuracy,
             "frequency_weighted_iou": self.frequency_weighted_iou,
             "trimap": {str(width): number(miou) for width, miou in self.trimap.items()},
-            "classes": {name: {"iou": number(self.iou[i]), "pixels": int(self.pixels[i])}
-                        for i, name in enumerate(names)},
+            "classes": {
+                name: {"iou": number(self.iou[i]), "pixels": int(self.pixels[i])}
+                for i, name in enumerate(names)
+            },
             "only_predicted": [name for i, name in enumerate(names) if self.only_predicted[i]],
         }

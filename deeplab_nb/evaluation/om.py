@@ -4,6 +4,7 @@ Not run on hardware: the compiler's command line follows the vendor's DeepLabv3+
 the files are rehearsed with TensorFlow in the tests. Needs neither TensorFlow nor CANN, so it runs
 wherever the device is.
 """
+
 import os
 import re
 
@@ -30,8 +31,10 @@ def chip(soc_version=None, profile=None):
     profile = ascend_profiles.chosen(profile)
     soc_version = soc_version or profile.soc_version
     if profile.cann == 5 and ascend_profiles.hardware_of(soc_version) in ("a2", "a3"):
-        raise WorkbookError(f"soc_version {soc_version} is newer than CANN 5, which the profile "
-                            f"{profile.name} names: give a profile of CANN 8 or 9")
+        raise WorkbookError(
+            f"soc_version {soc_version} is newer than CANN 5, which the profile "
+            f"{profile.name} names: give a profile of CANN 8 or 9"
+        )
     return soc_version
 
 
@@ -42,12 +45,57 @@ def atc_command(model, output, *, soc_version="Ascend310", size=513):
     WorkbookError for what cannot be such a name.
     """
     if not re.fullmatch(rf"Ascend((?!910)\d{{3}}\w*|{ascend_profiles.CHIPS})", soc_version):
-        raise WorkbookError(f"soc_version '{soc_version}' is no chip of this kind: give one such "
-                            "as Ascend310, Ascend910A, Ascend910B3 or Ascend910_9391")
-    return " \\\n    ".join([
-        f"atc --model={model}", "--framework=3", f"--output={output}", "--output_type=FP32",
-        f"--soc_version={soc_version}", f'--input_shape="{INPUT}:1,{size},{size},3"',
-        f"--out_nodes={LABELS}:0", "--log=info"])
+        raise WorkbookError(
+            f"soc_version '{soc_version}' is no chip of this kind: give one such "
+            "as Ascend310, Ascend910A, Ascend910B3 or Ascend910_9391"
+        )
+    return " \\\n    ".join(
+        [
+            f"atc --model={model}",
+            "--framework=3",
+            f"--output={output}",
+            "--output_type=FP32",
+            f"--soc_version={soc_version}",
+            f'--input_shape="{INPUT}:1,{size},{size},3"',
+            f"--out_nodes={LABELS}:0",
+            "--log=info",
+        ]
+    )
+
+
+def notes(model, size, soc_version):
+    """What the README.md beside an exported frozen graph of fixed size says."""
+    command = atc_command(model, f"deeplab_{size}", soc_version=soc_version, size=size)
+    return _NOTES.format(command=command, size=size, result=RESULT.format("ID"))
+
+
+_NOTES = """# An exported DeepLab network
+
+`export.json` names each form's tensors and how its labels compared with the checkpoint's.
+Pictures are RGB, 0..255; normalisation is part of the network.
+
+## On an Ascend card
+
+Not run on hardware. In this folder, with CANN's environment set:
+
+    {command}
+
+The chip is `Ascend` and what `npu-smi info` shows as Name; on an Atlas A3 it is Chip Name and
+NPU Name of `npu-smi info -t board -i 0 -c 0`, joined by `_`. Ascend910B without a digit is a
+first-generation 910, no Atlas A2. From CANN 8.5 on, atc also needs the chip's package of
+operators, such as Ascend-cann-910b-ops for an Ascend910B3. The model computes in float16, the
+default of every version.
+
+Pictures for it and scores from its results, in Python:
+
+    from deeplab_nb.evaluation.om import preprocess_bins, score_bins
+    preprocess_bins("VOC_ROOT", "bins", size={size})    # ID.bin: uint8 [{size}, {size}, 3]
+    # run the model on each; its labels belong into results/{result}, as float32 or int32
+    print(score_bins("VOC_ROOT", "results", size={size}).mean_iou)
+
+Pictures and masks are stretched to {size} x {size}, so this mean IoU is not that of the DeepLab
+protocol.
+"""
 
 
 def stretched(picture, size, kind=Image.BILINEAR):
@@ -72,8 +120,9 @@ def preprocess_bins(root, out, *, list_name="val", size=513, first=None):
     return len(ids)
 
 
-def score_bins(root, results, *, list_name="val", size=513, first=None, num_classes=21,
-               ignore_label=voc.VOID):
+def score_bins(
+    root, results, *, list_name="val", size=513, first=None, num_classes=21, ignore_label=voc.VOID
+):
     """`metrics.Scores` of the labels that a device wrote to RESULTS, the masks stretched to them.
 
     These scores are of stretched pictures, so they are no figures of the DeepLab protocol.
@@ -83,8 +132,12 @@ def score_bins(root, results, *, list_name="val", size=513, first=None, num_clas
     for image_id in progress(voc.read_list(root, list_name)[:first], label="scoring"):
         labels = read_labels(os.path.join(results, RESULT.format(image_id)), size, num_classes)
         mask, _ = voc.read_mask(voc.mask_path(root, image_id))
-        confusion += confusion_matrix(stretched(mask, size, Image.NEAREST), labels,
-                                      num_classes=num_classes, ignore_label=ignore_label)
+        confusion += confusion_matrix(
+            stretched(mask, size, Image.NEAREST),
+            labels,
+            num_classes=num_classes,
+            ignore_label=ignore_label,
+        )
     return Scores(confusion)
 
 
@@ -96,15 +149,20 @@ def read_labels(path, size, num_classes):
     try:
         raw = np.fromfile(path, np.int32)
     except OSError as error:
-        raise WorkbookError(f"result {path} is not readable ({error.strerror}): "
-                            "run the model on all pictures of the list")
+        raise WorkbookError(
+            f"result {path} is not readable ({error.strerror}): "
+            "run the model on all pictures of the list"
+        )
     if raw.size != size * size:
         raise WorkbookError(
             f"result {path} has {raw.size} numbers of 4 bytes, {size}x{size} labels need "
-            f"{size * size}: was the model compiled for this size?")
+            f"{size * size}: was the model compiled for this size?"
+        )
     for numbers in (raw, raw.view(np.float32)):
         labels = numbers.astype(np.uint8)
         if (labels == numbers).all() and labels.max() < num_classes:
             return labels.reshape(size, size)
-    raise WorkbookError(f"result {path} holds no class numbers 0..{num_classes - 1}: "
-                        f"take the model's output {LABELS}")
+    raise WorkbookError(
+        f"result {path} holds no class numbers 0..{num_classes - 1}: "
+        f"take the model's output {LABELS}"
+    )

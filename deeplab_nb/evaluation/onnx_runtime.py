@@ -5,6 +5,7 @@ checkpoint. Its name ends with a digest of the checkpoint's bytes, of the networ
 packages that made it and of its own bytes: so it serves nothing else, and one that is damaged is
 made anew.
 """
+
 import collections
 import contextlib
 import glob
@@ -28,8 +29,16 @@ ENGINES = ("auto", "tensorflow", "onnxruntime")
 OPSET = 13  # the newest that was tried
 
 # the settings that a network's logits depend on, beside its weights
-NETWORK = ("backbone", "depth_multiplier", "eval_output_stride", "num_classes", "multi_grid",
-           "aspp", "decoder", "separable_head")
+NETWORK = (
+    "backbone",
+    "depth_multiplier",
+    "eval_output_stride",
+    "num_classes",
+    "multi_grid",
+    "aspp",
+    "decoder",
+    "separable_head",
+)
 
 PAYS_FROM = 100  # images: a conversion takes as long as it then saves on 50 to 100 of 513x513
 
@@ -56,11 +65,16 @@ def choose(engine, settings, checkpoint, reference, *, images, device="cpu"):
         conversion = Conversion(settings, find_checkpoint(checkpoint))
         model = conversion.kept()
         if model is None and engine == "auto" and images < PAYS_FROM:
-            print("engine: TensorFlow; --engine onnxruntime converts the network once, "
-                  f"which pays from {PAYS_FROM} images")
+            print(
+                "engine: TensorFlow; --engine onnxruntime converts the network once, "
+                f"which pays from {PAYS_FROM} images"
+            )
             return "tensorflow", None
-        session, how = ((open_onnx(model), "converted before") if model
-                        else _convert(settings, conversion, reference))
+        session, how = (
+            (open_onnx(model), "converted before")
+            if model
+            else _convert(settings, conversion, reference)
+        )
     except WorkbookError as error:
         print(f"engine: TensorFlow, because {error}")
         return "tensorflow", None
@@ -80,11 +94,17 @@ def _convert(settings, conversion, reference):
 
 def convert(settings, checkpoint):
     """The evaluation network as ONNX, bytes: `images` float32 [batch, h, w, 3] -> `logits`."""
+
     def build():
         images = tf.placeholder(tf.float32, [None, None, None, 3], name="images")
-        logits = build_logits(images, settings=settings, output_stride=settings.eval_output_stride,
-                              make_layers=DilatedLayers)
+        logits = build_logits(
+            images,
+            settings=settings,
+            output_stride=settings.eval_output_stride,
+            make_layers=DilatedLayers,
+        )
         tf.identity(logits, name="logits")
+
     return to_onnx(freeze(build, checkpoint, ["images"], ["logits"]), ["images"], ["logits"])
 
 
@@ -170,6 +190,7 @@ class Conversion:
 
 # --- a network and its weights as one graph without variables, and that graph as ONNX
 
+
 def freeze(build, checkpoint, inputs, outputs):
     """GraphDef in which a checkpoint's weights, and all that follows from them, are constants.
 
@@ -180,7 +201,8 @@ def freeze(build, checkpoint, inputs, outputs):
         build()
         restore(session, checkpoint, tf.global_variables(), complete=True)
         frozen = tf.graph_util.convert_variables_to_constants(
-            session, graph.as_graph_def(), outputs)
+            session, graph.as_graph_def(), outputs
+        )
     return TransformGraph(frozen, inputs, outputs, ["fold_constants(ignore_errors=true)"])
 
 
@@ -193,13 +215,17 @@ def to_onnx(graph_def, inputs, outputs):
     tensors = {name: name + ":0" for name in inputs + outputs}
     try:
         model, _ = converter.from_graph_def(
-            graph_def, name="deeplab_nb", opset=OPSET,
+            graph_def,
+            name="deeplab_nb",
+            opset=OPSET,
             input_names=[tensors[name] for name in inputs],
             output_names=[tensors[name] for name in outputs],
-            tensors_to_rename={tensor: name for name, tensor in tensors.items()})
+            tensors_to_rename={tensor: name for name, tensor in tensors.items()},
+        )
     except Exception as error:  # whatever a converter of another project raises
-        raise WorkbookError(f"the conversion to ONNX failed ({str(error)[:200]}): "
-                            "use TensorFlow's forms")
+        raise WorkbookError(
+            f"the conversion to ONNX failed ({str(error)[:200]}): use TensorFlow's forms"
+        )
     _pad_in_convolutions(model.graph)
     return model.SerializeToString()
 
@@ -210,8 +236,11 @@ def _pad_in_convolutions(graph):
     attribute = import_package("onnx.helper").make_attribute
     constants = {tensor.name: to_array(tensor) for tensor in graph.initializer}
     readers = collections.Counter(name for node in graph.node for name in node.input)
-    pads = {node.output[0]: node for node in graph.node
-            if _pads_sides_alone(node, constants) and readers[node.output[0]] == 1}
+    pads = {
+        node.output[0]: node
+        for node in graph.node
+        if _pads_sides_alone(node, constants) and readers[node.output[0]] == 1
+    }
     for node in list(graph.node):
         own = {one.name for one in node.attribute}
         if node.op_type == "Conv" and node.input[0] in pads and not {"pads", "auto_pad"} & own:
@@ -224,8 +253,13 @@ def _pad_in_convolutions(graph):
 
 def _pads_sides_alone(node, constants):
     """Whether a node puts zeros round height and width, and it is known how many."""
-    return (node.op_type == "Pad" and not node.attribute and len(node.input) == 2
-            and node.input[1] in constants and not constants[node.input[1]][[0, 1, 4, 5]].any())
+    return (
+        node.op_type == "Pad"
+        and not node.attribute
+        and len(node.input) == 2
+        and node.input[1] in constants
+        and not constants[node.input[1]][[0, 1, 4, 5]].any()
+    )
 
 
 def import_package(name):
@@ -238,8 +272,9 @@ def import_package(name):
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise WorkbookError(f"ONNX needs the package {name.split('.')[0]} ({error}): "
-                            "run `make environment`")
+        raise WorkbookError(
+            f"ONNX needs the package {name.split('.')[0]} ({error}): run `make environment`"
+        )
     finally:
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = level
         logging.getLogger("tf2onnx").setLevel(logging.ERROR)

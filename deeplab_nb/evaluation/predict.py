@@ -5,6 +5,7 @@ section 4). Each scale is a pass of its own with sizes known before it runs, bec
 compiles a graph for fixed shapes; the passes meet in a running sum, so one map of probabilities is
 held, not one a scale.
 """
+
 import collections
 import math
 
@@ -61,8 +62,13 @@ class Predictor:
         with self._session.graph.as_default():
             self.report = restore(self._session, prefix, tf.global_variables(), complete=True)
         self.engine, self._compute = choose(
-            self._wanted, self.settings, prefix, self._logits_by_tensorflow,
-            images=self._images, device=self._device)
+            self._wanted,
+            self.settings,
+            prefix,
+            self._logits_by_tensorflow,
+            images=self._images,
+            device=self._device,
+        )
         return self.report
 
     def labels(self, images, frame=None):
@@ -147,8 +153,12 @@ class Predictor:
         return _Pass((images,) + fed, seen, logits, maps)
 
     def _network(self, images):
-        return network(self._layers, normalise(images), settings=self.settings,
-                       output_stride=self.settings.eval_output_stride)
+        return network(
+            self._layers,
+            normalise(images),
+            settings=self.settings,
+            output_stride=self.settings.eval_output_stride,
+        )
 
     def close(self):
         self._session.close()
@@ -165,8 +175,10 @@ def device_for(settings, engine):
     if engine != "onnxruntime":
         return devices.find(settings)
     if settings.device in ("gpu", "npu"):
-        raise WorkbookError("engine onnxruntime computes on the CPU and device is "
-                            f"{settings.device}: take engine tensorflow, or device cpu")
+        raise WorkbookError(
+            "engine onnxruntime computes on the CPU and device is "
+            f"{settings.device}: take engine tensorflow, or device cpu"
+        )
     return "cpu"
 
 
@@ -182,8 +194,10 @@ def framed(images, frame=None):
     rows, columns = frame if isinstance(frame, tuple) else (frame or smallest,) * 2
     if rows < height or columns < width:
         given = rows if rows == columns else f"{columns}x{rows}"
-        raise WorkbookError(f"a photograph of {width}x{height} does not fit a frame of {given}: "
-                            f"use a frame of at least {smallest}")
+        raise WorkbookError(
+            f"a photograph of {width}x{height} does not fit a frame of {given}: "
+            f"use a frame of at least {smallest}"
+        )
     batch = images.reshape((-1,) + images.shape[-3:])
     grey = np.full((len(batch), rows, columns, 3), MEAN_PIXEL, np.float32)
     grey[:, :height, :width] = batch
@@ -198,6 +212,7 @@ def _inside(maps, size):
 
 # --- several scales, and flip
 
+
 def scaled_sizes(frame, scale, settings):
     """(size that a padded image is seen at, size of its logits before they are spread over it).
 
@@ -207,8 +222,10 @@ def scaled_sizes(frame, scale, settings):
     if settings.eval_protocol == "mindspore":
         return (tuple(math.ceil(side * scale) for side in frame),) * 2
     stride = 4 if settings.decoder else settings.eval_output_stride
-    return (tuple(int((side - 1) * scale + 1) for side in frame),
-            tuple(int((side - 1) * max(1.0, scale) / stride + 1) for side in frame))
+    return (
+        tuple(int((side - 1) * scale + 1) for side in frame),
+        tuple(int((side - 1) * max(1.0, scale) / stride + 1) for side in frame),
+    )
 
 
 def mean_softmax(logits, grid, size, *, flip):

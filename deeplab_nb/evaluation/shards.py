@@ -1,4 +1,5 @@
 """An evaluation in parts, on any number of processes or machines, whose counts are merged."""
+
 import itertools
 import os
 import re
@@ -28,10 +29,11 @@ def evaluate_shard(settings, checkpoint, folder, shard, *, list_name=None, **opt
     """
     number, total = shard
     listed = voc.read_list(voc.check_root(settings.data_root), list_name or settings.val_list)
-    ids = listed[number - 1::total]
+    ids = listed[number - 1 :: total]
     if not ids:
         raise WorkbookError(
-            f"shard {number}/{total} is empty: the list has fewer images, take fewer shards")
+            f"shard {number}/{total} is empty: the list has fewer images, take fewer shards"
+        )
     counts = count(settings, checkpoint, list_name=list_name, ids=ids, **options)
     path = _path(folder, number, total)
     save_counts(path, counts)
@@ -48,8 +50,10 @@ def merge(folder):
     first = shards[0]
     for number, shard in enumerate(shards, start=1):
         if _evaluated(shard) != _evaluated(first) or set(shard.bands) != set(first.bands):
-            raise WorkbookError(f"shard {number} of {folder} was evaluated under other conditions "
-                                "than shard 1: evaluate it again")
+            raise WorkbookError(
+                f"shard {number} of {folder} was evaluated under other conditions "
+                "than shard 1: evaluate it again"
+            )
     # the list's order again, which MindSpore's batches depend on
     in_turn = itertools.zip_longest(*(shard.confusions.items() for shard in shards))
     confusions = dict(pair for pair in itertools.chain.from_iterable(in_turn) if pair)
@@ -80,6 +84,8 @@ def _shard_paths(folder):
     missing = set(range(1, total + 1)) - {number for number, _ in numbers}
     if missing:
         number = min(missing)
-        raise WorkbookError(f"folder {folder} lacks shard {number} of {total}: "
-                            f"evaluate it with --shard {number}/{total}")
+        raise WorkbookError(
+            f"folder {folder} lacks shard {number} of {total}: "
+            f"evaluate it with --shard {number}/{total}"
+        )
     return [_path(folder, number, total) for number in range(1, total + 1)]

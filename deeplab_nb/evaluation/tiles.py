@@ -1,9 +1,10 @@
 """Photographs larger than the network was trained on: tile by tile, blended where tiles overlap."""
+
 import numpy as np
 
 from deeplab_nb.settings import crop_for
 
-TILE = 1025     # side; twice DeepLab's crop, so that image pooling sees more than a detail
+TILE = 1025  # side; twice DeepLab's crop, so that image pooling sees more than a detail
 OVERLAP = 0.25  # of the tile, at least; within it a tile's weight falls to its edge
 
 
@@ -21,11 +22,11 @@ def tiled_labels(predictor, image, tile=TILE):
     strip = np.zeros((min(tile, height), width, predictor.settings.num_classes), np.float32)
     for row, following in zip(rows, rows[1:] + [height]):
         for column in columns:
-            part = image[row:row + tile, column:column + tile]
+            part = image[row : row + tile, column : column + tile]
             maps = predictor.probabilities(part, crop_for(tile))
             down, across = (weights(side, tile) for side in part.shape[:2])
             maps *= down[:, None, None] * across[:, None]
-            strip[:, column:column + tile] += maps
+            strip[:, column : column + tile] += maps
         done = following - row
         labels[row:following] = strip[:done].argmax(axis=2)
         strip[:-done] = strip[done:].copy()

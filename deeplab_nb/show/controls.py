@@ -1,4 +1,5 @@
 """Widgets bound to an `Explorer`: they know only what the reader has chosen, not of networks."""
+
 import base64
 import dataclasses
 import html
@@ -36,22 +37,29 @@ class Controls(widgets.VBox):
         self.order = widgets.Dropdown(options=ORDERS, description="images")
         self.image_id = widgets.Dropdown(options=explorer.ids(ORDERS[0]), description="image")
         self.class_id = widgets.Dropdown(
-            options=[("all classes", None)] + classes, description="class")
+            options=[("all classes", None)] + classes, description="class"
+        )
         self.upload = widgets.FileUpload(
-            accept="image/*", description="your photograph", layout={"width": "auto"})
+            accept="image/*", description="your photograph", layout={"width": "auto"}
+        )
         self.strength = widgets.FloatSlider(
-            first.strength, min=0, max=1, step=0.1, description="strength", continuous_update=False)
+            first.strength, min=0, max=1, step=0.1, description="strength", continuous_update=False
+        )
         self.output_stride = widgets.Dropdown(
-            options=(8, 16, 32), value=first.output_stride, description="stride")
+            options=(8, 16, 32), value=first.output_stride, description="stride"
+        )
         self.all_scales = widgets.Checkbox(
-            first.all_scales, description="several scales", indent=False)
+            first.all_scales, description="several scales", indent=False
+        )
         self.flip = widgets.Checkbox(first.flip, description="mirrored too", indent=False)
         self.palette = widgets.Dropdown(options=list(PALETTES), description="colours")
         self.state, self.picture = widgets.HTML(), widgets.HTML()
         self._shown, self._quiet = None, False
-        rows = ((self.order, self.image_id, self.upload),
-                (self.class_id, self.palette, self.strength),
-                (self.output_stride, self.all_scales, self.flip))
+        rows = (
+            (self.order, self.image_id, self.upload),
+            (self.class_id, self.palette, self.strength),
+            (self.output_stride, self.all_scales, self.flip),
+        )
         super().__init__([widgets.HBox(row) for row in rows] + [self.state, self.picture])
         self._observe()
         self._do()
@@ -59,8 +67,9 @@ class Controls(widgets.VBox):
     def _observe(self):
         """Each control asks for a picture, some for another step before it."""
         steps = dict.fromkeys(_CHOSEN)
-        steps.update(order=self._list_again, class_id=self._list_again,
-                     upload=self._take_photograph)
+        steps.update(
+            order=self._list_again, class_id=self._list_again, upload=self._take_photograph
+        )
         for name, step in steps.items():
             getattr(self, name).observe(lambda _, step=step: self._do(step), "value")
 
@@ -106,13 +115,16 @@ class Controls(widgets.VBox):
     def _show(self, picture):
         self._shown = picture
         content = base64.b64encode(picture.png).decode()
-        self.picture.value = (f'<img alt="{html.escape(picture.words)}" '
-                              f'src="data:image/png;base64,{content}">')
+        self.picture.value = (
+            f'<img alt="{html.escape(picture.words)}" src="data:image/png;base64,{content}">'
+        )
         self._say(f"{READY}. {picture.words}", "#205020")
 
     def _say(self, sentence, colour):
-        self.state.value = (f'<div role="status" style="color: {colour}; line-height: 1.3">'
-                            f"{html.escape(sentence)}</div>")
+        self.state.value = (
+            f'<div role="status" style="color: {colour}; line-height: 1.3">'
+            f"{html.escape(sentence)}</div>"
+        )
 
     def _repr_mimebundle_(self, **kwargs):
         data = super()._repr_mimebundle_(**kwargs)

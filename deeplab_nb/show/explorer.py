@@ -2,6 +2,7 @@
 
 Nothing here knows of a browser, so that the same view is a picture in a headless run.
 """
+
 import collections
 import dataclasses
 import functools
@@ -10,7 +11,6 @@ import os
 from typing import Optional
 
 import numpy as np
-from matplotlib.figure import Figure
 from PIL import Image, ImageOps
 
 from deeplab_nb import settings as settings_module
@@ -23,12 +23,10 @@ from deeplab_nb.evaluation.predict import Predictor
 from deeplab_nb.settings import SIX_SCALES
 from deeplab_nb.show import plots
 from deeplab_nb.show.palettes import PALETTES
+from deeplab_nb.show.panels import Picture, borders, two_rows
 
 ORDERS = ("worst first", "as listed", "with the chosen class", "your photographs")
 KEPT = 4  # networks, and predictions, held at a time; a step back to an earlier one is then free
-
-# borders drawn on the photograph, and of both where they agree; far apart for every kind of eye
-BORDER_COLOURS = {"predicted": (255, 160, 0), "mask": (0, 60, 255), "both": (255, 255, 255)}
 
 # image: photograph uint8 [h, w, 3]; truth: its mask uint8 [h, w] or None; maps: probabilities
 # float32 [h, w, num_classes]; labels: their largest, uint8 [h, w]
@@ -38,6 +36,7 @@ _Seen = collections.namedtuple("_Seen", "image truth maps labels")
 @dataclasses.dataclass(frozen=True)
 class View:
     """What a reader has chosen. class_id: None shows all classes."""
+
     image_id: str
     output_stride: int
     all_scales: bool = False
@@ -78,20 +77,27 @@ class Explorer:
     def first_view(self):
         """The list's worst image, seen as the run's settings see it."""
         settings = self.settings
-        return View(self.ids(ORDERS[0])[0], settings.eval_output_stride,
-                    all_scales=settings.eval_scales != (1.0,), flip=settings.eval_flip)
+        return View(
+            self.ids(ORDERS[0])[0],
+            settings.eval_output_stride,
+            all_scales=settings.eval_scales != (1.0,),
+            flip=settings.eval_flip,
+        )
 
     def ids(self, order, class_id=None):
         """Image ids in one of ORDERS. Raises WorkbookError where there are none."""
-        found = {"worst first": lambda: sorted(self.image_miou, key=self.image_miou.get),
-                 "as listed": lambda: list(self.image_miou),
-                 "with the chosen class": lambda: self._with_class(class_id),
-                 "your photographs": lambda: list(self._own)}[order]()
+        found = {
+            "worst first": lambda: sorted(self.image_miou, key=self.image_miou.get),
+            "as listed": lambda: list(self.image_miou),
+            "with the chosen class": lambda: self._with_class(class_id),
+            "your photographs": lambda: list(self._own),
+        }[order]()
         if not found:
             shown = "" if class_id is None else f", {self.names[class_id]}"
             other = "upload a photograph" if order == ORDERS[-1] else "class"
             raise WorkbookError(
-                f"there is no image '{order}'{shown}: choose another order or {other}")
+                f"there is no image '{order}'{shown}: choose another order or {other}"
+            )
         return found
 
     def _with_class(self, class_id):
@@ -135,8 +141,10 @@ class Explorer:
         if view.image_id in self._own:
             return self._own[view.image_id], None
         if view.image_id not in self.image_miou:
-            raise WorkbookError(f"image '{view.image_id}' is not of the list "
-                                f"{self.settings.val_list}: choose another")
+            raise WorkbookError(
+                f"image '{view.image_id}' is not of the list "
+                f"{self.settings.val_list}: choose another"
+            )
         crop = self._protocol(view).crop
         pair = read_pair(self._root, view.image_id, self.settings)
         return tuple(fit(part, crop) for part in pair)
@@ -167,9 +175,14 @@ class Explorer:
         return networks[method]
 
     def _settings(self, view):
-        return settings_module.override(self.settings, {
-            "eval_output_stride": view.output_stride, "eval_flip": view.flip,
-            "eval_scales": self._scales if view.all_scales else (1.0,)})
+        return settings_module.override(
+            self.settings,
+            {
+                "eval_output_stride": view.output_stride,
+                "eval_flip": view.flip,
+                "eval_scales": self._scales if view.all_scales else (1.0,),
+            },
+        )
 
     def _protocol(self, view):
         return protocol_of(self._settings(view), self._longest)
@@ -182,6 +195,7 @@ class Explorer:
         def over(ids):
             chosen = np.where(ids == view.class_id, ids, 0) if of_class else ids
             return plots.overlay(image, chosen, view.strength, PALETTES[view.palette]())
+
         shown = [("photograph", image), ("prediction", over(labels))]
         if truth is not None:
             wrong = plots.error_map(labels, truth, self.settings.ignore_label)
@@ -196,33 +210,42 @@ class Explorer:
 
     def figure(self, view):
         """The panels of a view in two rows, above the names of the classes seen."""
-        figure, seen = _two_rows(self.panels(view)), self._seen(view)
+        figure, seen = two_rows(self.panels(view)), self._seen(view)
         shown = set(np.unique(seen.labels))
         shown |= set() if seen.truth is None else set(np.unique(seen.truth))
-        plots.add_legend(figure, shown, self.names, self.settings.ignore_label,
-                         palette=PALETTES[view.palette]())
+        plots.add_legend(
+            figure, shown, self.names, self.settings.ignore_label, palette=PALETTES[view.palette]()
+        )
         return figure
 
     def in_words(self, view):
         """What the picture of a view shows, for those who do not see it."""
         _, truth, _, labels = self._seen(view)
         shares = np.bincount(labels.ravel()) / labels.size
-        found = ", ".join(f"{self.names[i]} {shares[i]:.0%}"
-                          for i in np.argsort(-shares) if shares[i] > 0)
+        found = ", ".join(
+            f"{self.names[i]} {shares[i]:.0%}" for i in np.argsort(-shares) if shares[i] > 0
+        )
         score = "no mask to compare with" if truth is None else f"mean IoU {self.miou(view):.3f}"
         how = f"{len(self._scales)} scales" if view.all_scales else "one scale"
         flip = ", mirrored too" if view.flip else ""
         network = self._networks.get(view.method)
         engine = f", by {network.engine}" if network else ""
-        return (f"{view.image_id}, {score}: {how} at output stride {view.output_stride}"
-                f"{flip}{engine}; predicted: {found}")
+        return (
+            f"{view.image_id}, {score}: {how} at output stride {view.output_stride}"
+            f"{flip}{engine}; predicted: {found}"
+        )
 
     def miou(self, view):
         """Mean IoU of the view's image alone."""
         _, truth, _, labels = self._seen(view)
-        return Scores(confusion_matrix(
-            truth, labels, num_classes=self.settings.num_classes,
-            ignore_label=self.settings.ignore_label)).mean_iou
+        return Scores(
+            confusion_matrix(
+                truth,
+                labels,
+                num_classes=self.settings.num_classes,
+                ignore_label=self.settings.ignore_label,
+            )
+        ).mean_iou
 
     def picture(self, view):
         """The view as a `Picture`."""
@@ -240,60 +263,3 @@ class Explorer:
 
     def __exit__(self, *_):
         self.close()
-
-
-class Picture:
-    """A PNG with words that stand for it, shown by Jupyter, nbviewer and GitHub alike."""
-
-    def __init__(self, png, words):
-        self.png, self.words = png, words
-
-    def _repr_mimebundle_(self, **_):
-        data = {"image/png": self.png, "text/plain": self.words}
-        return data, {"image/png": {"alt": self.words}}
-
-
-def _two_rows(panels, width=3.1):
-    """Pictures in two rows, with room for captions above and a legend below.
-
-    Faster than a layout that is solved for.
-    """
-    columns, (height, breadth) = -(-len(panels) // 2), panels[0][1].shape[:2]
-    caption, legend = 0.3, 0.5  # inches
-    row = width * height / breadth + caption
-    total = 2 * row + legend
-    figure = Figure(figsize=(width * columns, total))
-    for place, (title, picture) in enumerate(panels, start=1):
-        axes = figure.add_subplot(2, columns, place)
-        # a map of colours that is equal for every kind of eye
-        axes.imshow(picture, interpolation="nearest", cmap="cividis", vmin=0, vmax=1)
-        axes.set_title(title, fontsize=10)
-        axes.axis("off")
-    figure.subplots_adjust(left=0.005, right=0.995, top=1 - caption / total,
-                           bottom=legend / total, wspace=0.02, hspace=caption / row)
-    return figure
-
-
-def borders(image, labels, truth=None):
-    """The photograph, paler, with the borders of predicted classes and of the mask's.
-
-    uint8 [h, w, 3] in BORDER_COLOURS. A border is a pixel whose right or lower neighbour has
-    another class. Where the mask is void lies its own border, so that the band is drawn by its edge
-    to either side.
-    """
-    picture = (image // 2 + 64).astype(np.uint8)
-    predicted = _edges(labels)
-    picture[predicted] = BORDER_COLOURS["predicted"]
-    if truth is not None:
-        masked = _edges(truth)
-        picture[masked] = BORDER_COLOURS["mask"]
-        picture[predicted & masked] = BORDER_COLOURS["both"]
-    return picture
-
-
-def _edges(labels):
-    """Where a pixel differs from its right or lower neighbour, bool [h, w]."""
-    found = np.zeros(labels.shape, bool)
-    found[:, :-1] |= labels[:, :-1] != labels[:, 1:]
-    found[:-1] |= labels[:-1] != labels[1:]
-    return found

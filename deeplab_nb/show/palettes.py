@@ -1,4 +1,5 @@
 """Colours of classes: VOC's own, and colours that people who see red and green alike tell apart."""
+
 import functools
 
 import numpy as np

@@ -1,4 +1,5 @@
-"""The compiler's command line and a device's files; with a network they are tried in test_export.py."""
+"""The compiler's command line and a device's files; test_export tries them with a network."""
+
 import numpy as np
 import pytest
 
@@ -8,8 +9,10 @@ from deeplab_nb.evaluation import om
 
 def test_the_command_is_the_published_one():
     said = om.atc_command("a.pb", "b", soc_version="Ascend910A").replace(" \\\n    ", " ")
-    assert said == ('atc --model=a.pb --framework=3 --output=b --output_type=FP32 --soc_version=Ascend910A '
-                    '--input_shape="ImageTensor:1,513,513,3" --out_nodes=SemanticPredictions:0 --log=info')
+    assert said == (
+        "atc --model=a.pb --framework=3 --output=b --output_type=FP32 --soc_version=Ascend910A "
+        '--input_shape="ImageTensor:1,513,513,3" --out_nodes=SemanticPredictions:0 --log=info'
+    )
     with pytest.raises(WorkbookError, match="soc_version '310; rm' is no chip"):
         om.atc_command("a.pb", "b", soc_version="310; rm")
 

@@ -1,4 +1,5 @@
-"""Several scales and the flipped image, against the original library's figures and against its rules."""
+"""Several scales and the flipped image, against the original library's figures and rules."""
+
 import os
 
 import numpy as np
@@ -16,7 +17,9 @@ class GoldenPredictor(Predictor):
 
     def load(self, _):
         with self._session.graph.as_default():
-            golden.load_weights(self._session, tf.global_variables(), golden.figures("mobilenet_v2")["gain"])
+            golden.load_weights(
+                self._session, tf.global_variables(), golden.figures("mobilenet_v2")["gain"]
+            )
 
 
 def settings(**values):
@@ -27,7 +30,9 @@ def settings(**values):
 def test_six_scales_and_flip_are_the_originals(shared, stand_in, device):  # noqa: F811
     figures = np.load(os.path.join(shared, "golden", "multi_scale.npz"))
     image = golden.image(1, 129, 129)[0]
-    with GoldenPredictor(settings(eval_scales=SIX_SCALES, eval_flip=True, device=device), None) as predictor:
+    with GoldenPredictor(
+        settings(eval_scales=SIX_SCALES, eval_flip=True, device=device), None
+    ) as predictor:
         found = predictor.probabilities(image)
     assert abs(found - figures["mobilenet_v2/mean_softmax"][0]).max() < 1e-4
     assert np.array_equal(found.argmax(axis=2), figures["mobilenet_v2/argmax"][0])
@@ -63,7 +68,10 @@ def test_output_stride_8_doubles_the_grid():
 
 
 def test_the_mindspore_entry_rounds_its_sizes_up():
-    sides = [scaled_sizes((513, 513), scale, settings(eval_protocol="mindspore"))[0][0] for scale in SIX_SCALES]
+    sides = [
+        scaled_sizes((513, 513), scale, settings(eval_protocol="mindspore"))[0][0]
+        for scale in SIX_SCALES
+    ]
     assert sides == [257, 385, 513, 642, 770, 898]
 
 
@@ -78,4 +86,8 @@ def test_any_size_can_be_labelled_in_its_own_frame_and_in_a_padded_one(predictor
 def test_a_frame_need_not_be_square():
     image = np.zeros((40, 57, 3), np.uint8)
     grey = framed(image, (49, 65))
-    assert grey.shape == (1, 49, 65, 3) and (grey[0, :40, :57] == 0).all() and (grey[0, 40:] == 127.5).all()
+    assert (
+        grey.shape == (1, 49, 65, 3)
+        and (grey[0, :40, :57] == 0).all()
+        and (grey[0, 40:] == 127.5).all()
+    )

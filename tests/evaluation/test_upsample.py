@@ -1,4 +1,5 @@
 """Labels from coarse logits against the argmax of TensorFlow's own resize."""
+
 import numpy as np
 import pytest
 
@@ -14,19 +15,37 @@ def resized(logits, frame):
 
 def smooth(seed, batch, rows, columns, classes=21):
     """Logits whose largest class changes now and then, as a network's do."""
-    coarse = np.random.RandomState(seed).normal(size=(batch, rows // 4 + 2, columns // 4 + 2, classes))
-    return np.float32(coarse.repeat(4, 1).repeat(4, 2)[:, :rows, :columns] + np.random.RandomState(seed + 1).normal(
-        size=(batch, rows, columns, classes)) * 0.2)
+    coarse = np.random.RandomState(seed).normal(
+        size=(batch, rows // 4 + 2, columns // 4 + 2, classes)
+    )
+    return np.float32(
+        coarse.repeat(4, 1).repeat(4, 2)[:, :rows, :columns]
+        + np.random.RandomState(seed + 1).normal(size=(batch, rows, columns, classes)) * 0.2
+    )
 
 
-@pytest.mark.parametrize("frame, step, size", [
-    ((129, 129), 16, (96, 113)), ((129, 129), 8, (129, 129)), ((65, 97), 16, (49, 82)), ((33, 33), 32, (1, 1)), ((17, 33), 16, (17, 33))])
+@pytest.mark.parametrize(
+    "frame, step, size",
+    [
+        ((129, 129), 16, (96, 113)),
+        ((129, 129), 8, (129, 129)),
+        ((65, 97), 16, (49, 82)),
+        ((33, 33), 32, (1, 1)),
+        ((17, 33), 16, (17, 33)),
+    ],
+)
 @pytest.mark.parametrize("make", ["smooth", "noise"])
 def test_labels_are_those_of_the_resized_logits(frame, step, size, make):
     grid = [(side - 1) // step + 1 for side in frame]
-    logits = smooth(0, 2, *grid) if make == "smooth" else np.float32(np.random.RandomState(0).normal(size=(2, *grid, 21)))
+    logits = (
+        smooth(0, 2, *grid)
+        if make == "smooth"
+        else np.float32(np.random.RandomState(0).normal(size=(2, *grid, 21)))
+    )
     labels = upsample.largest(logits, size, upsample.factors(frame, grid))
-    assert labels.dtype == np.uint8 and np.array_equal(labels, resized(logits, frame)[:, :size[0], :size[1]])
+    assert labels.dtype == np.uint8 and np.array_equal(
+        labels, resized(logits, frame)[:, : size[0], : size[1]]
+    )
 
 
 def test_more_cells_than_are_enlarged_at_a_time(monkeypatch):
@@ -36,7 +55,14 @@ def test_more_cells_than_are_enlarged_at_a_time(monkeypatch):
     assert np.array_equal(upsample.largest(logits, (65, 65), (8, 8)), whole)
 
 
-@pytest.mark.parametrize("frame, grid, step", [
-    ((513, 353), (33, 23), (16, 16)), ((513, 353), (65, 45), (8, 8)), ((500, 375), (32, 24), None), ((1, 1), (1, 1), None)])
+@pytest.mark.parametrize(
+    "frame, grid, step",
+    [
+        ((513, 353), (33, 23), (16, 16)),
+        ((513, 353), (65, 45), (8, 8)),
+        ((500, 375), (32, 24), None),
+        ((1, 1), (1, 1), None),
+    ],
+)
 def test_only_frames_of_whole_cells_are_enlarged_here(frame, grid, step):
     assert upsample.factors(frame, grid) == step

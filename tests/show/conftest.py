@@ -1,4 +1,5 @@
 """An explorer of a tiny network, shared by the tests of what it shows and of its widgets."""
+
 import pytest
 
 from deeplab_nb import settings as settings_module
@@ -17,7 +18,8 @@ def opened_once(tmp_path_factory):
     predictions = str(folder / "predictions")
     evaluation = evaluate(settings, checkpoint, predictions=predictions)
     with explorer.Explorer(
-            settings, checkpoint, evaluation.image_miou, engine="tensorflow") as opened:
+        settings, checkpoint, evaluation.image_miou, engine="tensorflow"
+    ) as opened:
         yield opened, evaluation, predictions
 
 

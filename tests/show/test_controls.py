@@ -1,4 +1,5 @@
 """The explorer's widgets, the real ones, moved by their values."""
+
 import datetime
 
 import pytest
@@ -37,8 +38,15 @@ def test_an_error_is_said_in_words_and_the_picture_stays(moved):
 
 
 def test_an_uploaded_photograph_is_shown(moved):
-    moved.upload.value = ({"name": "mine.png", "type": "image/png", "size": 1, "content": memoryview(file_of((60, 30), form="PNG")),
-                           "last_modified": datetime.datetime(2020, 1, 1)},)
+    moved.upload.value = (
+        {
+            "name": "mine.png",
+            "type": "image/png",
+            "size": 1,
+            "content": memoryview(file_of((60, 30), form="PNG")),
+            "last_modified": datetime.datetime(2020, 1, 1),
+        },
+    )
     assert moved.view.image_id == "your mine.png" and "your mine.png" in moved.state.value
 
 
@@ -56,4 +64,8 @@ def test_where_no_one_can_move_controls_it_is_a_picture(scored, monkeypatch):
 
 def test_a_saved_notebook_keeps_the_picture_beside_the_controls(moved):
     data, metadata = moved._repr_mimebundle_()
-    assert data["image/png"].startswith(b"\x89PNG") and "application/vnd.jupyter.widget-view+json" in data and metadata["image/png"]["alt"]
+    assert (
+        data["image/png"].startswith(b"\x89PNG")
+        and "application/vnd.jupyter.widget-view+json" in data
+        and metadata["image/png"]["alt"]
+    )

@@ -1,4 +1,5 @@
 """What the explorer shows, without a browser."""
+
 import dataclasses
 import io
 import os
@@ -24,15 +25,20 @@ def test_a_view_predicts_what_the_evaluation_predicted(scored):
 
 def test_images_are_listed_in_every_order(scored):
     explored, evaluation, _ = scored
-    assert explored.ids("as listed") == ["val_{:03d}".format(i) for i in range(5)]
+    assert explored.ids("as listed") == [f"val_{i:03d}" for i in range(5)]
     worst = explored.ids("worst first")
     assert [evaluation.image_miou[i] for i in worst] == sorted(evaluation.image_miou.values())
     assert explored.ids("with the chosen class", 7) == ["val_002"]
 
 
-@pytest.mark.parametrize("order, class_id, words", [
-    ("with the chosen class", None, "no class is chosen"), ("with the chosen class", 20, "with the chosen class', tv"),
-    ("your photographs", None, "upload a photograph")])
+@pytest.mark.parametrize(
+    "order, class_id, words",
+    [
+        ("with the chosen class", None, "no class is chosen"),
+        ("with the chosen class", 20, "with the chosen class', tv"),
+        ("your photographs", None, "upload a photograph"),
+    ],
+)
 def test_an_order_without_images_is_refused(scored, order, class_id, words):
     with pytest.raises(WorkbookError, match=words):
         scored[0].ids(order, class_id)
@@ -41,7 +47,7 @@ def test_an_order_without_images_is_refused(scored, order, class_id, words):
 def panel(explored, start, **changes):
     """The one panel whose caption starts so, of the first view with changes."""
     panels = explored.panels(dataclasses.replace(explored.first_view(), **changes))
-    found, = [picture for caption, picture in panels if caption.startswith(start)]
+    (found,) = [picture for caption, picture in panels if caption.startswith(start)]
     return found
 
 
@@ -51,9 +57,14 @@ def test_strength_filter_and_palette_change_the_mask_shown(scored):
     shown, other = truth.max(where=truth < 255, initial=0), 20
     assert np.array_equal(panel(explored, "mask", strength=0.0), image)
     assert np.array_equal(panel(explored, "mask", class_id=other), image)
-    voc_mask, safe = panel(explored, "mask", strength=1.0), panel(explored, "mask", strength=1.0, palette="colour-blind safe")
+    voc_mask, safe = (
+        panel(explored, "mask", strength=1.0),
+        panel(explored, "mask", strength=1.0, palette="colour-blind safe"),
+    )
     assert (voc_mask[truth == shown] == voc.palette()[shown]).all()
-    assert not np.array_equal(voc_mask, safe) and np.array_equal(voc_mask[truth == 0], safe[truth == 0])
+    assert not np.array_equal(voc_mask, safe) and np.array_equal(
+        voc_mask[truth == 0], safe[truth == 0]
+    )
 
 
 def test_the_heat_map_is_the_chosen_classes_probability(scored):
@@ -67,7 +78,9 @@ def test_the_heat_map_is_the_chosen_classes_probability(scored):
 def test_each_method_changes_the_prediction(scored, change):
     explored = scored[0]
     first = explored.first_view()
-    assert not np.array_equal(explored.probabilities(first), explored.probabilities(dataclasses.replace(first, **change)))
+    assert not np.array_equal(
+        explored.probabilities(first), explored.probabilities(dataclasses.replace(first, **change))
+    )
 
 
 @pytest.mark.slow
@@ -75,7 +88,9 @@ def test_only_a_few_networks_are_held(scored):
     explored = scored[0]
     for stride in (32, 16, 8):
         for flip in (True, False):
-            explored.probabilities(dataclasses.replace(explored.first_view(), output_stride=stride, flip=flip))
+            explored.probabilities(
+                dataclasses.replace(explored.first_view(), output_stride=stride, flip=flip)
+            )
     assert len(explored._networks) == explored._predicted.cache_info().currsize == explorer.KEPT
 
 
@@ -93,16 +108,6 @@ def test_a_photograph_of_the_readers_is_brought_to_the_lists_size_and_turned_upr
 def test_a_file_that_is_no_picture_is_refused(scored):
     with pytest.raises(WorkbookError, match="notes.txt cannot be read as a picture"):
         scored[0].add_photograph("notes.txt", b"no picture")
-
-
-def test_borders_are_told_apart():
-    labels, truth = np.zeros((8, 8), int), np.zeros((8, 8), int)
-    labels[:, 4:], truth[:4, 4:], truth[4:, 6:] = 1, 1, 1
-    picture = explorer.borders(np.zeros((8, 8, 3), np.uint8), labels, truth)
-    assert tuple(picture[1, 3]) == explorer.BORDER_COLOURS["both"]
-    assert tuple(picture[6, 3]) == explorer.BORDER_COLOURS["predicted"]
-    assert tuple(picture[6, 5]) == explorer.BORDER_COLOURS["mask"]
-    assert tuple(picture[1, 1]) == (64, 64, 64)
 
 
 def test_a_picture_comes_with_words_for_those_who_do_not_see_it(scored):

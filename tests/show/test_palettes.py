@@ -1,4 +1,5 @@
 """The safe colours are those of a search in CIELAB, and far enough apart for every kind of eye."""
+
 import numpy as np
 
 from deeplab_nb.data import voc
@@ -7,11 +8,25 @@ from deeplab_nb.show import palettes
 # Linear light to what is seen without one kind of cone (Machado, Oliveira and Fernandes 2009,
 # table 1, severity 1.0).
 DEFICIENCIES = {
-    "protanopia": ((0.152286, 1.052583, -0.204868), (0.114503, 0.786281, 0.099216), (-0.003882, -0.048116, 1.051998)),
-    "deuteranopia": ((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413), (-0.011820, 0.042940, 0.968881)),
-    "tritanopia": ((1.255528, -0.076749, -0.178779), (-0.078411, 0.930809, 0.147602), (0.004733, 0.691367, 0.303900)),
+    "protanopia": (
+        (0.152286, 1.052583, -0.204868),
+        (0.114503, 0.786281, 0.099216),
+        (-0.003882, -0.048116, 1.051998),
+    ),
+    "deuteranopia": (
+        (0.367322, 0.860646, -0.227968),
+        (0.280085, 0.672501, 0.047413),
+        (-0.011820, 0.042940, 0.968881),
+    ),
+    "tritanopia": (
+        (1.255528, -0.076749, -0.178779),
+        (-0.078411, 0.930809, 0.147602),
+        (0.004733, 0.691367, 0.303900),
+    ),
 }
-TO_XYZ = np.array(((0.4124, 0.3576, 0.1805), (0.2126, 0.7152, 0.0722), (0.0193, 0.1192, 0.9505)))  # sRGB, D65
+TO_XYZ = np.array(
+    ((0.4124, 0.3576, 0.1805), (0.2126, 0.7152, 0.0722), (0.0193, 0.1192, 0.9505))
+)  # sRGB, D65
 LEVELS = (0, 51, 102, 153, 204, 255)  # of each channel: 216 colours to choose from
 
 
@@ -19,8 +34,9 @@ def searched():
     """Each the farthest from those before it, for the eye that tells it apart worst; [215, 3]."""
     candidates = np.array(np.meshgrid(LEVELS, LEVELS, LEVELS)).reshape(3, -1).T
     chosen = [np.zeros(3, int)]
-    nearest = np.minimum(distances(candidates, (0, 0, 0)),
-                         distances(candidates, voc.palette()[voc.VOID]))
+    nearest = np.minimum(
+        distances(candidates, (0, 0, 0)), distances(candidates, voc.palette()[voc.VOID])
+    )
     while len(chosen) < len(candidates) - 1:
         chosen.append(candidates[nearest.argmax()])
         nearest = np.minimum(nearest, distances(candidates, chosen[-1]))
@@ -34,8 +50,10 @@ def distances(colours, other):
     """
     colours, other = linear(colours), linear([other])
     views = [np.eye(3)] + [np.array(matrix) for matrix in DEFICIENCIES.values()]
-    return np.min([np.linalg.norm(lab(colours @ view.T) - lab(other @ view.T), axis=1)
-                   for view in views], axis=0)
+    return np.min(
+        [np.linalg.norm(lab(colours @ view.T) - lab(other @ view.T), axis=1) for view in views],
+        axis=0,
+    )
 
 
 def linear(colours):
@@ -53,14 +71,14 @@ def lab(light):
 
 def closest(colours):
     """Of all pairs, for the eye that tells them apart worst."""
-    return min(distances(colours[i + 1:], colours[i]).min() for i in range(len(colours) - 1))
+    return min(distances(colours[i + 1 :], colours[i]).min() for i in range(len(colours) - 1))
 
 
 def test_the_table_holds_what_the_search_finds():
     found, colours = searched(), palettes.safe_palette()
-    assert np.array_equal(colours[:len(found)], found)
-    again = np.delete(colours, voc.VOID, axis=0)[len(found):]
-    assert np.array_equal(again, found[:len(again)]) and colours.shape == (256, 3)
+    assert np.array_equal(colours[: len(found)], found)
+    again = np.delete(colours, voc.VOID, axis=0)[len(found) :]
+    assert np.array_equal(again, found[: len(again)]) and colours.shape == (256, 3)
 
 
 def test_vocs_21_colours_come_close_for_some_eyes_and_the_safe_ones_do_not():
