@@ -35,7 +35,7 @@ def save_random(folder, *, seed, settings):
 
 
 def amplified(prefix, folder):
-    """The checkpoint with so strong a class layer that random features differ; returns its prefix."""
+    """The checkpoint with so strong a class layer that features differ; returns its prefix."""
     with tf.Graph().as_default(), tf.Session() as session:
         tensors = {
             name: tf.train.load_checkpoint(prefix).get_tensor(name)
