@@ -125,8 +125,8 @@ def export(checkpoint, output_stride, out, form, size, images, soc_version, asce
     """Write a checkpoint as frozen graphs, SavedModel and ONNX, each compared with it; atc command included."""
     from deeplab_nb.data import voc
     from deeplab_nb.evaluation import export as exports
-    from deeplab_nb.evaluation import offline
-    soc_version = offline.chip(soc_version, ascend_profile)
+    from deeplab_nb.evaluation import om
+    soc_version = om.chip(soc_version, ascend_profile)
     settings = _settings_of(checkpoint, output_stride)
     photographs = [voc.read_image(path) for path in images or _sample_photographs(3)]
     result = exports.export(settings, checkpoint, out, images=photographs, size=size, soc_version=soc_version,

@@ -129,7 +129,7 @@ def ledger(results):
 
     RESULTS: runs, their folders, or files that `evaluate --json` wrote; default: every run.
     """
-    from deeplab_nb.runs import ledger as ledgers
+    from deeplab_nb.evaluation import ledger as ledgers
     found = ledgers.find(results)
     tables = [ledgers.table(values, name, related=True) for name, values in found]
     click.echo("\n\n".join(tables) or "no results yet: `make run` makes the first")

@@ -8,7 +8,7 @@ from deeplab_nb.data import voc
 from deeplab_nb.data.pipeline import batch_of, timed_batches
 from deeplab_nb.data.records import write_records
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.evaluation import engine, evaluate
+from deeplab_nb.evaluation import evaluate, onnx_runtime
 from deeplab_nb.evaluation.export import export
 from deeplab_nb.evaluation.predict import Predictor
 from deeplab_nb.network.fast_layers import FastLayers
@@ -197,10 +197,9 @@ def test_a_protocol_of_many_frames_is_none_for_a_card(stand_in, weights, tmp_pat
 
 def test_whoever_asks_for_the_cpu_gets_it_beside_npu_bridge(card, weights, monkeypatch):
     asked = []
-    monkeypatch.setattr(engine, "find_checkpoint", lambda path: asked.append(path) or path)
-    monkeypatch.setattr(engine, "conversion_name", lambda *_: "none")
-    monkeypatch.setattr(engine, "_kept", lambda *_: None)
-    monkeypatch.setattr(engine, "_convert", lambda *_: (None, "now"))
+    monkeypatch.setattr(onnx_runtime, "find_checkpoint", lambda path: asked.append(path) or path)
+    monkeypatch.setattr(onnx_runtime.Conversion, "kept", lambda _: None)
+    monkeypatch.setattr(onnx_runtime, "_convert", lambda *_: (None, "now"))
     chosen = settings_module.read({"depth_multiplier": 0.25})
     with Predictor(chosen, weights, engine="onnxruntime") as predictor:
         assert predictor.engine == "onnxruntime" and not card.calls

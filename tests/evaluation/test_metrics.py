@@ -49,7 +49,9 @@ def test_a_value_outside_the_classes_is_an_error():
 
 
 def test_everything_void_has_no_score():
-    scores = Scores(confusion_matrix(np.array([255]), np.array([0]), num_classes=2, ignore_label=255))
+    scores = Scores(
+        confusion_matrix(np.array([255]), np.array([0]), num_classes=2, ignore_label=255)
+    )
     assert np.isnan(scores.mean_iou) and scores.as_dict(["a", "b"])["miou"] is None
 
 
@@ -57,7 +59,9 @@ def test_matrices_of_parts_add_up_to_that_of_the_whole():
     random = np.random.RandomState(0)
     truth, prediction = random.randint(0, 4, (6, 50)), random.randint(0, 4, (6, 50))
     count = lambda t, p: confusion_matrix(t, p, num_classes=4, ignore_label=255)  # noqa: E731
-    assert np.array_equal(count(truth, prediction), sum(count(t, p) for t, p in zip(truth, prediction)))
+    assert np.array_equal(
+        count(truth, prediction), sum(count(t, p) for t, p in zip(truth, prediction))
+    )
 
 
 def test_frequency_weighted_iou_weighs_by_the_masks_pixels():
@@ -80,9 +84,15 @@ def test_a_mask_of_one_class_has_no_border():
 
 def test_the_trimap_is_the_mean_iou_of_each_band():
     scores = Scores(matrix(), {2: matrix(), 1: np.diag([5, 5, 0, 0])})
-    assert list(scores.trimap) == [1, 2] and scores.trimap[1] == 1 and scores.trimap[2] == scores.mean_iou
+    assert (
+        list(scores.trimap) == [1, 2]
+        and scores.trimap[1] == 1
+        and scores.trimap[2] == scores.mean_iou
+    )
     assert scores.as_dict(["a", "b", "c", "d"])["trimap"]["2"] == scores.mean_iou
-    assert "100.00  mean over the pixels within 1 of an object border" in scores.table(["a", "b", "c", "d"])
+    assert "100.00  mean over the pixels within 1 of an object border" in scores.table(
+        ["a", "b", "c", "d"]
+    )
 
 
 def test_mindspores_mean_counts_what_is_only_predicted_as_0():

@@ -1,4 +1,5 @@
 """Photographs larger than a tile: the tiles cover them, and the seams do not show."""
+
 import os
 
 import numpy as np
@@ -20,11 +21,16 @@ def test_tiles_cover_a_side_and_overlap(length):
 
 def test_weights_fall_to_the_edges_alike():
     weights = tiles.weights(100, 100)
-    assert weights.max() == 1 and weights[0] == pytest.approx(1 / 25) and np.array_equal(weights, weights[::-1])
+    assert (
+        weights.max() == 1
+        and weights[0] == pytest.approx(1 / 25)
+        and np.array_equal(weights, weights[::-1])
+    )
 
 
 class Stripes:
-    """Stands for a predictor: the class of a pixel is its own grey value, whatever lies around it."""
+    """Stands for a predictor: the class of a pixel is its own grey value, whatever is around it."""
+
     settings = settings_module.read({"num_classes": 4})
 
     def probabilities(self, image, frame):
@@ -38,12 +44,14 @@ class Stripes:
 @pytest.mark.parametrize("size", [(300, 210), (90, 400), (129, 129), (130, 129)])
 def test_every_pixel_is_written_from_its_own_place(size):
     ids = np.random.RandomState(0).randint(0, 4, size).astype(np.uint8)
-    assert np.array_equal(tiles.tiled_labels(Stripes(), np.repeat(ids[..., None], 3, axis=2), 129), ids)
+    assert np.array_equal(
+        tiles.tiled_labels(Stripes(), np.repeat(ids[..., None], 3, axis=2), 129), ids
+    )
 
 
 @pytest.mark.slow
 def test_the_seams_of_an_enlarged_photograph_do_not_show(shared):
-    """Near the seams tiles and whole image differ no more than elsewhere, and both in few pixels."""
+    """Near the seams tiles and whole image differ no more than elsewhere, in few pixels."""
     root = os.path.join(shared, "data", "VOCdevkit", "VOC2012")
     image = Image.fromarray(voc.read_image(voc.image_path(root, "2007_000346")))
     image = np.asarray(image.resize((1000, int(1000 * image.height / image.width)), Image.BILINEAR))
@@ -52,8 +60,8 @@ def test_the_seams_of_an_enlarged_photograph_do_not_show(shared):
         whole, tiled = predictor.labels(image), tiles.tiled_labels(predictor, image, 513)
     seams = np.zeros(whole.shape, bool)
     for start in tiles.starts(image.shape[1], 513)[1:]:
-        seams[:, start:start + 128] = True
+        seams[:, start : start + 128] = True
     for start in tiles.starts(image.shape[0], 513)[1:]:
-        seams[start:start + 128] = True
+        seams[start : start + 128] = True
     assert len(set(whole.ravel())) > 1
     assert (whole != tiled)[seams].mean() < 0.05

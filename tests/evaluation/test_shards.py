@@ -1,4 +1,5 @@
 """Counts of parts of a list, written, read and joined."""
+
 import os
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation import shards
-from deeplab_nb.evaluation.counts import Counts, save_counts
+from deeplab_nb.evaluation.confusion import Counts, save_counts
 from deeplab_nb.evaluation.evaluate import summarise
 
 CONDITIONS = {"protocol": "mindspore: for the test", "list": "val"}
@@ -16,17 +17,23 @@ def counts(images=7, conditions=CONDITIONS, bands=True):
     """Of as many images, each another matrix."""
     random = np.random.RandomState(0)
     matrices = random.randint(0, 50, (images, 5, 5))
-    return Counts({"image {}".format(i): m for i, m in enumerate(matrices)},
-                  {1: matrices[0], 5: matrices[1]} if bands else {}, conditions, 0.5)
+    return Counts(
+        {f"image {i}": m for i, m in enumerate(matrices)},
+        {1: matrices[0], 5: matrices[1]} if bands else {},
+        conditions,
+        0.5,
+    )
 
 
 def write(folder, whole, total):
     """What `total` processes would write of it."""
     items = list(whole.confusions.items())
     for number in range(1, total + 1):
-        bands = whole.bands if number == 1 else {width: 0 * band for width, band in whole.bands.items()}
-        part = whole._replace(confusions=dict(items[number - 1::total]), bands=bands)
-        save_counts(str(folder / "shard-{}-of-{}.npz".format(number, total)), part)
+        bands = (
+            whole.bands if number == 1 else {width: 0 * band for width, band in whole.bands.items()}
+        )
+        part = whole._replace(confusions=dict(items[number - 1 :: total]), bands=bands)
+        save_counts(str(folder / f"shard-{number}-of-{total}.npz"), part)
 
 
 @pytest.mark.parametrize("total", [1, 2, 3, 7])
@@ -58,7 +65,9 @@ def test_shards_of_two_evaluations_are_refused(tmp_path):
 
 def test_a_shard_of_other_conditions_is_named(tmp_path):
     write(tmp_path, counts(), 2)
-    save_counts(str(tmp_path / "shard-2-of-2.npz"), counts(conditions=dict(CONDITIONS, list="train")))
+    save_counts(
+        str(tmp_path / "shard-2-of-2.npz"), counts(conditions=dict(CONDITIONS, list="train"))
+    )
     with pytest.raises(WorkbookError, match="shard 2 of .* other conditions"):
         shards.merge(str(tmp_path))
 

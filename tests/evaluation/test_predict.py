@@ -1,11 +1,11 @@
-"""Several scales and the mirrored image, against the original library's figures and against its rules."""
+"""Several scales and the flipped image, against the original library's figures and rules."""
+
 import os
 
 import numpy as np
 import pytest
 
-from deeplab_nb.evaluation import multi_scale
-from deeplab_nb.evaluation.predict import Predictor, framed
+from deeplab_nb.evaluation.predict import Predictor, framed, scaled_sizes
 from deeplab_nb.settings import SIX_SCALES
 from deeplab_nb.tf1 import tf
 from tests import golden
@@ -17,7 +17,9 @@ class GoldenPredictor(Predictor):
 
     def load(self, _):
         with self._session.graph.as_default():
-            golden.load_weights(self._session, tf.global_variables(), golden.figures("mobilenet_v2")["gain"])
+            golden.load_weights(
+                self._session, tf.global_variables(), golden.figures("mobilenet_v2")["gain"]
+            )
 
 
 def settings(**values):
@@ -28,7 +30,9 @@ def settings(**values):
 def test_six_scales_and_flip_are_the_originals(shared, stand_in, device):  # noqa: F811
     figures = np.load(os.path.join(shared, "golden", "multi_scale.npz"))
     image = golden.image(1, 129, 129)[0]
-    with GoldenPredictor(settings(eval_scales=SIX_SCALES, eval_flip=True, device=device), None) as predictor:
+    with GoldenPredictor(
+        settings(eval_scales=SIX_SCALES, eval_flip=True, device=device), None
+    ) as predictor:
         found = predictor.probabilities(image)
     assert abs(found - figures["mobilenet_v2/mean_softmax"][0]).max() < 1e-4
     assert np.array_equal(found.argmax(axis=2), figures["mobilenet_v2/argmax"][0])
@@ -49,22 +53,25 @@ def test_probabilities_and_labels_agree_for_one_image_and_a_batch(predictor):
     assert alone.shape == (40, 57) and (alone != labels[1]).mean() < 0.001
 
 
-def test_the_mean_with_the_mirrored_image_is_the_same_for_both(predictor):
+def test_the_mean_with_the_flipped_image_is_the_same_for_both(predictor):
     image = golden.image(1, 65, 65)[0]
-    maps, mirrored = predictor.probabilities(image), predictor.probabilities(image[:, ::-1])
-    assert maps == pytest.approx(mirrored[:, ::-1], abs=1e-4)
+    maps, flipped = predictor.probabilities(image), predictor.probabilities(image[:, ::-1])
+    assert maps == pytest.approx(flipped[:, ::-1], abs=1e-4)
 
 
 def test_output_stride_8_doubles_the_grid():
-    at = lambda **values: multi_scale.sizes((513, 385), 0.75, settings(**values))  # noqa: E731
+    at = lambda **values: scaled_sizes((513, 385), 0.75, settings(**values))  # noqa: E731
     assert at() == ((385, 289), (33, 25))
     assert at(eval_output_stride=8) == ((385, 289), (65, 49))
     assert at(decoder=True, aspp=True) == ((385, 289), (129, 97))
-    assert multi_scale.sizes((513, 385), 1.75, settings()) == ((897, 673), (57, 43))
+    assert scaled_sizes((513, 385), 1.75, settings()) == ((897, 673), (57, 43))
 
 
 def test_the_mindspore_entry_rounds_its_sizes_up():
-    sides = [multi_scale.sizes((513, 513), scale, settings(eval_protocol="mindspore"))[0][0] for scale in SIX_SCALES]
+    sides = [
+        scaled_sizes((513, 513), scale, settings(eval_protocol="mindspore"))[0][0]
+        for scale in SIX_SCALES
+    ]
     assert sides == [257, 385, 513, 642, 770, 898]
 
 
@@ -79,4 +86,8 @@ def test_any_size_can_be_labelled_in_its_own_frame_and_in_a_padded_one(predictor
 def test_a_frame_need_not_be_square():
     image = np.zeros((40, 57, 3), np.uint8)
     grey = framed(image, (49, 65))
-    assert grey.shape == (1, 49, 65, 3) and (grey[0, :40, :57] == 0).all() and (grey[0, 40:] == 127.5).all()
+    assert (
+        grey.shape == (1, 49, 65, 3)
+        and (grey[0, :40, :57] == 0).all()
+        and (grey[0, 40:] == 127.5).all()
+    )
