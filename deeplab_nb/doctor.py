@@ -21,12 +21,12 @@ def examine(name="auto"):
 def _by_tensorflow(here):
     """What can be asked only where TensorFlow loads."""
     try:
-        from deeplab_nb.training import ascend
+        from deeplab_nb.devices import ascend, ranks
     except Exception as error:
         return [Finding("absent", "npu_bridge, GPU", "not looked for: TensorFlow does not load "
                                                      f"({type(error).__name__})")]
     return [doctor_ascend.npu_bridge(here, ascend.problem()),
-            doctor_ascend.ranks(here, ascend.rank_problem), gpu(_gpus)]
+            doctor_ascend.ranks(here, ranks.problem), gpu(_gpus)]
 
 
 def _gpus():

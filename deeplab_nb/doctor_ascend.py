@@ -9,7 +9,7 @@ import re
 from deeplab_nb import ascend_profiles
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.launch import rank_table
-from deeplab_nb.launch.job import CHIEF as BY_CHIEF, RANK, TABLE as BY_TABLE, size_of
+from deeplab_nb.devices.ranks import CHIEF as BY_CHIEF, RANK, TABLE as BY_TABLE, size_of
 
 # state: present, absent or wrong; only what is wrong keeps the workbook from running
 Finding = collections.namedtuple("Finding", "state name text")

@@ -12,7 +12,8 @@ from deeplab_nb.evaluation.export import export
 from deeplab_nb.evaluation.predict import Predictor
 from deeplab_nb.network.layers import Layers
 from deeplab_nb.tf1 import tf
-from deeplab_nb.training import ascend, devices, journal, loop, objective, steps
+from deeplab_nb.devices import ascend, collectives, devices
+from deeplab_nb.training import journal, loop, objective, steps
 from tests import card as cards
 from tests.ascend_library import environment, library, stand_in  # noqa: F401
 from tests.tiny_checkpoint import amplified, make_tiny_checkpoint
@@ -213,7 +214,7 @@ def test_the_hosts_work_stays_off_the_card(stand_in, monkeypatch, weights, recor
     assert ascend.problem() is None
     card = cards.install(monkeypatch, decorates=True)
     chosen = settings_module.read(dict(TINY, device="cpu"))
-    images, _ = steps.batch_of(records, 1, chosen, loop.cluster.ALONE)
+    images, _ = steps.batch_of(records, 1, chosen, collectives.ALONE)
     loop.train(chosen, records, str(tmp_path / "run"))
     with Predictor(chosen, weights) as predictor:
         predictor.labels(photograph())

@@ -9,7 +9,8 @@ import pytest
 from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.network.checkpoints import find_checkpoint
-from deeplab_nb.training import cluster, journal, loop
+from deeplab_nb.devices import collectives
+from deeplab_nb.training import journal, loop
 from tests.tiny_ranks import at_step, EXACT, log_of, ranks_of, said
 from tests.tiny_training import records, variables  # noqa: F401
 
@@ -163,7 +164,7 @@ def config_of(*workers, index=0):
 
 
 def test_tf_config_says_who_the_ranks_are():
-    assert cluster.members(2, config_of("a:1", "b:2", index=1)) == (["a:1", "b:2"], 1)
+    assert collectives.members(2, config_of("a:1", "b:2", index=1)) == (["a:1", "b:2"], 1)
 
 
 @pytest.mark.parametrize("given, words", [
@@ -175,7 +176,7 @@ def test_tf_config_says_who_the_ranks_are():
     (config_of("a:1", "b:1", index=2), "number 2 of 2 but cards is 2")])
 def test_a_tf_config_that_does_not_fit_is_refused(given, words):
     with pytest.raises(WorkbookError, match=words):
-        cluster.members(2, given)
+        collectives.members(2, given)
 
 
 def test_one_process_that_should_be_several_is_refused(records, tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from deeplab_nb import ascend_profiles, doctor, doctor_ascend
 from deeplab_nb.cli import main
-from deeplab_nb.training import ascend
+from deeplab_nb.devices import ascend, ranks
 from tests.ascend_library import environment, library, stand_in  # noqa: F401
 from tests.ascend_machines import LAYOUTS, npu_smi, put
 
@@ -49,7 +49,7 @@ def look(server, name="auto"):
     here = doctor_ascend.look(name, **server._asdict())
     return doctor_ascend.installed(here) + [
         doctor_ascend.npu_bridge(here, ascend.problem()),
-        doctor_ascend.ranks(here, ascend.rank_problem), doctor_ascend.addresses(here)]
+        doctor_ascend.ranks(here, ranks.problem), doctor_ascend.addresses(here)]
 
 
 def others(server, name="auto"):

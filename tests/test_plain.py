@@ -6,7 +6,8 @@ from deeplab_nb import settings as settings_module
 from deeplab_nb.network import heads
 from deeplab_nb.network.deeplab import build_logits
 from deeplab_nb.tf1 import tf
-from deeplab_nb.training import devices, loop
+from deeplab_nb.devices import devices
+from deeplab_nb.training import loop
 from tests import golden
 
 NETWORKS = {"mobilenet_v2": dict(depth_multiplier=0.25, aspp=True, separable_head=False),

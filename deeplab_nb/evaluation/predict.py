@@ -3,6 +3,7 @@ import collections
 
 import numpy as np
 
+from deeplab_nb.devices import devices
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation import enlarge, multi_scale
 from deeplab_nb.evaluation.engine import choose
@@ -11,7 +12,6 @@ from deeplab_nb.network.deeplab import build_logits, cost, predict_labels
 from deeplab_nb.network.variables import create_variables
 from deeplab_nb.settings import MEAN_PIXEL, crop_for
 from deeplab_nb.tf1 import tf
-from deeplab_nb.training import devices
 
 # a graph from what is fed to what is found; seen: what reaches the network in it, which gives the logits
 _Pass = collections.namedtuple("_Pass", "fed seen logits found")

@@ -5,18 +5,18 @@ import os
 from deeplab_nb import settings as settings_module
 from deeplab_nb.data.pipeline import training_batches
 from deeplab_nb.data.records import count_records
+from deeplab_nb.devices import ascend, collectives, devices, ranks
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.launch import workers
 from deeplab_nb.network.checkpoints import newest_checkpoint, restore, step_of
 from deeplab_nb.network.deeplab import build_logits
 from deeplab_nb.tf1 import tf
-from deeplab_nb.training import ascend, cluster, devices, objective
+from deeplab_nb.training import objective
 from deeplab_nb.training.journal import Journal, cannot_write, read_log, validations_of
 from deeplab_nb.training.saving import Checkpoints, OthersCheckpoints
 from deeplab_nb.training.steps import Run
 from deeplab_nb.training.validation import QuickValidation
 
-# the operation that trains, then scalars of the step; losses are means over all ranks; shared: a `cluster.Shared`, or () without
+# the operation that trains, then scalars of the step; losses are means over all ranks; shared: a `collectives.Shared`, or () without
 Step = collections.namedtuple("Step", "train loss cross_entropy learning_rate gradient_norm global_step loss_scale shared")
 
 # what may change between two runs in one folder, as long as a step takes as many images; anything else would make the log a lie
@@ -36,7 +36,7 @@ def train(settings, records, folder):
       3. else from random weights.
     Ctrl-C saves a checkpoint before KeyboardInterrupt goes on. A loss that is not finite raises WorkbookError;
     the checkpoints before it stay.
-    With several `settings.cards` this process is one rank, see `cluster`: rank 0 alone writes into the folder, the others
+    With several `settings.cards` this process is one rank, see `collectives`: rank 0 alone writes into the folder, the others
     log into a folder of their own.
     """
     check_trainable(settings)
@@ -74,7 +74,7 @@ def train(settings, records, folder):
 Batches = collections.namedtuple("Batches", "iterator images labels places asked came")
 
 
-def timed_batches(records, settings, first_step=0, team=cluster.ALONE):
+def timed_batches(records, settings, first_step=0, team=collectives.ALONE):
     """`training_batches` of a rank with a clock round them."""
     with tf.device("/cpu:0"):
         asked = tf.timestamp()
@@ -86,7 +86,7 @@ def timed_batches(records, settings, first_step=0, team=cluster.ALONE):
     return Batches(iterator, images, labels, places, asked, came)
 
 
-def training_step(images, labels, settings, device="cpu", team=cluster.ALONE):
+def training_step(images, labels, settings, device="cpu", team=collectives.ALONE):
     """Builds network, loss and update of a rank for a device; returns the tensors of one `Step`."""
     updates = []
     global_step = tf.train.get_or_create_global_step()
@@ -102,7 +102,7 @@ def training_step(images, labels, settings, device="cpu", team=cluster.ALONE):
     chosen = objective.optimizer(rate, settings)
     averaged = None
     if team.target:  # Ascend's optimizer averages by itself
-        chosen = averaged = cluster.Averaged(chosen, team, weight=objective.share_counted(logits, labels, settings),
+        chosen = averaged = collectives.Averaged(chosen, team, weight=objective.share_counted(logits, labels, settings),
                                              losses=[total, loss], statistics=moving_averages() if updates else [])
     optimizer, manager = devices.wrapped(chosen, device, settings)
     with tf.control_dependencies(updates):
@@ -150,7 +150,7 @@ def log_folder(folder, team):
     """Where a rank logs: rank 0 beside the checkpoints, another where its launcher keeps what it prints."""
     if team.rank == 0:
         return folder
-    path = workers.rank_folder() or os.path.join(folder, "rank_{}".format(team.rank))
+    path = ranks.folder() or os.path.join(folder, "rank_{}".format(team.rank))
     os.makedirs(path, exist_ok=True)
     return path
 

@@ -9,8 +9,8 @@ import numpy as np
 from deeplab_nb.data import voc
 from deeplab_nb.data.pipeline import training_batches
 from deeplab_nb.data.records import count_records, read_ids
+from deeplab_nb.devices import ranks
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.launch import workers
 from deeplab_nb.processes import asked_to_stop, peak_memory
 from deeplab_nb.progress import progress
 from deeplab_nb.tf1 import host_session, tf
@@ -45,7 +45,7 @@ class Run:
                 done, seen = done + 1, values.global_step
                 if not is_finite(values, self._settings):
                     raise not_finite(values, done, self._journal.folder, self._records, places, self._settings, self._team)
-                workers.beat()
+                ranks.beat()
                 self._journal.waited(waited, values.shared.all_reduce_seconds if values.shared else None)
                 bar.set_postfix_str("loss {:.3f}".format(values.loss), refresh=False)
                 bar.update()

@@ -3,10 +3,9 @@ import dataclasses
 import os
 
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.launch import job
 from deeplab_nb.network.layers import CardLayers, Layers
 from deeplab_nb.tf1 import host_config, tf
-from deeplab_nb.training import ascend, cluster, precision
+from deeplab_nb.devices import ascend, collectives, precision, ranks
 
 
 def find(settings):
@@ -52,18 +51,18 @@ def wrapped(optimizer, device, settings):
 
 
 def join(device, settings, config):
-    """The `cluster.Team` of this process; `config`, the session's, gets what its ranks need.
+    """The `collectives.Team` of this process; `config`, the session's, gets what its ranks need.
 
     Raises WorkbookError if this process is none of the ranks, or if the others are not there.
     """
     if settings.cards == 1:
-        return cluster.ALONE
+        return collectives.ALONE
     if device != "npu":
-        return cluster.join(config, settings.cards)
-    why_not = ascend.rank_problem(settings.cards, os.environ)
+        return collectives.join(config, settings.cards)
+    why_not = ranks.problem(settings.cards, os.environ)
     if why_not:
         raise WorkbookError(why_not)
-    return cluster.Team(job.rank_of(os.environ), settings.cards, "", None)
+    return collectives.Team(ranks.rank_of(os.environ), settings.cards, "", None)
 
 
 def start_alike(device, session, first_step, team):
@@ -71,7 +70,7 @@ def start_alike(device, session, first_step, team):
     if team.ranks > 1 and device == "npu":
         session.run(ascend.broadcast(tf.global_variables()))
     elif team.ranks > 1:
-        cluster.start_alike(session, first_step, team)
+        collectives.start_alike(session, first_step, team)
 
 
 def layers(device):
