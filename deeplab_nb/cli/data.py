@@ -6,7 +6,7 @@ import click
 from deeplab_nb import paths
 from deeplab_nb.cli.main import main
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.network import published
+from deeplab_nb.network import zoo
 
 DATA = os.path.join(paths.ROOT, "data")
 
@@ -89,13 +89,13 @@ def fetch(what, name):
 
 
 def _list_weights():
-    for row in published.PUBLISHED:
+    for row in zoo.PUBLISHED:
         click.echo(f"{row.name:34s} {row.size:>7s}   {row.expected}")
 
 
 def _fetch_weights(name):
     """Downloads, then says what came: never the published number alone, but what the file holds."""
-    row = published.get(name)
+    row = zoo.get(name)
     from deeplab_nb.data.fetch import known_digest
     from deeplab_nb.network.weights import archive_of, contents, fetch_weights
     folder = os.path.join(DATA, "weights")

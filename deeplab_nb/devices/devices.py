@@ -2,10 +2,11 @@
 import dataclasses
 import os
 
+from deeplab_nb.devices import ascend, collectives, precision, ranks
 from deeplab_nb.errors import WorkbookError
+from deeplab_nb.network.fast_layers import FastLayers, FoldedLayers, HalfLayers
 from deeplab_nb.network.layers import CardLayers, Layers
 from deeplab_nb.tf1 import host_config, tf
-from deeplab_nb.devices import ascend, collectives, precision, ranks
 
 
 def find(settings):
@@ -73,11 +74,17 @@ def start_alike(device, session, first_step, team):
         collectives.start_alike(session, first_step, team)
 
 
-def layers(device):
-    """The class of the network's layers."""
-    return CardLayers if device == "npu" else Layers
+def layers(device, settings=None):
+    """The kind of layers that training takes on a device.
+
+    A GPU's compiler and the card's know TensorFlow's own operations, and insert their own casts for
+    mixed precision. A CPU has no float16: there it is simulated.
+    """
+    if device == "cpu" and settings and settings.mixed_precision:
+        return HalfLayers
+    return {"cpu": FastLayers, "gpu": Layers, "npu": CardLayers}[device]
 
 
-def simulates_half(device, settings):
-    """Whether float16 is simulated: a CPU has none, and the other devices' compilers insert their own casts."""
-    return settings.mixed_precision and device == "cpu"
+def evaluation_layers(device):
+    """The kind of layers that evaluation takes on a device."""
+    return {"cpu": FoldedLayers, "gpu": Layers, "npu": CardLayers}[device]

@@ -6,9 +6,9 @@ from click.testing import CliRunner
 
 from deeplab_nb import recipes
 from deeplab_nb.cli import main
+from deeplab_nb.devices import collectives, ranks
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.launch import job, rank_table
-from deeplab_nb.devices import collectives, ranks
 from tests.launch.test_rank_table import CONF, conf, make, OLD, write  # noqa: F401
 from tests.tiny_voc import make_tiny_voc
 
