@@ -14,7 +14,7 @@ from deeplab_nb.cli import main
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation import om
 from deeplab_nb.tf1 import host_config, tf
-from deeplab_nb.training import ascend
+from deeplab_nb.devices import ascend
 from tests.ascend_machines import CHIPS, LAYOUTS, npu_smi, put
 
 ON_910 = [name for name in ascend_profiles.NAMES if name.endswith("910")]

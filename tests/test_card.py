@@ -7,13 +7,14 @@ from deeplab_nb import settings as settings_module
 from deeplab_nb.data import voc
 from deeplab_nb.data.pipeline import batch_of, timed_batches
 from deeplab_nb.data.records import write_records
+from deeplab_nb.devices import ascend, devices
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation import evaluate, onnx_runtime
 from deeplab_nb.evaluation.export import export
 from deeplab_nb.evaluation.predict import Predictor
 from deeplab_nb.network.fast_layers import FastLayers
 from deeplab_nb.tf1 import tf
-from deeplab_nb.training import ascend, devices, loop, objective
+from deeplab_nb.training import loop, objective
 from deeplab_nb.training.log import read_log, steps_of
 from tests import card as cards
 from tests.ascend_library import environment, library, stand_in  # noqa: F401

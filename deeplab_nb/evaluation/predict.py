@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 
+from deeplab_nb.devices import devices
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation import upsample
 from deeplab_nb.evaluation.onnx_runtime import choose
@@ -19,7 +20,6 @@ from deeplab_nb.network.deeplab import build_logits, predict_labels, variables_o
 from deeplab_nb.network.layers import resize
 from deeplab_nb.settings import MEAN_PIXEL, crop_for
 from deeplab_nb.tf1 import tf
-from deeplab_nb.training import devices
 
 # a graph from what is fed to what is found; seen: what reaches the network in it, which gives the
 # logits

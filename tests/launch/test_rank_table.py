@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from deeplab_nb.cli import main
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.launch import rank_table
-from deeplab_nb.launch import rank_table_rules as rules
+from deeplab_nb import ascend_profiles
 
 CONF = "".join("address_{0}=192.168.{1}.{0}\nnetmask_{0}=255.255.255.0\nnetdetect_{0}=192.168.{1}.9\n".format(i, 100 + i // 4)
                for i in range(8))
@@ -390,7 +390,7 @@ def test_many_servers_take_no_long_time(tmp_path):
                                             ("1357", False), ("2367", False), ("4567", False), ("0167", True), ("0256", True)])
 def test_four_cards_of_a_910(order, refused):
     for devices in (order, reversed(order)):
-        assert [bad for bad, _ in rules.choice(list(map(int, devices)), "910") if bad] == [True] * refused
+        assert [bad for bad, _ in ascend_profiles.choice(list(map(int, devices)), "910") if bad] == [True] * refused
 
 
 def test_without_a_profile_it_is_said_which_hardware_takes_a_table(tmp_path):

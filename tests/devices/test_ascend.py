@@ -16,10 +16,12 @@ from deeplab_nb import settings as settings_module
 from deeplab_nb.cli import main
 from deeplab_nb.data.records import write_records
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.launch import job
+from deeplab_nb.devices import ascend, devices
+from deeplab_nb.devices.ranks import TABLE, problem as rank_problem
+from deeplab_nb.launch.dry_run import dry_run
 from deeplab_nb.network.variables import Constant, Declaration, create_variables
 from deeplab_nb.tf1 import tf
-from deeplab_nb.training import ascend, devices, loop, objective
+from deeplab_nb.training import loop, objective
 from deeplab_nb.training.log import end_of, read_log
 from tests.ascend_library import STAND_IN, by_chief, environment, forget, library, stand_in  # noqa: F401
 from tests.tiny_training import TINY, variables
@@ -304,7 +306,7 @@ def test_a_rank_of_eight_is_wrapped_and_gets_rank_0s_variables(stand_in, monkeyp
 @pytest.mark.parametrize("ranks", [1, 2, 4, 8])
 def test_what_a_rank_gets_is_accepted(ranks, tmp_path):
     for rank in range(ranks):
-        assert ascend.rank_problem(ranks, environment(rank, ranks, tmp_path)) is None
+        assert rank_problem(ranks, environment(rank, ranks, tmp_path)) is None
 
 
 @pytest.mark.parametrize("ranks, changes, sentence", [
@@ -328,7 +330,7 @@ def test_an_environment_that_would_train_alone_is_refused(stand_in, rank, monkey
 @pytest.mark.parametrize("ranks", [2, 3, 8])
 def test_what_a_rank_gets_without_rank_table_is_accepted(ranks):
     for rank in range(ranks):
-        assert ascend.rank_problem(ranks, by_chief(rank, ranks)) is None
+        assert rank_problem(ranks, by_chief(rank, ranks)) is None
 
 
 @pytest.mark.parametrize("changes, sentence", [
@@ -341,14 +343,14 @@ def test_what_a_rank_gets_without_rank_table_is_accepted(ranks):
     ({"DEEPLAB_NB_RANK": "8"}, "DEEPLAB_NB_RANK is 8 but 8 cards train together: it must be 0..7"),
     ({"ASCEND_DEVICE_ID": ""}, "ASCEND_DEVICE_ID is not set")])
 def test_a_start_without_rank_table_that_would_train_alone_is_refused(changes, sentence):
-    assert sentence in ascend.rank_problem(8, dict(by_chief(3, 8), **changes))
+    assert sentence in rank_problem(8, dict(by_chief(3, 8), **changes))
 
 
 def test_without_a_rank_table_a_rank_is_known_by_the_launchers_word(library, monkeypatch):
     library(STAND_IN)
     for name, value in by_chief(3, 8).items():
         monkeypatch.setenv(name, value)
-    assert ascend.problem() is None and not set(job.TABLE) & set(os.environ), "RANK_SIZE would rule the chief out"
+    assert ascend.problem() is None and not set(TABLE) & set(os.environ), "RANK_SIZE would rule the chief out"
     team = devices.join("npu", settings_module.read({"cards": 8}), None)
     assert (team.rank, team.ranks) == (3, 8)
 
@@ -377,7 +379,7 @@ def test_a_dry_run_shows_options_environment_and_order(tmp_path, monkeypatch):
 def test_the_order_shown_is_the_order_built(stand_in, monkeypatch, tmp_path, kind, ranks):
     for name, value in environment(0, ranks, tmp_path).items():
         monkeypatch.setenv(name, value)
-    lines = ascend.dry_run(settings_module.read({"loss_scale": kind, "cards": ranks}))
+    lines = dry_run(settings_module.read({"loss_scale": kind, "cards": ranks}))
     shown = [line.strip().split(",")[0] for line in lines[lines.index("optimiser, from the outside in") + 1:]]
     with tf.Graph().as_default():
         built, _ = wrap(ranks, loss_scale=kind)

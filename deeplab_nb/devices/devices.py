@@ -2,12 +2,11 @@
 import dataclasses
 import os
 
+from deeplab_nb.devices import ascend, collectives, precision, ranks
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.launch import job
 from deeplab_nb.network.fast_layers import FastLayers, FoldedLayers, HalfLayers
 from deeplab_nb.network.layers import CardLayers, Layers
 from deeplab_nb.tf1 import host_config, tf
-from deeplab_nb.training import ascend, collectives, precision
 
 
 def find(settings):
@@ -61,10 +60,10 @@ def join(device, settings, config):
         return collectives.ALONE
     if device != "npu":
         return collectives.join(config, settings.cards)
-    why_not = ascend.rank_problem(settings.cards, os.environ)
+    why_not = ranks.problem(settings.cards, os.environ)
     if why_not:
         raise WorkbookError(why_not)
-    return collectives.Team(job.rank_of(os.environ), settings.cards, "", None)
+    return collectives.Team(ranks.rank_of(os.environ), settings.cards, "", None)
 
 
 def start_alike(device, session, first_step, team):

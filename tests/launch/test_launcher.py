@@ -9,8 +9,9 @@ import sys
 
 import pytest
 
+from deeplab_nb.devices import ranks
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.launch import workers
+from deeplab_nb.launch import launcher
 from tests.test_stopping import adopting_orphans
 from tests.tiny_notebooks import lives, wait_for
 
@@ -20,10 +21,10 @@ DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);" + CHILD
 WAIT = CHILD + "time.sleep(60)"
 LAUNCHER = """
 import signal, sys
-from deeplab_nb.launch import workers
+from deeplab_nb.launch import launcher
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a test suite in the background ignores it
 try:
-    workers.launch(lambda rank: [sys.executable, "-c", sys.argv[2]], 3, sys.argv[1])
+    launcher.launch(lambda rank: [sys.executable, "-c", sys.argv[2]], 3, sys.argv[1])
 except KeyboardInterrupt:
     sys.exit(130)
 """
@@ -57,14 +58,14 @@ def fails(folder, command, ranks, **options):
     """The error of a launch and what it said; every process of it is gone."""
     lines = []
     with pytest.raises(WorkbookError) as caught:
-        workers.launch(command, ranks, str(folder), on_line=lines.append, **options)
+        launcher.launch(command, ranks, str(folder), on_line=lines.append, **options)
     no_process_left(folder, ranks)
     return str(caught.value), lines
 
 
 def test_eight_ranks_end_well(tmp_path):
     lines = []
-    logs = workers.launch(python("print('one'); print('two', end='')"), 8, str(tmp_path), on_line=lines.append)
+    logs = launcher.launch(python("print('one'); print('two', end='')"), 8, str(tmp_path), on_line=lines.append)
     assert lines == ["[rank 0] one", "[rank 0] two"]
     assert [os.path.relpath(path, str(tmp_path)) for path in logs] == ["rank_{}/log.txt".format(rank) for rank in range(8)]
     assert all(log(tmp_path, rank) == "one\ntwo" for rank in range(8))
@@ -75,9 +76,9 @@ def test_each_rank_has_its_environment_its_folder_and_its_log(tmp_path, monkeypa
     monkeypatch.setenv("DEEPLAB_NB_HEADLESS", "of the notebook that launches")
     program = "import os, json; assert not {'RANK_TABLE_FILE', 'DEEPLAB_NB_HEADLESS'} & set(os.environ)\n" \
               "print(json.dumps([os.environ['RANK_ID'], os.environ['HOME'], os.getcwd(), os.environ['OMP_NUM_THREADS']]))"
-    workers.launch(python(program), range(8, 10), str(tmp_path), on_line=print,
+    launcher.launch(python(program), range(8, 10), str(tmp_path), on_line=print,
                    environment=lambda rank: {"RANK_ID": str(rank), "RANK_TABLE_FILE": None})
-    cores = len(workers.cores_of(0, 2))
+    cores = len(launcher.cores_of(0, 2))
     for rank in (8, 9):
         assert json.loads(log(tmp_path, rank)) == [
             str(rank), os.environ["HOME"], str(tmp_path / "rank_{}".format(rank)), str(cores)]
@@ -85,16 +86,16 @@ def test_each_rank_has_its_environment_its_folder_and_its_log(tmp_path, monkeypa
 
 def test_ranks_share_the_cores_without_overlap(tmp_path):
     count = len(os.sched_getaffinity(0))
-    workers.launch(python("import os; print(sorted(os.sched_getaffinity(0)))"), count, str(tmp_path), on_line=print)
+    launcher.launch(python("import os; print(sorted(os.sched_getaffinity(0)))"), count, str(tmp_path), on_line=print)
     bound = [json.loads(log(tmp_path, rank)) for rank in range(count)]
     assert sorted(core for cores in bound for core in cores) == sorted(os.sched_getaffinity(0))
-    assert all(len(workers.cores_of(place, 8)) >= 1 for place in range(8))
+    assert all(len(launcher.cores_of(place, 8)) >= 1 for place in range(8))
 
 
 def test_a_launch_adds_to_the_logs_of_the_one_before(tmp_path):
     for word in ("first", "second"):
         lines = []
-        workers.launch(python("print('{}')".format(word)), 1, str(tmp_path), on_line=lines.append)
+        launcher.launch(python("print('{}')".format(word)), 1, str(tmp_path), on_line=lines.append)
         assert lines == ["[rank 0] " + word]
     assert log(tmp_path, 0) == "first\nsecond\n"
 
@@ -110,7 +111,7 @@ def test_a_rank_that_fails_ends_the_others_and_is_told_first(tmp_path):
 
 
 def test_a_rank_that_does_not_heed_is_killed(tmp_path, monkeypatch):
-    monkeypatch.setattr(workers, "GRACE", 1)
+    monkeypatch.setattr(launcher, "GRACE", 1)
     said, lines = fails(tmp_path, shell("trap '' TERM; touch ready; sleep 60",
                                         "until [ -e ../rank_0/ready ]; do sleep 0.1; done; exit 3"), 2)
     assert "rank 1 exited with code 3" in said and lines[-1] == "rank 0 was ended with it and was killed by SIGKILL"
@@ -122,7 +123,7 @@ def test_a_rank_that_is_killed_ends_the_others(tmp_path):
 
 
 def test_only_lines_of_this_launch_are_told(tmp_path):
-    workers.launch(python("print('old')"), 1, str(tmp_path), on_line=print)
+    launcher.launch(python("print('old')"), 1, str(tmp_path), on_line=print)
     _, lines = fails(tmp_path, python("raise SystemExit(1)"), 1)
     assert lines[1] == "    (nothing was written)"
 
@@ -136,19 +137,12 @@ def test_a_rank_that_hangs_is_told_and_ended(tmp_path):
 
 
 def test_a_beat_is_a_sign_of_life(tmp_path, monkeypatch):
-    workers.beat()
-    monkeypatch.setenv(workers.HEARTBEAT, str(tmp_path / "heartbeat"))
-    workers.beat()
+    ranks.beat()
+    monkeypatch.setenv(ranks.HEARTBEAT, str(tmp_path / "heartbeat"))
+    ranks.beat()
     os.utime(str(tmp_path / "heartbeat"), (1, 1))
-    workers.beat()
+    ranks.beat()
     assert os.path.getmtime(str(tmp_path / "heartbeat")) > 1
-
-
-def test_a_status_line_tells_of_all_ranks(tmp_path, monkeypatch):
-    monkeypatch.setattr(workers, "STATUS", 0.5)
-    lines = []
-    workers.launch(lambda rank: [["sleep", "2"], ["true"]][rank], 2, str(tmp_path), on_line=lines.append)
-    assert any(re.match(r"after \d s; since each rank's last sign of life: 0: \d s, 1: ended$", line) for line in lines)
 
 
 def test_a_rank_that_cannot_start_ends_those_before_it(tmp_path):
@@ -158,12 +152,12 @@ def test_a_rank_that_cannot_start_ends_those_before_it(tmp_path):
 
 
 def test_what_a_rank_leaves_behind_is_ended(tmp_path):
-    workers.launch(python(CHILD), 2, str(tmp_path), on_line=print)
+    launcher.launch(python(CHILD), 2, str(tmp_path), on_line=print)
     no_process_left(tmp_path, 2)
 
 
 @contextlib.contextmanager
-def launcher(folder, program=WAIT, ranks=3):
+def launching(folder, program=WAIT, ranks=3):
     """A launcher in a process of its own, whose ranks all run; (process, pids of the ranks and their children)."""
     process = subprocess.Popen([sys.executable, "-c", LAUNCHER, str(folder), program], stdout=subprocess.PIPE, universal_newlines=True)
     found = []
@@ -182,7 +176,7 @@ def launcher(folder, program=WAIT, ranks=3):
 def test_a_signal_to_the_launcher_ends_all_ranks(tmp_path, number):
     saving = "import signal; signal.signal(signal.SIGTERM, signal.default_int_handler)\ntry:\n    " + WAIT + \
              "\nexcept KeyboardInterrupt: print('saved')"
-    with launcher(tmp_path, saving) as (process, found):
+    with launching(tmp_path, saving) as (process, found):
         process.send_signal(number)
         assert process.wait(30) == 130
         assert not any(lives(pid) for pid in found)
@@ -192,36 +186,25 @@ def test_a_signal_to_the_launcher_ends_all_ranks(tmp_path, number):
 
 
 def test_a_killed_launcher_leaves_no_process_and_no_lock(tmp_path):
-    with adopting_orphans(), launcher(tmp_path, DEAF + "time.sleep(60)") as (process, found):
+    with adopting_orphans(), launching(tmp_path, DEAF + "time.sleep(60)") as (process, found):
         process.kill()
         process.wait(30)
         wait_for(lambda: not any(lives(pid) for pid in found), "the end of the ranks and their children", 10)
-    workers.launch(python("0"), 1, str(tmp_path), on_line=print)
+    launcher.launch(python("0"), 1, str(tmp_path), on_line=print)
 
 
 def test_a_folder_in_use_is_refused(tmp_path):
-    with launcher(tmp_path) as (process, _):
+    with launching(tmp_path) as (process, _):
         with pytest.raises(WorkbookError, match="in use by the launch of process {}".format(process.pid)):
-            workers.launch(python("0"), 1, str(tmp_path))
+            launcher.launch(python("0"), 1, str(tmp_path))
         assert process.poll() is None
-
-
-def test_a_card_in_use_is_refused(tmp_path):
-    use = dict(devices={0: 4}, card_locks=str(tmp_path / "locks"))
-    program = "import sys; sys.path[:0] = {!r}\nfrom deeplab_nb.launch import workers\n" \
-              "try: workers.launch(lambda rank: ['true'], 1, {!r}, devices={{0: int(sys.argv[1])}}, card_locks={!r})\n" \
-              "except workers.WorkbookError as error: sys.exit(str(error))"
-    inner = program.format(sys.path, str(tmp_path / "b"), use["card_locks"])
-    said, _ = fails(tmp_path / "a", lambda rank: [sys.executable, "-c", inner, "4"], 1, **use)
-    assert "exited with code 1" in said and "card 4 is in use by the launch of process {}".format(os.getpid()) in log(tmp_path / "a", 0)
-    workers.launch(lambda rank: [sys.executable, "-c", inner, "5"], 1, str(tmp_path / "c"), on_line=print, **use)
 
 
 def test_what_cannot_be_made_or_locked_is_named(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(WorkbookError, match="file cannot be made .File exists"):
-        workers.launch(python("0"), 1, str(tmp_path / "file"))
-    (tmp_path / "card_0").symlink_to(tmp_path / "file")
-    with pytest.raises(WorkbookError, match="card_0 cannot be opened .Too many levels of symbolic links"):
-        workers.launch(python("0"), 1, str(tmp_path / "out"), devices={0: 0}, card_locks=str(tmp_path))
+        launcher.launch(python("0"), 1, str(tmp_path / "file"))
+    (tmp_path / ".launch_0").symlink_to(tmp_path / "file")
+    with pytest.raises(WorkbookError, match="launch_0 cannot be opened .Too many levels of symbolic links"):
+        launcher.launch(python("0"), 1, str(tmp_path))
     assert (tmp_path / "file").read_text() == "x"

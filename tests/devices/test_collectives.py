@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from deeplab_nb import settings as settings_module
+from deeplab_nb.devices import collectives
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.network.checkpoints import find_checkpoint
-from deeplab_nb.training import collectives, loop
+from deeplab_nb.training import loop
 from deeplab_nb.training.log import end_of, read_log, steps_of
 from tests.tiny_ranks import at_step, EXACT, log_of, ranks_of, said
 from tests.tiny_training import records, variables  # noqa: F401

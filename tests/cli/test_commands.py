@@ -2,25 +2,14 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from deeplab_nb import files
 from deeplab_nb.data import voc
+from tests.support.shell import call
 from tests.tiny_voc import make_tiny_voc, write_list, write_pair
-
-COMMAND = os.path.join(os.path.dirname(sys.executable), "deeplab-nb")
-
-
-def call(*arguments, code=0):
-    done = subprocess.run([COMMAND] + list(arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=300)
-    said = done.stdout.decode() + done.stderr.decode()
-    assert done.returncode == code, said
-    assert "Traceback" not in said
-    return said
 
 
 @pytest.mark.parametrize("arguments, sentence", [

@@ -6,10 +6,10 @@ from click.testing import CliRunner
 
 from deeplab_nb import recipes
 from deeplab_nb.cli import main
+from deeplab_nb.devices import collectives, ranks
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.launch import job, rank_table
-from deeplab_nb.training import collectives
-from tests.test_rank_table import CONF, conf, make, OLD, write  # noqa: F401
+from tests.launch.test_rank_table import CONF, conf, make, OLD, write  # noqa: F401
 from tests.tiny_voc import make_tiny_voc
 
 
@@ -34,7 +34,7 @@ def test_eight_ranks_of_a_recipe(make, tmp_path):
     assert found.ranks == list(range(8)) == list(found.devices.values())
     assert given(found, 5) == {"JOB_ID": "deeplab_nb", "RANK_ID": "5", "RANK_SIZE": "8", "ASCEND_DEVICE_ID": "5",
                                "RANK_TABLE_FILE": table.path, "HCCL_CONNECT_TIMEOUT": "1800"}
-    assert all(name in found.environments[5] for name in job.CHIEF), "a start by chief would be switched on by them"
+    assert all(name in found.environments[5] for name in ranks.CHIEF), "a start by chief would be switched on by them"
     assert found.command[1:] == ["train", "deeplabv3plus_8p", "--set", "train_steps=9", "--out", str(tmp_path / "out" / "train")]
     assert os.path.isabs(found.environments[0]["RANK_TABLE_FILE"]) and os.access(found.command[0], os.X_OK)
 
@@ -96,7 +96,7 @@ def test_a_start_without_rank_table(tmp_path, monkeypatch):
         "CM_CHIEF_IP": "10.0.0.1", "CM_CHIEF_PORT": "6000", "CM_CHIEF_DEVICE": "0", "CM_WORKER_SIZE": "16", "CM_WORKER_IP": "10.0.0.2",
         "ASCEND_DEVICE_ID": "3", "JOB_ID": "deeplab_nb", "HCCL_CONNECT_TIMEOUT": "1800", "DEEPLAB_NB_RANK": "11"}
     assert all(found.environments[11][name] is None for name in ("RANK_TABLE_FILE", "RANK_ID", "RANK_SIZE"))
-    assert job.size_of(given(found, 11)) == "16" and job.rank_of(given(found, 11)) == 11
+    assert ranks.size_of(given(found, 11)) == "16" and ranks.rank_of(given(found, 11)) == 11
     three = plan(tmp_path, overrides=A2, cards=3, chief="10.0.0.1:6000")
     assert [given(three, rank)["CM_WORKER_IP"] for rank in three.ranks] == ["10.0.0.1"] * 3
     pairs = plan(tmp_path, overrides=A2, cards=4, chief="10.0.0.1:6000", here=2, server=1, server_ip="10.0.0.2")
