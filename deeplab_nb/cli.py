@@ -11,7 +11,7 @@ from deeplab_nb import cli_evaluation, cli_runs, paths, recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.launch import commands
-from deeplab_nb.network import published
+from deeplab_nb.network import zoo
 from deeplab_nb.processes import terminable
 from deeplab_nb.runs import parameters
 
@@ -190,13 +190,13 @@ def fetch(what, name):
 
 
 def _list_weights():
-    for row in published.PUBLISHED:
+    for row in zoo.PUBLISHED:
         click.echo("{:34s} {:>7s}   {}".format(row.name, row.size, row.expected))
 
 
 def _fetch_weights(name):
     """Downloads, then says what came: never the published number alone, but what the file itself holds."""
-    row = published.get(name)
+    row = zoo.get(name)
     from deeplab_nb.data.fetch import known_digest
     from deeplab_nb.network.weights import archive_of, contents, fetch_weights
     folder = os.path.join(paths.ROOT, "data", "weights")

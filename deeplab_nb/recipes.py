@@ -7,7 +7,7 @@ import dataclasses
 
 from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.network import published
+from deeplab_nb.network import zoo
 from deeplab_nb.settings import SIX_SCALES
 
 VOC = "data/VOCdevkit/VOC2012"
@@ -100,7 +100,7 @@ RECIPES = (
             # at crop 257, half of the evaluation's, these steps lost 1.6 % mIoU
             train_steps=200, train_crop_size=513, train_batch_size=4, fine_tune_batch_norm=False,
             learning_rate=1e-5, validate_every=50, save_every=50)),
-) + tuple(_evaluating(row, number) for row, number in published.VOC_VAL)
+) + tuple(_evaluating(row, number) for row, number in zoo.VOC_VAL)
 
 
 def get(name):

@@ -19,8 +19,9 @@ from deeplab_nb.errors import WorkbookError
 from deeplab_nb.launch import job
 from deeplab_nb.network.variables import Constant, Declaration, create_variables
 from deeplab_nb.tf1 import tf
-from deeplab_nb.training import ascend, devices, journal, loop, objective
-from tests.ascend_library import by_chief, environment, forget, library, STAND_IN, stand_in  # noqa: F401
+from deeplab_nb.training import ascend, devices, loop, objective
+from deeplab_nb.training.log import end_of, read_log
+from tests.ascend_library import STAND_IN, by_chief, environment, forget, library, stand_in  # noqa: F401
 from tests.tiny_training import TINY, variables
 from tests.tiny_voc import make_tiny_voc
 
@@ -267,7 +268,7 @@ def test_the_loop_trains_on_the_stand_in(stand_in, tmp_path, scale):
         values["initial_loss_scale"] = 16  # no step of this network overflows at it
     assert devices.find(settings_module.read(values)) == "npu"
     loop.train(settings_module.read(values), records, str(tmp_path / "run"))
-    log = journal.read_log(str(tmp_path / "run" / "log.jsonl"))
+    log = read_log(str(tmp_path / "run" / "log.jsonl"))
     assert [entry["step"] for entry in log] == [1, 2, 3]
     assert [entry.get("loss_scale") for entry in log] == [None if scale == "none" else 16] * 3
     with tf.Graph().as_default():
@@ -290,8 +291,8 @@ def test_a_rank_of_eight_is_wrapped_and_gets_rank_0s_variables(stand_in, monkeyp
     folder = str(tmp_path / "run")
     last = loop.train(settings_module.read(values), records, folder)
     assert order == ["distributed", True] and set(sent) == {0}
-    log = journal.read_log(os.path.join(folder, "rank_3" if number else "", "log.jsonl"))
-    assert (journal.end_of(log)["rank"], journal.end_of(log)["ranks"]) == (number, 8)
+    log = read_log(os.path.join(folder, "rank_3" if number else "", "log.jsonl"))
+    assert (end_of(log)["rank"], end_of(log)["ranks"]) == (number, 8)
     assert os.path.exists(last + ".index") == (number == 0), "rank 0 alone writes checkpoints"
     if number == 0:
         after = variables(last)

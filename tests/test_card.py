@@ -5,14 +5,16 @@ import pytest
 from deeplab_nb import recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.data import voc
+from deeplab_nb.data.pipeline import batch_of, timed_batches
 from deeplab_nb.data.records import write_records
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation import engine, evaluate
 from deeplab_nb.evaluation.export import export
 from deeplab_nb.evaluation.predict import Predictor
-from deeplab_nb.network.layers import Layers
+from deeplab_nb.network.fast_layers import FastLayers
 from deeplab_nb.tf1 import tf
-from deeplab_nb.training import ascend, devices, journal, loop, objective, steps
+from deeplab_nb.training import ascend, devices, loop, objective
+from deeplab_nb.training.log import read_log, steps_of
 from tests import card as cards
 from tests.ascend_library import environment, library, stand_in  # noqa: F401
 from tests.tiny_checkpoint import amplified, make_tiny_checkpoint
@@ -36,8 +38,8 @@ def test_a_card_trains_from_the_start_in_one_graph_that_is_compiled_once(card, r
     training = [call for call in card.calls if call.trains]
     assert len(training) == 3 and card.compiled(trains=True) == 1
     assert {call.graphs for call in training} == {1}
-    log = journal.read_log(str(tmp_path / "log.jsonl"))
-    assert [entry["step"] for entry in journal.steps_of(log)] == [1, 2, 3]
+    log = read_log(str(tmp_path / "log.jsonl"))
+    assert [entry["step"] for entry in steps_of(log)] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("rank", [0, 3])
@@ -56,10 +58,10 @@ def test_the_card_of_the_tests_is_as_strict_as_a_card(card, records):  # noqa: F
     chosen = settings(train_steps=2)
 
     def built(layers=None):
-        batches = loop.timed_batches(records, chosen)
+        batches = timed_batches(records, chosen)
         if layers:
             devices_layers = devices.layers
-            devices.layers = lambda device: layers
+            devices.layers = lambda device, settings: layers
         try:
             return batches, loop.training_step(batches.images, batches.labels, chosen, "npu")
         finally:
@@ -78,7 +80,7 @@ def test_the_card_of_the_tests_is_as_strict_as_a_card(card, records):  # noqa: F
         with pytest.raises(TypeError, match="double|float64"):
             session.run(batches.came - batches.asked)
     with tf.Graph().as_default(), tf.Session(config=devices.session_config("npu", chosen)) as session:
-        batches, step = built(Layers)
+        batches, step = built(FastLayers)
         session.run(tf.global_variables_initializer())
         session.run(batches.iterator.initializer)
         session.run(step)
@@ -132,7 +134,7 @@ def test_the_loss_of_a_card_is_the_same():
     random = np.random.RandomState(0)
     logits = tf.constant(random.normal(0, 5, (2, 9, 9, 5)).astype(np.float32))
     labels = tf.constant(random.choice([0, 1, 2, 3, 4, 255], (2, 17, 17)).astype(np.int32))
-    losses = [objective.cross_entropy(logits, labels, 255, device=device, class_weights=(1, 2, 3, 4, 5)) for device in ("cpu", "npu")]
+    losses = [objective.cross_entropy(logits, labels, 255, layers=devices.layers(device), class_weights=(1, 2, 3, 4, 5)) for device in ("cpu", "npu")]
     gradients = [tf.gradients(loss, logits)[0] for loss in losses]
     with tf.Session() as session:
         (ours, cards_own), (slope, cards_slope) = session.run([losses, gradients])
@@ -141,7 +143,7 @@ def test_the_loss_of_a_card_is_the_same():
 
 def test_a_cards_dropout_keeps_its_share_and_no_more():
     x = tf.ones([4, 33, 33, 8])
-    make = [devices.layers("npu")({}, is_training=is_training, plain=True, seed=3) for is_training in (True, False)]
+    make = [devices.layers("npu")({}, is_training=is_training, seed=3) for is_training in (True, False)]
     kept, still = (layers.dropout(x, "concat_projection_dropout", 0.9) for layers in make)
     with tf.Session() as session:
         first, second = session.run(kept), session.run(kept)
@@ -211,7 +213,7 @@ def test_the_hosts_work_stays_off_the_card(stand_in, monkeypatch, weights, recor
     assert ascend.problem() is None
     card = cards.install(monkeypatch, decorates=True)
     chosen = settings_module.read(dict(TINY, device="cpu"))
-    images, _ = steps.batch_of(records, 1, chosen, loop.cluster.ALONE)
+    images, _ = batch_of(records, chosen, 1)
     loop.train(chosen, records, str(tmp_path / "run"))
     with Predictor(chosen, weights) as predictor:
         predictor.labels(photograph())

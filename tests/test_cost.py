@@ -5,6 +5,7 @@ import pytest
 from deeplab_nb import settings as settings_module
 from deeplab_nb.network import deeplab
 from deeplab_nb.network.cost import Counter, Map
+from deeplab_nb.network.fast_layers import FastLayers
 from deeplab_nb.network.layers import BatchNorm, truncated_normal
 from deeplab_nb.settings import SIX_SCALES
 from deeplab_nb.tf1 import tf
@@ -17,7 +18,7 @@ RESNET = {"backbone": "resnet_v1_101_beta", "aspp": True, "separable_head": Fals
 
 def billions(values, output_stride, scales=(1.0,), images=1):
     settings = settings_module.read(values)
-    return images * sum(deeplab.cost(settings, output_stride, int(512 * s) + 1).multiply_adds for s in scales) / 1e9
+    return images * sum(deeplab.cost(settings.at(output_stride), size=int(512 * s) + 1).multiply_adds for s in scales) / 1e9
 
 
 @pytest.mark.parametrize("published, values, output_stride, scales, images", [
@@ -41,7 +42,7 @@ def test_multiply_adds_are_the_published_ones(published, values, output_stride, 
 @pytest.mark.parametrize("variant", golden.VARIANTS)
 def test_the_variables_counted_are_the_variables_built(variant):
     settings = golden.settings(variant)
-    counted = {d.name: [d.shape, d.trainable] for d in deeplab.cost(settings, 16).variables}
+    counted = {d.name: [d.shape, d.trainable] for d in deeplab.cost(settings).variables}
     assert counted == {name: [shape, trainable] for name, shape, trainable in golden.figures(variant)["variables"]}
 
 
@@ -58,12 +59,13 @@ def test_memory_kept_for_training_is_what_the_graph_holds():
     """With frozen batch norm: what comes out of each convolution's shift, and of the steps without weights."""
     settings = settings_module.read({"depth_multiplier": 0.5, "fine_tune_batch_norm": False})
     with tf.Graph().as_default() as graph:
-        deeplab.build_logits(tf.placeholder(tf.float32, [1, 129, 129, 3]), settings=settings, is_training=True)
+        deeplab.build_logits(tf.placeholder(tf.float32, [1, 129, 129, 3]), settings=settings,
+                             layers=deeplab.training_layers(settings, FastLayers))
         sizes = [op.outputs[0].shape.num_elements() for op in graph.get_operations() if op.outputs and op.outputs[0].shape.ndims == 4
                  and (op.type in ("BiasAdd", "ConcatV2", "ResizeBilinear", "Mean") or op.type == "AddV2" and "/" not in op.name)]
-    assert deeplab.cost(settings, 16, 129).kept == sum(sizes)
+    assert deeplab.cost(settings, size=129).kept == sum(sizes)
 
 
 def test_batch_statistics_need_the_map_before_batch_norm_too():
-    frozen, trained = (deeplab.cost(settings_module.read({"fine_tune_batch_norm": value}), 16).kept for value in (False, True))
+    frozen, trained = (deeplab.cost(settings_module.read({"fine_tune_batch_norm": value})).kept for value in (False, True))
     assert 1.8 * frozen < trained < 2 * frozen

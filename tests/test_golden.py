@@ -4,7 +4,9 @@ import functools
 import numpy as np
 import pytest
 
-from deeplab_nb.network import deeplab, heads
+from deeplab_nb.network import deeplab, head
+from deeplab_nb.network.fast_layers import FastLayers, FoldedLayers
+from deeplab_nb.network.layers import Layers
 from deeplab_nb.tf1 import tf
 from deeplab_nb.training import objective
 from tests import golden
@@ -40,12 +42,14 @@ def test_logits_are_the_originals(variant, crop):
     figures = golden.figures(variant)
     step, maximum = figures["logits_step_{}".format(crop)], figures["logits_maximum_{}".format(crop)]
     with tf.Graph().as_default(), tf.Session() as session:
-        logits = deeplab.build_logits(tf.constant(golden.image(2, crop, crop)), settings=golden.settings(variant))
+        images, chosen = tf.constant(golden.image(2, crop, crop)), golden.settings(variant)
+        both = [deeplab.build_logits(images, settings=chosen, layers=kind(deeplab.variables_of(chosen))) for kind in (Layers, FoldedLayers)]
         golden.load_weights(session, tf.global_variables(), figures["gain"])
-        mine = session.run(logits)[:, ::step, ::step]
+        both = [logits[:, ::step, ::step] for logits in session.run(both)]
     theirs = golden.arrays(variant)["logits_{}".format(crop)]
-    assert mine.shape == theirs.shape
-    assert abs(mine - theirs).max() <= 1e-4 * maximum
+    for mine in both:
+        assert mine.shape == theirs.shape
+        assert abs(mine - theirs).max() <= 1e-4 * maximum
 
 
 @pytest.mark.slow
@@ -53,12 +57,13 @@ def test_logits_are_the_originals(variant, crop):
 @pytest.mark.parametrize("batch_norm", ["frozen", "trained"])
 @pytest.mark.parametrize("variant", WITH_FIGURES)
 def test_losses_gradients_and_statistics_are_the_originals(variant, batch_norm, crop, monkeypatch):
-    monkeypatch.setattr(heads, "KEEP_PROBABILITY", 1.0)  # the stored figures were taken without dropout
+    monkeypatch.setattr(head, "KEEP_PROBABILITY", 1.0)  # the stored figures were taken without dropout
     figures, arrays, case = golden.figures(variant), golden.arrays(variant), "{}_{}".format(crop, batch_norm)
     with tf.Graph().as_default(), tf.Session() as session:
-        images, updates = tf.placeholder(tf.float32, [2, crop, crop, 3]), []
-        logits = deeplab.build_logits(images, settings=golden.settings(variant, fine_tune_batch_norm=batch_norm == "trained"),
-                                      is_training=True, batch_norm_updates=updates)
+        images = tf.placeholder(tf.float32, [2, crop, crop, 3])
+        chosen = golden.settings(variant, fine_tune_batch_norm=batch_norm == "trained")
+        layers = deeplab.training_layers(chosen, FastLayers)
+        logits = deeplab.build_logits(images, settings=chosen, layers=layers)
         loss = objective.cross_entropy(logits, tf.constant(golden.label(2, crop, crop)), 255)
         decay = objective.weight_decay(tf.trainable_variables(), 4e-5)
         gradients = [tf.norm(g) for g in tf.gradients(loss, tf.trainable_variables())]
@@ -66,7 +71,7 @@ def test_losses_gradients_and_statistics_are_the_originals(variant, batch_norm, 
         exact = golden.image(2, crop, crop)
         decay, (entropy, *norms) = session.run([decay, [loss] + gradients], {images: exact})
         noisy = [session.run([loss] + gradients, {images: with_noise(exact, NOISE[batch_norm], seed)}) for seed in range(RUNS[batch_norm])]
-        session.run(updates, {images: exact})
+        session.run(layers.updates, {images: exact})
         moved = session.run([v for v in tf.global_variables() if "/moving_" in v.op.name])
     expected = figures[case]
     spread = np.ptp([[entropy] + norms] + noisy, axis=0)

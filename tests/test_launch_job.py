@@ -8,7 +8,7 @@ from deeplab_nb import recipes
 from deeplab_nb.cli import main
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.launch import job, rank_table
-from deeplab_nb.training import cluster
+from deeplab_nb.training import collectives
 from tests.test_rank_table import CONF, conf, make, OLD, write  # noqa: F401
 from tests.tiny_voc import make_tiny_voc
 
@@ -59,11 +59,11 @@ def test_without_a_table_only_one_card_can_be_named(tmp_path, monkeypatch):
 
 
 def test_ranks_on_cpus_get_addresses_of_their_own_or_those_given(tmp_path):
-    members = [cluster.members(2, plan(tmp_path, "sample", cards=2).environments[rank]) for rank in range(2)]
+    members = [collectives.members(2, plan(tmp_path, "sample", cards=2).environments[rank]) for rank in range(2)]
     assert [rank for _, rank in members] == [0, 1] and all(len(set(addresses)) == 2 for addresses, _ in members)
     four = ["a:1", "b:1", "b:2", "a:2"]
     there = plan(tmp_path, "sample", cards=4, addresses=four, server=1)
-    assert there.ranks == [1, 2] and cluster.members(4, there.environments[2]) == (four, 2)
+    assert there.ranks == [1, 2] and collectives.members(4, there.environments[2]) == (four, 2)
     on_gpus = plan(tmp_path, "sample", cards=4, addresses=four, server=1, overrides={"device": "gpu"}).environments
     assert [on_gpus[rank]["CUDA_VISIBLE_DEVICES"] for rank in (1, 2)] == ["0", "1"]
 

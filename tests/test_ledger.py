@@ -9,7 +9,7 @@ from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation.origin import network_name, origin, training
 from deeplab_nb.files import write_json
-from deeplab_nb.network import published
+from deeplab_nb.network import zoo
 from deeplab_nb.runs import ledger
 from deeplab_nb.settings import SIX_SCALES
 from tests.tiny_voc import make_tiny_voc
@@ -78,8 +78,8 @@ def test_what_a_source_does_not_tell_is_never_taken_to_agree():
 
 def test_every_published_number_is_one_of_the_recipes_and_of_the_checkpoints():
     numbers = {row.name: row.number for row in ledger.PUBLISHED if row.weights}
-    assert numbers == {number.name: number.miou for row in published.PUBLISHED for number in row.numbers} and len(numbers) == 7
-    for row, number in published.VOC_VAL:
+    assert numbers == {number.name: number.miou for row in zoo.PUBLISHED for number in row.numbers} and len(numbers) == 7
+    for row, number in zoo.VOC_VAL:
         assert "{:.2f}".format(number.miou) in recipes.get("published_" + number.name).expected and number.text in row.expected
 
 

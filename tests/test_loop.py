@@ -9,7 +9,8 @@ import pytest
 from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.network.checkpoints import find_checkpoint
-from deeplab_nb.training import journal, loop
+from deeplab_nb.training import loop
+from deeplab_nb.training.log import read_log
 from tests.tiny_training import records, TINY, variables  # noqa: F401
 
 
@@ -23,7 +24,7 @@ def test_training_leaves_settings_log_and_checkpoints(trained):
     folder, last = trained
     assert last == os.path.join(folder, "model.ckpt-6") == find_checkpoint(folder)
     assert settings_module.load(folder) == settings_module.read(TINY)
-    log = journal.read_log(os.path.join(folder, "log.jsonl"))
+    log = read_log(os.path.join(folder, "log.jsonl"))
     assert [entry["step"] for entry in log] == [2, 4, 6]
     assert log[0]["learning_rate"] == pytest.approx(0.01 * (1 - 1 / 6) ** 0.9, rel=1e-4)
     assert all(entry["loss"] > entry["cross_entropy"] > 0 for entry in log)
@@ -57,7 +58,7 @@ def test_more_steps_go_on_with_momentum_and_one_log(trained, records, tmp_path, 
     shutil.copytree(trained[0], folder)
     last = loop.train(settings_module.read(dict(TINY, train_steps=8)), records, folder)
     assert last.endswith("model.ckpt-8") and "resuming at step 6 of 8" in capsys.readouterr().out
-    assert [entry["step"] for entry in journal.read_log(os.path.join(folder, "log.jsonl"))] == [2, 4, 6, 8]
+    assert [entry["step"] for entry in read_log(os.path.join(folder, "log.jsonl"))] == [2, 4, 6, 8]
 
 
 def test_other_settings_in_the_same_folder_are_refused(trained, records):
@@ -78,7 +79,7 @@ def test_head_training_moves_four_kernels_and_decays_no_other(trained, records, 
     assert kernels == {name for name, value in after.items() if name in before and not np.array_equal(value, before[name])
                        and not name.endswith("/Momentum")} - {"global_step"}
     assert {name + "/Momentum" for name in kernels} == {name for name in after if name.endswith("/Momentum")}
-    first = journal.read_log(str(tmp_path / "log.jsonl"))[0]
+    first = read_log(str(tmp_path / "log.jsonl"))[0]
     decay = sum((before[name].astype(float) ** 2).sum() for name in kernels) * 4e-5 / 2
     assert first["loss"] - first["cross_entropy"] == pytest.approx(decay, rel=1e-3)
 

@@ -28,7 +28,7 @@ def make_variables(shapes):
 
 def write(path, tensors):
     """A MindSpore file of (name, type, shape, bytes) tuples."""
-    message = mindspore.Checkpoint()
+    message = mindspore.checkpoint_class()()
     for name, kind, shape, content in tensors:
         message.value.add(tag=name.encode(), tensor={"dims": shape, "tensor_type": kind.encode(), "tensor_content": content})
     with open(str(path), "wb") as file:

@@ -5,6 +5,7 @@ import pytest
 from deeplab_nb import recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.network import deeplab, mobilenet_v2
+from deeplab_nb.network.fast_layers import FastLayers
 from deeplab_nb.tf1 import tf
 from tests import golden
 from tests.network_parts import build
@@ -16,7 +17,8 @@ SMALL = {"depth_multiplier": 0.35}
 def shapes_of(values, size=65, **options):
     """{variable name: shape}, logits' shape."""
     with tf.Graph().as_default():
-        logits = deeplab.build_logits(tf.placeholder(tf.float32, [1, size, size, 3]), settings=settings_module.read(values), **options)
+        settings = settings_module.read(dict(values, **options))
+        logits = deeplab.build_logits(tf.placeholder(tf.float32, [1, size, size, 3]), settings=settings)
         return {v.op.name: v.shape.as_list() for v in tf.global_variables()}, logits.shape.as_list()
 
 
@@ -34,7 +36,7 @@ def test_dense_features_subsampled_are_the_coarse_features(backbone):
     settings = settings_module.read(dict(SMALL, backbone=backbone))
     with tf.Graph().as_default(), tf.Session() as session:
         images = tf.constant(golden.image(1, 129, 129) / 127.5 - 1)
-        features = [build(lambda layers, x: deeplab.backbone(layers, x, settings=settings, output_stride=stride).high, images)
+        features = [build(lambda layers, x: deeplab.backbone(layers, x, settings.at(stride)).high, images)
                     for stride in (8, 16, 32)]
         golden.load_weights(session, tf.global_variables(), 1.2)
         dense, middle, coarse = session.run(features)
@@ -47,8 +49,9 @@ def test_training_builds_at_every_output_stride_and_reaches_every_weight(backbon
     for stride in (8, 16, 32):
         with tf.Graph().as_default():
             settings = settings_module.read(dict(SMALL, backbone=backbone, aspp=True, decoder=True, fine_tune_batch_norm=False))
-            logits = deeplab.build_logits(tf.placeholder(tf.float32, [1, 65, 65, 3]), settings=settings, output_stride=stride,
-                                          is_training=True)
+            settings = settings.at(stride)
+            logits = deeplab.build_logits(tf.placeholder(tf.float32, [1, 65, 65, 3]), settings=settings,
+                                          layers=deeplab.training_layers(settings, FastLayers))
             assert None not in tf.gradients(logits, tf.trainable_variables())
 
 
@@ -91,14 +94,14 @@ def test_multi_grid_multiplies_the_rates_of_the_last_three(backbone, block):
     for grid, expected in (("1,1,1", [2, 2, 2]), ("1,2,4", [2, 4, 8])):
         with tf.Graph().as_default() as graph:
             settings = settings_module.read({"backbone": backbone, "multi_grid": grid})
-            deeplab.build_logits(tf.placeholder(tf.float32, [1, 65, 65, 3]), settings=settings, output_stride=16)
+            deeplab.build_logits(tf.placeholder(tf.float32, [1, 65, 65, 3]), settings=settings)
             rearranged = [op for op in graph.get_operations() if op.type == "SpaceToBatchND" and block in op.name]
             assert [int(tf.get_static_value(op.inputs[1])[0]) for op in rearranged] == expected
 
 
 def test_the_mindspore_entrys_network_has_its_24873429_parameters():
     settings = recipes.get("deeplabv3_mindspore_1p").settings
-    variables = deeplab.cost(settings, settings.output_stride).variables
+    variables = deeplab.cost(settings).variables
     assert sum(int(np.prod(v.shape)) for v in variables) == 24873429
     assert settings.backbone == "resnet_v1_50_beta" and not settings.aspp and not settings.decoder
 
@@ -107,7 +110,8 @@ def test_dropout_works_in_training_only_and_the_same_at_the_same_step():
     with tf.Graph().as_default(), tf.Session() as session:
         images, step = tf.constant(golden.image(1, 65, 65)), tf.placeholder(tf.int64, [])
         settings = settings_module.read(dict(SMALL, fine_tune_batch_norm=False))
-        still, moving = (deeplab.build_logits(images, settings=settings, is_training=training, step=step) for training in (False, True))
+        still = deeplab.build_logits(images, settings=settings)
+        moving = deeplab.build_logits(images, settings=settings, layers=deeplab.training_layers(settings, FastLayers, step=step))
         golden.load_weights(session, tf.global_variables(), 2 ** 0.5)
         still, same, first, again, next_one = (session.run(logits, {step: s}) for logits, s in (
             (still, 3), (still, 4), (moving, 3), (moving, 3), (moving, 4)))

@@ -70,34 +70,6 @@ def test_void_pixels_have_no_gradient():
     assert not gradient[0, 0, 0].any() and gradient[0, 1, 1].any()
 
 
-@pytest.mark.parametrize("size", [(65, 33), (1, 1), (5, 4)])
-def test_logits_are_resized_as_tensorflow_does(size):
-    """Values and gradient."""
-    random = np.random.RandomState(2)
-    weights = random.standard_normal((2,) + size + (21,)).astype(np.float32)
-    with tf.Graph().as_default():
-        x = tf.constant(random.standard_normal((2, 5, 4, 21)).astype(np.float32))
-        ours, theirs = objective.resize_by_products(x, size), tf.image.resize_bilinear(x, size, align_corners=True)
-        results = run([[y, tf.gradients(y, x, weights)[0]] for y in (ours, theirs)])
-    for mine, wanted in zip(*results):
-        np.testing.assert_allclose(mine, wanted, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("scale", [1, 1000])
-def test_softmax_losses_are_tensorflows(scale):
-    """Values and gradient, also where the exponential of a score would overflow."""
-    random = np.random.RandomState(3)
-    weights = random.standard_normal((2, 3, 4)).astype(np.float32)
-    with tf.Graph().as_default():
-        logits = tf.constant(scale * random.standard_normal((2, 3, 4, 21)).astype(np.float32))
-        labels = tf.constant(random.randint(0, 21, (2, 3, 4)), tf.int32)
-        ours = objective.softmax_losses(logits, labels)
-        theirs = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
-        results = run([[y, tf.gradients(y, logits, weights)[0]] for y in (ours, theirs)])
-    for mine, wanted in zip(*results):
-        np.testing.assert_allclose(mine, wanted, rtol=1e-5, atol=1e-6)
-
-
 @pytest.mark.parametrize("name", RULES["tables"])
 def test_every_schedule_is_the_originals_at_every_step(name):
     table = RULES["tables"][name]

@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 
 from deeplab_nb import settings as settings_module
-from deeplab_nb.network import heads
-from deeplab_nb.network.deeplab import build_logits
+from deeplab_nb.network import head
+from deeplab_nb.network.fast_layers import FastLayers
 from deeplab_nb.tf1 import tf
-from deeplab_nb.training import devices, loop
+from deeplab_nb.training import collectives, devices, loop, step
 from tests import golden
 
 NETWORKS = {"mobilenet_v2": dict(depth_multiplier=0.25, aspp=True, separable_head=False),
@@ -18,9 +18,9 @@ def steps(device, *, count, **values):
     settings = settings_module.read(dict(values, train_batch_size=2, train_crop_size=33, learning_rate=1e-3, train_steps=10))
     with tf.Graph().as_default() as graph, tf.Session() as session:
         images, labels = tf.constant(golden.image(2, 33, 33)), tf.constant(golden.label(2, 33, 33))
-        step = loop.training_step(images, labels, settings, device)
+        tensors = loop.training_step(images, labels, settings, device)
         session.run(tf.global_variables_initializer())
-        found = [session.run(step) for _ in range(count)]
+        found = [session.run(tensors) for _ in range(count)]
         weights = session.run(tf.trainable_variables() + tf.get_collection(tf.GraphKeys.GLOBAL_VARIABLES, ".*/moving_"))
         return ([s.loss for s in found], [s.gradient_norm for s in found], np.concatenate([w.ravel() for w in weights]),
                 {op.type for op in graph.get_operations()})
@@ -39,7 +39,7 @@ def test_both_forms_train_alike(name, fine_tune_batch_norm, monkeypatch):
 
 
 def test_clones_with_stored_statistics_train_as_one_network(monkeypatch):
-    monkeypatch.setattr(heads, "KEEP_PROBABILITY", 1.0)  # each clone draws its own dropout
+    monkeypatch.setattr(head, "KEEP_PROBABILITY", 1.0)  # each clone draws its own dropout
     values = dict(NETWORKS["mobilenet_v2"], fine_tune_batch_norm=False, count=2)
     one, two = steps("cpu", **values), steps("cpu", clones=2, **values)
     assert one[0] == pytest.approx(two[0], rel=1e-4) and one[1] == pytest.approx(two[1], rel=1e-4)
@@ -49,12 +49,12 @@ def test_clones_with_stored_statistics_train_as_one_network(monkeypatch):
 def test_clones_have_statistics_of_their_own_and_the_first_one_moves_the_stored_ones():
     settings = settings_module.read({"depth_multiplier": 0.25, "train_batch_size": 2, "clones": 2, "batch_norm_decay": 0.0})
     with tf.Graph().as_default(), tf.Session() as session:
-        images, updates = tf.constant(golden.image(2, 33, 33)), []
-        build_logits(images, settings=settings, is_training=True, batch_norm_updates=updates, clones=2)
-        alone = []
+        images = tf.constant(golden.image(2, 33, 33))
+        _, updates = step.training_logits(images, settings, FastLayers, 0, collectives.ALONE)
         first = tf.Graph()
         with first.as_default(), tf.Session() as other:
-            build_logits(tf.constant(golden.image(2, 33, 33)[:1]), settings=settings, is_training=True, batch_norm_updates=alone)
+            one = settings_module.override(settings, {"clones": 1})
+            _, alone = step.training_logits(tf.constant(golden.image(2, 33, 33)[:1]), one, FastLayers, 0, collectives.ALONE)
             other.run(tf.global_variables_initializer())
             other.run(alone)
             expected = other.run("MobilenetV2/Conv/BatchNorm/moving_mean:0")

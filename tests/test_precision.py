@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from deeplab_nb import settings as settings_module
-from deeplab_nb.network.deeplab import build_logits
-from deeplab_nb.network.half import round_to_half
+from deeplab_nb.network.deeplab import build_logits, training_layers
+from deeplab_nb.network.fast_layers import FastLayers, HalfLayers, round_to_half
 from deeplab_nb.tf1 import tf
 from deeplab_nb.training import objective, precision
 from tests import golden
@@ -133,16 +133,18 @@ def test_a_gradient_too_small_for_float16_needs_the_scale(scale, expected):
 SMALL = {"depth_multiplier": 0.25, "optimizer": "adam", "learning_rate": 0.01, "learning_rate_policy": "constant", "num_classes": 5}
 
 
-def network_loss(chosen, half, **options):
+def network_loss(chosen, half, step=0):
+    """`(loss, updates)` of batch norm's statistics."""
     tf.set_random_seed(1)
-    logits = build_logits(tf.constant(golden.image(2, 33, 33)), settings=chosen, is_training=True, half=half, **options)
-    return objective.cross_entropy(logits, tf.constant(golden.label(2, 33, 33) % 5), 255)
+    layers = training_layers(chosen, HalfLayers if half else FastLayers, step=step)
+    logits = build_logits(tf.constant(golden.image(2, 33, 33)), settings=chosen, layers=layers)
+    return objective.cross_entropy(logits, tf.constant(golden.label(2, 33, 33) % 5), 255), layers.updates
 
 
 def test_the_real_networks_small_gradients_need_the_scale():
     """The loss is divided as if the crop were 1025 pixels wide: the mean over so many pixels makes gradients small."""
     with tf.Graph().as_default(), tf.Session() as session:
-        loss, scale = network_loss(settings_module.read(SMALL), half=True) / 1024, tf.placeholder(tf.float32, [])
+        loss, scale = network_loss(settings_module.read(SMALL), half=True)[0] / 1024, tf.placeholder(tf.float32, [])
         kernels = [v for v in tf.trainable_variables() if v.op.name.endswith("weights")]
         zeros = tf.reduce_mean(tf.concat([tf.reshape(tf.cast(tf.equal(g, 0), tf.float32), [-1])
                                           for g in tf.gradients(loss * scale, kernels)], axis=0))
@@ -155,8 +157,8 @@ def test_training_with_simulated_rounding_goes_as_in_float32():
     def losses(half, **values):
         chosen = settings_module.read(dict(SMALL, **values))
         with tf.Graph().as_default(), tf.Session() as session:
-            step, updates = tf.train.get_or_create_global_step(), []
-            loss = network_loss(chosen, half, step=step, batch_norm_updates=updates)
+            step = tf.train.get_or_create_global_step()
+            loss, updates = network_loss(chosen, half, step)
             with tf.control_dependencies(updates):
                 train = update(loss, step, 0.01, chosen)
             session.run(tf.global_variables_initializer())

@@ -13,11 +13,11 @@ from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation.counts import load_counts
 from deeplab_nb.evaluation.evaluate import evaluate
-from deeplab_nb.network import published
+from deeplab_nb.network import zoo
 from deeplab_nb.runs import published_table
 from tests.file_server import server  # noqa: F401
 from tests.test_engine import save_random
-from tests.test_published import packed, packed_file
+from tests.network.test_weights import packed, packed_file
 from tests.tiny_voc import make_tiny_voc
 
 ROW, WEIGHTS = "mobilenetv2_dm05", "mobilenetv2_dm05_coco_voc_trainaug"
@@ -52,7 +52,7 @@ def refusal(*arguments, **given):
 
 def test_every_published_number_on_val_has_a_row_the_cheapest_first():
     assert published_table.ROWS == ("mobilenetv2_dm05", "mobilenetv2", "xception65", "mobilenetv2_refined", "xception65_refined")
-    assert [number.miou for _, number in published.VOC_VAL] == [70.19, 75.32, 82.20, 77.33, 83.58]
+    assert [number.miou for _, number in zoo.VOC_VAL] == [70.19, 75.32, 82.20, 77.33, 83.58]
 
 
 def test_a_row_gives_the_number_of_an_evaluation_and_says_how_long_it_will_take(folder, root, checkpoint, capsys):
@@ -94,7 +94,7 @@ def test_counts_serve_no_other_weights_and_no_other_list(folder, root, checkpoin
     results = [published_table.run(folder, only=ROW, data_root=root, **how)[0][1] for how in (
         dict(checkpoint=checkpoint), dict(checkpoint=other), dict(checkpoint=checkpoint, list_name="train"))]
     assert len(kept(folder)) == 3 and len({result["digest"] for result in results}) == 3
-    assert "4 images of list train, not VOC 2012 val" in published_table.table([(published.VOC_VAL[0][1], results[2])])
+    assert "4 images of list train, not VOC 2012 val" in published_table.table([(zoo.VOC_VAL[0][1], results[2])])
 
 
 def test_a_row_whose_checkpoint_does_not_come_leaves_the_others(server, folder, root, checkpoint, tmp_path):
@@ -124,7 +124,7 @@ def test_an_archive_that_climbs_out_leaves_nothing(server, folder, root, tmp_pat
 
 
 def test_only_the_whole_of_val_gets_a_difference():
-    _, number = published.VOC_VAL[0]
+    _, number = zoo.VOC_VAL[0]
     results = {"miou": 0.7029, "list": "val", "whole_list": True, "images": 1449, "seconds_an_image": 0.1, "memory": 400}
     lines = published_table.table([(number, results), (number, dict(results, whole_list=False, images=150))]).splitlines()
     assert lines[1].split() == [ROW, "70.19", "70.29", "+0.10", "0.100", "400"]

@@ -11,7 +11,8 @@ import pytest
 from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.network.checkpoints import find_checkpoint, step_of
-from deeplab_nb.training import journal, loop
+from deeplab_nb.training import loop
+from deeplab_nb.training.log import read_log
 from tests.tiny_training import TINY, logged_steps, records, said, start, variables, wait_for  # noqa: F401
 
 STEPS = 40
@@ -38,7 +39,7 @@ def test_a_killed_run_ends_with_the_weights_of_one_never_interrupted(uninterrupt
     ours, theirs = variables(last), variables(uninterrupted[1])
     assert ours.keys() == theirs.keys()
     assert [name for name in ours if ours[name].tobytes() != theirs[name].tobytes()] == []
-    killed, whole = (journal.read_log(os.path.join(path, "log.jsonl")) for path in (folder, uninterrupted[0]))
+    killed, whole = (read_log(os.path.join(path, "log.jsonl")) for path in (folder, uninterrupted[0]))
     for name in ("step", "loss", "learning_rate", "gradient_norm", "loss_scale"):
         assert [entry[name] for entry in killed] == [entry[name] for entry in whole], name
 

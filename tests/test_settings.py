@@ -6,7 +6,7 @@ import pytest
 from deeplab_nb import recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.settings import crop_for, load, override, read, save
+from deeplab_nb.settings import crop_for, known, load, override, read, save
 
 
 def test_numbers_may_come_as_text():
@@ -115,3 +115,18 @@ def test_the_published_defaults_of_both_systems():
     assert (eight.cards, eight.train_steps, eight.learning_rate, eight.global_batch_size) == (8, 32500, 8e-4, 56)
     assert (zoo.learning_rate, zoo.momentum, zoo.weight_decay, zoo.train_batch_size) == (0.0014, 0.97, 5e-5, 2)
     assert (zoo.train_steps, zoo.eval_scales, zoo.output_stride) == (4392, (0.5, 0.75, 1.0, 1.25, 1.5, 1.75), 16)
+
+
+def test_evaluation_sees_its_own_output_stride_and_nothing_else_changed():
+    settings = read({"output_stride": 16, "eval_output_stride": 8, "aspp": True})
+    evaluated = settings.for_evaluation()
+    assert (evaluated.output_stride, evaluated.atrous_rates) == (8, (12, 24, 36))
+    assert override(evaluated, {"output_stride": 16}) == settings and evaluated.for_evaluation() == evaluated
+
+
+def test_what_is_known_of_a_setting_stands_at_its_field():
+    assert set(known("path")) == {"data_root", "initial_checkpoint", "mixlist", "dump_folder", "profiling_folder"}
+    assert known("quick") == {"eval_scales": (1.0,), "eval_flip": False, "eval_protocol": "deeplab"}
+    assert set(known("network")) == {"backbone", "depth_multiplier", "output_stride", "num_classes", "multi_grid", "aspp",
+                                     "decoder", "separable_head"}
+    assert {"train_steps", "device", "eval_scales"} <= set(known("resumable")) and "learning_rate" not in known("resumable")

@@ -9,7 +9,7 @@ import pytest
 
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.launch import job, workers
-from deeplab_nb.training.journal import read_log
+from deeplab_nb.training.log import read_log
 from tests.tiny_notebooks import lives, wait_for
 from tests.tiny_training import TINY
 

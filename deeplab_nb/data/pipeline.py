@@ -3,6 +3,7 @@
 What the original makes whole and then cuts, this file makes smaller where no value changes: mask pixels
 are looked up for the crop alone, and the image stays uint8 until it is scaled.
 """
+import collections
 import os
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from deeplab_nb.data.records import count_records, first_record
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.settings import MEAN_PIXEL
-from deeplab_nb.tf1 import tf
+from deeplab_nb.tf1 import host_session, tf
 
 SHUFFLE_BUFFER = 1000  # records; a smaller training set is shuffled whole
 
@@ -49,6 +50,30 @@ def training_batches(paths, settings, *, first_step=0, rank=0, ranks=1):
     dataset = dataset.batch(settings.train_batch_size, drop_remainder=True).prefetch(2)
     iterator = tf.data.make_initializable_iterator(dataset)
     return (iterator,) + tuple(iterator.get_next())
+
+
+# asked, came: when a step asked for its batch and when it had it, float64 scalars
+Batches = collections.namedtuple("Batches", "iterator images labels places asked came")
+
+
+def timed_batches(paths, settings, **start):
+    """`training_batches`, whose options `start` holds, on the host and with a clock round them."""
+    with tf.device("/cpu:0"):
+        asked = tf.timestamp()
+        with tf.control_dependencies([asked]):
+            iterator, images, labels, places = training_batches(paths, settings, **start)
+        with tf.control_dependencies([images, labels]):
+            came = tf.timestamp()  # subtracted in Python: a card would be given the subtraction
+    return Batches(iterator, images, labels, places, asked, came)
+
+
+def batch_of(paths, settings, step, *, rank=0, ranks=1):
+    """`(images, labels)` of a rank's batch of a step, made once more on the host."""
+    with tf.Graph().as_default(), host_session() as session:
+        iterator, images, labels, _ = training_batches(
+            paths, settings, first_step=step - 1, rank=rank, ranks=ranks)
+        session.run(iterator.initializer)
+        return session.run([images, labels])
 
 
 def shuffled(paths, seed, done):

@@ -18,14 +18,12 @@ import pooch
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation.convert import OPSET, freeze, import_package, open_onnx, to_onnx
 from deeplab_nb.network.checkpoints import blocks, find_checkpoint
-from deeplab_nb.network.deeplab import build_logits
-from deeplab_nb.network.layers import DilatedLayers
+from deeplab_nb.network.deeplab import build_logits, variables_of
+from deeplab_nb.network.fast_layers import DilatedLayers
+from deeplab_nb.settings import known
 from deeplab_nb.tf1 import tf
 
 ENGINES = ("auto", "tensorflow", "onnxruntime")
-
-# the settings that a network's logits depend on, beside its weights
-NETWORK = ("backbone", "depth_multiplier", "eval_output_stride", "num_classes", "multi_grid", "aspp", "decoder", "separable_head")
 
 PAYS_FROM = 100  # images: making a conversion takes as long as it then saves on 50 to 100 of 513x513
 
@@ -72,9 +70,12 @@ def _convert(settings, prefix, name, reference):
 
 def convert(settings, checkpoint):
     """The evaluation network as ONNX, bytes: `images` float32 [batch, h, w, 3] of any size -> `logits`."""
+    network = settings.for_evaluation()
+
     def build():
         images = tf.placeholder(tf.float32, [None, None, None, 3], name="images")
-        logits = build_logits(images, settings=settings, output_stride=settings.eval_output_stride, make_layers=DilatedLayers)
+        layers = DilatedLayers(variables_of(network))
+        logits = build_logits(images, settings=network, layers=layers)
         tf.identity(logits, name="logits")
     return to_onnx(freeze(build, checkpoint, ["images"], ["logits"]), ["images"], ["logits"])
 
@@ -100,7 +101,7 @@ def _compare(logits, reference):
 
 def conversion_name(settings, prefix):
     """Name of a conversion but for the digest of its own bytes."""
-    network = {name: getattr(settings, name) for name in NETWORK}
+    network = {name: getattr(settings.for_evaluation(), name) for name in known("network")}
     digest = hashlib.sha256(json.dumps([network, OPSET, _versions()], sort_keys=True).encode())
     for block in blocks(prefix):
         digest.update(block)

@@ -16,8 +16,9 @@ from deeplab_nb.evaluation.offline import INPUT, LABELS, PROBABILITIES, RESULT, 
 from deeplab_nb.evaluation.predict import Predictor
 from deeplab_nb.files import write_json
 from deeplab_nb.network.checkpoints import find_checkpoint, restore
-from deeplab_nb.network.deeplab import build_logits
-from deeplab_nb.network.layers import DilatedLayers, Layers, resize
+from deeplab_nb.network.deeplab import build_logits, variables_of
+from deeplab_nb.network.fast_layers import DilatedLayers, FoldedLayers
+from deeplab_nb.network.layers import resize
 from deeplab_nb.progress import progress
 from deeplab_nb.settings import MEAN_PIXEL, crop_for
 from deeplab_nb.tf1 import host_session, tf
@@ -61,7 +62,7 @@ def export(settings, checkpoint, out, *, images, formats=FORMATS, size=513, soc_
     return description
 
 
-def build(settings, size, *, fixed=False, make_layers=Layers):
+def build(settings, size, *, fixed=False, kind=FoldedLayers):
     """Builds the network between its named input and outputs in the current graph.
 
     fixed: takes images of exactly `size` each way, and no shape is computed while it runs, as Ascend's compiler wants it.
@@ -70,18 +71,19 @@ def build(settings, size, *, fixed=False, make_layers=Layers):
     image = tf.placeholder(tf.uint8, [1, size, size, 3] if fixed else [1, None, None, 3], name=INPUT)
     pixels = tf.cast(image, tf.float32)
     if fixed:
-        logits = resize(_logits(pixels, settings, make_layers), [size, size])
+        logits = resize(_logits(pixels, settings, kind), [size, size])
     else:
         height, width = tf.unstack(tf.shape(image)[1:3])
         side = tf.maximum(size, (tf.maximum(height, width) + 14) // 16 * 16 + 1)
-        framed = tf.pad(pixels, [[0, 0], [0, side - height], [0, side - width], [0, 0]], constant_values=MEAN_PIXEL)
-        logits = resize(_logits(framed, settings, make_layers), [side, side])[:, :height, :width]
+        padded = tf.pad(pixels, [[0, 0], [0, side - height], [0, side - width], [0, 0]], constant_values=MEAN_PIXEL)
+        logits = resize(_logits(padded, settings, kind), [side, side])[:, :height, :width]
     tf.argmax(logits, axis=3, output_type=tf.int32, name=LABELS)
     tf.nn.softmax(logits, name=PROBABILITIES)
 
 
-def _logits(pixels, settings, make_layers):
-    return build_logits(pixels, settings=settings, output_stride=settings.eval_output_stride, make_layers=make_layers)
+def _logits(pixels, settings, kind):
+    network = settings.for_evaluation()
+    return build_logits(pixels, settings=network, layers=kind(variables_of(network)))
 
 
 # --- writing: each returns the names of what it wrote
@@ -104,7 +106,7 @@ def _write_saved_model(settings, prefix, folder, size):
 
 
 def _write_onnx(settings, prefix, folder, size):
-    graph = freeze(lambda: build(settings, size, make_layers=DilatedLayers), prefix, [INPUT], [LABELS, PROBABILITIES])
+    graph = freeze(lambda: build(settings, size, kind=DilatedLayers), prefix, [INPUT], [LABELS, PROBABILITIES])
     _write(os.path.join(folder, "model.onnx"), to_onnx(graph, [INPUT], [LABELS, PROBABILITIES]))
     return ("model.onnx",)
 

@@ -4,7 +4,7 @@ import os
 from deeplab_nb import settings as settings_module
 from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.network import published
+from deeplab_nb.network import zoo
 from deeplab_nb.network.checkpoints import step_of
 
 
@@ -13,7 +13,7 @@ def origin(settings, prefix):
 
     weights is None for any other checkpoint, trained where the settings of its training do not lie beside it.
     """
-    return {"network": network_name(settings), "weights": published.name_of(prefix), "trained": _training_beside(prefix)}
+    return {"network": network_name(settings), "weights": zoo.name_of(prefix), "trained": _training_beside(prefix)}
 
 
 def network_name(settings):

@@ -7,8 +7,7 @@ from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation import enlarge, multi_scale
 from deeplab_nb.evaluation.engine import choose
 from deeplab_nb.network.checkpoints import find_checkpoint, restore
-from deeplab_nb.network.deeplab import build_logits, cost, predict_labels
-from deeplab_nb.network.variables import create_variables
+from deeplab_nb.network.deeplab import build_logits, predict_labels, variables_of
 from deeplab_nb.settings import MEAN_PIXEL, crop_for
 from deeplab_nb.tf1 import tf
 from deeplab_nb.training import devices
@@ -29,14 +28,14 @@ class Predictor:
     """
 
     def __init__(self, settings, checkpoint, *, engine="tensorflow", images=1):
-        self.settings, self._passes = settings, {}
+        self.settings, self._passes = settings.for_evaluation(), {}
         self._wanted, self._images = engine, images
         self.engine, self._compute = "tensorflow", None
         self._device = device_for(settings, engine)
         self._fixed = self._device == "npu"
         graph = tf.Graph()
         with graph.as_default():
-            create_variables(cost(settings, settings.eval_output_stride).variables)
+            self._layers = devices.evaluation_layers(self._device)(variables_of(self.settings))
             self._session = tf.Session(config=devices.evaluation_config(self._device, settings))
         try:
             self.load(checkpoint)
@@ -125,8 +124,7 @@ class Predictor:
             seam = []
 
             def network(images):
-                logits = build_logits(images, settings=self.settings, output_stride=self.settings.eval_output_stride,
-                                      make_layers=devices.layers(self._device), plain=self._fixed)
+                logits = build_logits(images, settings=self.settings, layers=self._layers)
                 seam.extend([images, logits])
                 return logits
             with self._session.graph.as_default():

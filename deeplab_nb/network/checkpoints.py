@@ -5,13 +5,14 @@ import os
 import re
 
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.network import mindspore, published
-from deeplab_nb.network.heads import LOGITS_SCOPE
+from deeplab_nb.network import mindspore, zoo
+from deeplab_nb.network.head import LOGITS_SCOPE
 from deeplab_nb.tf1 import tf
 
 _FILE_ENDING = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
 
-# where the layers after the backbone live, and the class layer alone; what a run may leave fresh on purpose
+# where the layers after the backbone live, and the class layer alone; what a run may leave fresh on
+# purpose
 LAST_LAYERS = {"all": (), "without_logits": ("logits/",), "without_last_layers": (
     "logits/", "image_pooling/", "aspp", "concat_projection/", "decoder/")}
 
@@ -21,27 +22,26 @@ _OPTIMISERS = re.compile(r"(.*/(Momentum|ExponentialMovingAverage)|global_step|"
 
 
 def find_checkpoint(path):
-    """The checkpoint's prefix, from a folder (its newest), a prefix or any one of the checkpoint's files.
+    """The checkpoint's prefix, from a folder (its newest), a prefix or one of its files.
 
     A MindSpore `.ckpt` is one file and its own prefix. Raises WorkbookError where there is none.
     """
     if os.path.isdir(path):
         prefix = newest_checkpoint(path) or mindspore.newest_checkpoint(path)
         if not prefix:
-            raise WorkbookError("folder {} holds no checkpoint: it needs a .index and a .data file of the same name".format(path))
+            raise WorkbookError(f"folder {path} holds no checkpoint: it needs a .index and a .data "
+                                "file of the same name")
         return prefix
     if mindspore.is_checkpoint(path):
         return path
     prefix = _FILE_ENDING.sub("", path)
     if not os.path.exists(prefix + ".index"):
-        raise WorkbookError("checkpoint {} does not exist: {}give a folder, a prefix or one of the checkpoint's files".format(
-            path, _fetch_it(os.path.basename(os.path.normpath(path)))))
+        name = os.path.basename(os.path.normpath(path))
+        fetch = f"`deeplab-nb fetch weights {name}` brings it to data/weights, or "
+        hint = fetch if name in zoo.NAMES else ""
+        raise WorkbookError(f"checkpoint {path} does not exist: {hint}give a folder, a prefix or "
+                            "one of the checkpoint's files")
     return prefix
-
-
-def _fetch_it(name):
-    """Part of a sentence; empty for what cannot be fetched."""
-    return "`deeplab-nb fetch weights {}` brings it to data/weights, or ".format(name) if name in published.NAMES else ""
 
 
 def newest_checkpoint(folder):
@@ -63,7 +63,8 @@ def step_of(prefix):
 
 def blocks(prefix):
     """The bytes of a checkpoint's files, in pieces, for a digest."""
-    for path in sorted(glob.glob(glob.escape(prefix) + ".data-*")) + [p for p in (prefix, prefix + ".index") if os.path.isfile(p)]:
+    data = sorted(glob.glob(glob.escape(prefix) + ".data-*"))
+    for path in data + [p for p in (prefix, prefix + ".index") if os.path.isfile(p)]:
         with open(path, "rb") as file:
             yield from iter(lambda: file.read(1 << 20), b"")
 
@@ -81,46 +82,47 @@ def read_shapes(prefix):
 def describe(prefix):
     """The network settings that a checkpoint's variables imply: a dict for `settings.read`.
 
-    So no one has to retype width, classes or head of a checkpoint. Raises WorkbookError for a foreign one.
+    So no one has to retype width, classes or head of a checkpoint. Raises WorkbookError for a
+    foreign one.
     """
     implied = outline(prefix)
     if implied["backbone"] is None or implied["num_classes"] is None:
-        raise WorkbookError("checkpoint {} is not of a DeepLab network with a class layer: give a trained one".format(prefix))
+        raise WorkbookError(f"checkpoint {prefix} is not of a DeepLab network with a class layer: "
+                            "give a trained one")
     return implied
 
 
 def outline(prefix):
-    """As `describe`, of part of a network too: backbone and num_classes are None where the file has none."""
+    """As `describe`, of part of a network too: backbone and num_classes may be None."""
     shapes = read_shapes(prefix)
-    backbone = next((b for b, scope in _BACKBONE_SCOPES if any(name.startswith(scope) for name in shapes)), None)
-    width = shapes["MobilenetV2/expanded_conv_16/project/weights"][-1] / 320 if backbone == "mobilenet_v2" else 1.0
-    return {"backbone": backbone, "depth_multiplier": width,
+    scopes = {name.split("/")[0] for name in shapes}
+    backbone = next((b for scope, b in _BACKBONES.items() if scope in scopes), None)
+    last = shapes.get("MobilenetV2/expanded_conv_16/project/weights", [320])
+    return {"backbone": backbone, "depth_multiplier": last[-1] / 320,
             "num_classes": shapes.get(LOGITS_SCOPE + "/weights", [None])[-1],
-            "aspp": any(name.startswith("aspp1") for name in shapes),
+            "aspp": any(scope.startswith("aspp1") for scope in scopes),
             "separable_head": "aspp1/weights" not in shapes,
-            "decoder": any(name.startswith("decoder/") for name in shapes)}
+            "decoder": "decoder" in scopes}
 
 
-_BACKBONE_SCOPES = (("mobilenet_v2", "MobilenetV2/"), ("xception_41", "xception_41/"), ("xception_65", "xception_65/"),
-                    ("xception_71", "xception_71/"), ("resnet_v1_50_beta", "resnet_v1_50/"),
-                    ("resnet_v1_101_beta", "resnet_v1_101/"))
+# the scope of a backbone's variables: the backbone
+_BACKBONES = {"MobilenetV2": "mobilenet_v2", "xception_41": "xception_41",
+              "xception_65": "xception_65", "xception_71": "xception_71",
+              "resnet_v1_50": "resnet_v1_50_beta", "resnet_v1_101": "resnet_v1_101_beta"}
 
 
 class RestoreReport(collections.namedtuple("RestoreReport", "checkpoint restored fresh unused")):
-    """restored: names; fresh: {name: why it keeps its initial value}; unused: names only in the file."""
+    """restored: names; fresh: {name: why it keeps its initial value}; unused: the file's alone."""
 
     def __str__(self):
-        lines = ["checkpoint {}".format(self.checkpoint),
-                 "  restored {:4d} variables".format(len(self.restored)),
-                 "  fresh    {:4d} variables{}".format(len(self.fresh), ":" if self.fresh else "")]
-        lines += ["    {} ({})".format(name, why) for name, why in sorted(self.fresh.items())[:8]]
-        lines += ["    and {} more".format(len(self.fresh) - 8)] if len(self.fresh) > 8 else []
-        lines += ["  unused   {:4d} variables of the file{}".format(len(self.unused), self._unused_kinds())]
-        return "\n".join(lines)
-
-    def _unused_kinds(self):
-        slots = [name for name in self.unused if _OPTIMISERS.match(name)]
-        return " ({} of them the optimiser's, as expected)".format(len(slots)) if slots else ""
+        fresh, unused = len(self.fresh), len(self.unused)
+        lines = [f"checkpoint {self.checkpoint}", f"  restored {len(self.restored):4d} variables",
+                 f"  fresh    {fresh:4d} variables{':' if fresh else ''}"]
+        lines += [f"    {name} ({why})" for name, why in sorted(self.fresh.items())[:8]]
+        lines += [f"    and {fresh - 8} more"] if fresh > 8 else []
+        slots = sum(bool(_OPTIMISERS.match(name)) for name in self.unused)
+        kinds = f" ({slots} of them the optimiser's, as expected)" if slots else ""
+        return "\n".join(lines + [f"  unused   {unused:4d} variables of the file{kinds}"])
 
 
 def plan_restore(prefix, shapes, variables, *, layers="all"):
@@ -135,15 +137,15 @@ def plan_restore(prefix, shapes, variables, *, layers="all"):
     for variable in variables:
         name, shape = variable.op.name, variable.shape.as_list()
         if name.startswith(LAST_LAYERS[layers]):
-            fresh[name] = "left out: initial_layers={}".format(layers)
+            fresh[name] = f"left out: initial_layers={layers}"
         elif name not in shapes:
             fresh[name] = "not in the checkpoint"
         elif list(shapes[name]) == shape:
             restored.append(name)
         elif name.startswith(LOGITS_SCOPE):
-            fresh[name] = "{} classes there, {} here".format(shapes[name][-1], shape[-1])
+            fresh[name] = f"{shapes[name][-1]} classes there, {shape[-1]} here"
         else:
-            wrong[name] = "{} there, {} here".format(list(shapes[name]), shape)
+            wrong[name] = f"{list(shapes[name])} there, {shape} here"
     _refuse_foreign(prefix, restored, wrong)
     unused = sorted(set(shapes) - {v.op.name for v in variables})
     return RestoreReport(prefix, restored, fresh, unused)
@@ -153,14 +155,16 @@ def restore(session, path, variables, *, complete=False, layers="all"):
     """Restores those of `variables` that the checkpoint at `path` has; returns the RestoreReport.
 
     layers: as for `plan_restore`.
-    complete: raise WorkbookError unless every variable was restored (evaluation wants no random layer).
+    complete: raise WorkbookError unless every variable was restored: evaluation wants no random
+      layer.
     """
     prefix = find_checkpoint(path)
     report = plan_restore(prefix, read_shapes(prefix), variables, layers=layers)
     if complete and report.fresh:
         name, why = sorted(report.fresh.items())[0]
-        raise WorkbookError("checkpoint {} does not fill {} of the network's variables, {} among them ({}): "
-                            "check num_classes, backbone and aspp".format(prefix, len(report.fresh), name, why))
+        raise WorkbookError(f"checkpoint {prefix} does not fill {len(report.fresh)} of the "
+                            f"network's variables, {name} among them ({why}): check num_classes, "
+                            "backbone and aspp")
     wanted = {variable.op.name: variable for variable in variables}
     _load(session, prefix, {name: wanted[name] for name in report.restored})
     return report
@@ -169,8 +173,8 @@ def restore(session, path, variables, *, complete=False, layers="all"):
 def _load(session, prefix, variables):
     """Gives each of {name: variable} its value from the checkpoint.
 
-    The initialisers run with the file's values in place of their own: one run, no operations added, so that
-    a network which is filled again and again does not grow.
+    The initialisers run with the file's values in place of their own: one run, no operations added,
+    so that a network which is filled again and again does not grow.
     """
     if mindspore.is_checkpoint(prefix):
         values = mindspore.read_variables(prefix)
@@ -187,13 +191,15 @@ def _load(session, prefix, variables):
 def _refuse_foreign(prefix, restored, wrong):
     if wrong:
         name, why = sorted(wrong.items())[0]
-        raise WorkbookError("checkpoint {} is of another network: {} has shape {}; check backbone and depth_multiplier".format(
-            prefix, name, why))
-    head = LAST_LAYERS["without_last_layers"]  # alike in all networks: only a backbone tells whose file it is
-    if all(name.startswith(head + ("global_step",)) for name in restored):
-        raise WorkbookError("checkpoint {} has none of this network's variables: check backbone".format(prefix))
+        raise WorkbookError(f"checkpoint {prefix} is of another network: {name} has shape {why}; "
+                            "check backbone and depth_multiplier")
+    # alike in all networks: only a backbone tells whose file it is
+    head = LAST_LAYERS["without_last_layers"] + ("global_step",)
+    if all(name.startswith(head) for name in restored):
+        raise WorkbookError(f"checkpoint {prefix} has none of this network's variables: "
+                            "check backbone")
 
 
 def _unreadable(prefix, error):
-    return WorkbookError("checkpoint {} is not readable ({}): copy or train it again".format(
-        prefix, str(getattr(error, "message", error)).split("\n")[0][:150]))
+    said = str(getattr(error, "message", error)).split("\n")[0][:150]
+    return WorkbookError(f"checkpoint {prefix} is not readable ({said}): copy or train it again")

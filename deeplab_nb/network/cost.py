@@ -1,6 +1,7 @@
-"""What a network costs, before it is built: parameters, multiply-adds, memory, from the settings alone.
+"""What a network costs, before it is built: parameters, multiply-adds and memory.
 
-`Counter` has the methods of `layers.Layers`. Where those build operations, these only note their sizes.
+`Counter` has the methods of `layers.Layers`. Where those build operations, these only note their
+sizes.
 """
 import collections
 
@@ -16,9 +17,11 @@ class Counter:
     """Counts the layers of one network for one image.
 
     variables: every `variables.Declaration`, in the order of building.
-    multiply_adds: of the convolutions as TensorFlow carries them out, which is how the papers count. An atrous
-        one runs on a map whose sides are rounded up to multiples of its rate: 33 becomes 36 at rate 12.
-    kept: values that training must keep for the way back; largest: most values that one step reads and writes.
+    multiply_adds: of the convolutions as TensorFlow carries them out, which is how the papers
+      count. An atrous one runs on a map whose sides are rounded up to multiples of its rate: 33
+      becomes 36 at rate 12.
+    kept: values that training must keep for the backward pass; largest: most values that one step
+      reads and writes.
     batch_norm_training: batch norm with the batch's statistics needs the map before it too.
     """
 
@@ -26,7 +29,8 @@ class Counter:
         self.batch_norm_training = batch_norm_training
         self.variables, self.multiply_adds, self.kept, self.largest = [], 0, 0, 0
 
-    def convolution(self, x, scope, filters, *, kernel=1, stride=1, rate=1, initializer, batch_norm=None, **_):
+    def convolution(self, x, scope, filters, *, kernel=1, stride=1, rate=1, initializer,
+                    batch_norm=None, **_):
         shape = [kernel, kernel, x.shape[-1], filters]
         self._declare(scope + "/weights", shape, initializer(shape))
         if batch_norm is None:
@@ -71,9 +75,9 @@ class Counter:
         self._note(x, y)
         if batch_norm is None:
             return y
-        for name, value, trainable in (("gamma", 1.0, True), ("beta", 0.0, True),
-                                       ("moving_mean", 0.0, False), ("moving_variance", 1.0, False)):
-            self._declare(scope + "/BatchNorm/" + name, [y.shape[-1]], Constant(value), trainable)
+        for name, value, trained in (("gamma", 1.0, True), ("beta", 0.0, True),
+                                     ("moving_mean", 0.0, False), ("moving_variance", 1.0, False)):
+            self._declare(f"{scope}/BatchNorm/{name}", [y.shape[-1]], Constant(value), trained)
         return self._note(y, y) if self.batch_norm_training else y
 
     def _note(self, x, y):

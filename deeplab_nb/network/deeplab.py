@@ -1,7 +1,6 @@
-"""From images to logits: the one place where a DeepLab network is put together, for every use and device."""
+"""From images to logits: the one place where a DeepLab network is put together, for every use."""
 from deeplab_nb.network.cost import Counter, Map
-from deeplab_nb.network.decoder import decoder
-from deeplab_nb.network.heads import aspp, classifier
+from deeplab_nb.network.head import aspp, classifier, decoder
 from deeplab_nb.network.layers import Layers, resize
 from deeplab_nb.network.mobilenet_v2 import mobilenet_v2
 from deeplab_nb.network.resnet import resnet
@@ -10,60 +9,64 @@ from deeplab_nb.network.xception import xception
 from deeplab_nb.tf1 import tf
 
 
-def build_logits(images, *, settings, output_stride=None, is_training=False, batch_norm_updates=None,
-                 make_layers=Layers, clones=1, plain=False, half=False, step=0, rank=0, ranks=1):
+def build_logits(images, *, settings, layers=None):
     """Builds the network in the current graph.
 
     images: float32 [batch, height, width, 3], RGB in 0..255; height and width may be unknown.
-    settings: a `settings.Settings`; the network section of it is used.
-    output_stride: 8, 16 or 32; None takes `settings.output_stride`. The atrous rates follow.
-    is_training: dropout, and batch statistics if `settings.fine_tune_batch_norm`.
-    batch_norm_updates: a list that receives the operations to run with each training step.
-    make_layers: `Layers`, or `layers.DilatedLayers` for a graph that is to be converted.
-    clones: networks that share the batch evenly and the weights, as the original's num_clones. They run side by side, each with
-      batch statistics of its own part; the moving ones follow the first.
-    plain: TensorFlow's own operations alone, as suits a GPU or NPU in training.
-    half: simulate float16's rounding, see `half`.
-    step: of the training, a number or a scalar tensor; dropout differs from step to step, and is the same again at the same one.
-    rank, ranks: this process among those that train together; dropout follows from an image's place in the batch of all.
+    settings: a `settings.Settings`; its network section is used. The atrous rates follow from
+      `output_stride`, which is the training's; evaluation takes `settings.for_evaluation()`.
+    layers: what builds it, such as `training_layers`; None takes plain ones for inference.
     Returns logits, float32 [batch, ceil(height/s), ceil(width/s), num_classes], s being the output
     stride, or 4 with the decoder.
     """
-    output_stride = output_stride or settings.output_stride
-    variables = create_variables(cost(settings, output_stride).variables)
-    made = [make_layers(variables, is_training=is_training, batch_norm_training=is_training and settings.fine_tune_batch_norm,
-                        batch_norm_decay=settings.batch_norm_decay, plain=plain, half=half, seed=settings.seed + number, step=step,
-                        rank=rank, ranks=ranks)
-            for number in range(clones)]
-    parts = tf.split(images, clones) if clones > 1 else [images]
-    logits = [network(layers, normalise(part), settings=settings, output_stride=output_stride) for layers, part in zip(made, parts)]
-    if batch_norm_updates is not None:
-        batch_norm_updates.extend(made[0].updates)
-    return tf.concat(logits, axis=0) if clones > 1 else logits[0]
+    layers = layers or Layers(variables_of(settings))
+    return network(layers, normalise(images), settings)
 
 
-def cost(settings, output_stride, size=513):
+def training_layers(settings, kind=Layers, *, clone=0, step=0, rank=0, ranks=1):
+    """Layers of a kind that train as the settings say.
+
+    clone: of those that share a batch; each has statistics and dropout of its own.
+    step: of the training; dropout differs from step to step, and is the same again at the same one.
+    rank, ranks: this process among those that train together.
+    """
+    return kind(
+        variables_of(settings), is_training=True, batch_norm_training=settings.fine_tune_batch_norm,
+        batch_norm_decay=settings.batch_norm_decay, seed=settings.seed + clone, step=step,
+        rank=rank, ranks=ranks)
+
+
+def variables_of(settings):
+    """{name: variable} of the network; those that the current graph has already are taken."""
+    return create_variables(cost(settings).variables)
+
+
+def cost(settings, *, size=513):
     """A `cost.Counter` of the network for one image of `size` pixels each way; builds nothing."""
     counter = Counter(batch_norm_training=settings.fine_tune_batch_norm)
-    network(counter, Map((1, size, size, 3)), settings=settings, output_stride=output_stride)
+    network(counter, Map((1, size, size, 3)), settings)
     return counter
 
 
-def network(layers, images, *, settings, output_stride):
-    """DeepLabv3, and with `settings.decoder` DeepLabv3+: normalised images to logits, through any kind of `layers`."""
-    features = backbone(layers, images, settings=settings, output_stride=output_stride)
-    x = aspp(layers, features.high, atrous_rates=settings.rates_at(output_stride), separable=settings.separable_head)
+def network(layers, images, settings):
+    """DeepLabv3, and with `settings.decoder` DeepLabv3+: normalised images to logits."""
+    features = backbone(layers, images, settings)
+    x = aspp(layers, features.high, atrous_rates=settings.atrous_rates,
+             separable=settings.separable_head)
     if settings.decoder:
         x = decoder(layers, x, features.low, separable=settings.separable_head)
     return classifier(layers, x, settings.num_classes)
 
 
-def backbone(layers, images, *, settings, output_stride):
+def backbone(layers, images, settings):
     """`layers.Features` of normalised images."""
+    stride = settings.output_stride
     if settings.backbone == "mobilenet_v2":
-        return mobilenet_v2(layers, images, depth_multiplier=settings.depth_multiplier, output_stride=output_stride)
+        width = settings.depth_multiplier
+        return mobilenet_v2(layers, images, depth_multiplier=width, output_stride=stride)
     family = xception if settings.backbone.startswith("xception") else resnet
-    return family(layers, images, variant=settings.backbone, output_stride=output_stride, multi_grid=settings.multi_grid)
+    return family(layers, images, variant=settings.backbone, output_stride=stride,
+                  multi_grid=settings.multi_grid)
 
 
 def normalise(images):

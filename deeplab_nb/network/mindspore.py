@@ -1,8 +1,10 @@
 """Checkpoints of the MindSpore model zoo's DeepLabV3, read under the published TensorFlow names.
 
-Such a file is one protocol buffer and nothing is executed in reading it. MindSpore itself is not needed.
-The network is ResNet-50 with image pooling and the 1x1 branch as its head: 292 tensors, 24,873,429 parameters.
+Such a file is one protocol buffer and nothing is executed in reading it. MindSpore itself is not
+needed. The network is ResNet-50 with image pooling and the 1x1 branch as its head: 292 tensors,
+24,873,429 parameters.
 """
+import functools
 import os
 import re
 
@@ -11,12 +13,13 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.network.heads import LOGITS_SCOPE
+from deeplab_nb.network.head import LOGITS_SCOPE
 
 _UNIT = r"resnet_v1_50/block\1/unit_\2/bottleneck_v1/"
 
-# Where a layer is in MindSpore and in TensorFlow. Pooling comes before aspp0 in both concatenations, so
-# the kernel of fc1 needs no reordering. Atrous branches are absent: the zoo trains none.
+# Where a layer is in MindSpore and in TensorFlow. Pooling comes before aspp0 in both
+# concatenations, so the kernel of fc1 needs no reordering. Atrous branches are absent: the zoo
+# trains none.
 _SCOPES = (
     (r"net\.layer_root\.0\.conv(\d)", r"resnet_v1_50/conv1_\1"),
     (r"net\.layer(\d)_(\d)\.(?:conv_bn|conv|bn)(\d)", _UNIT + r"conv\3"),
@@ -26,7 +29,8 @@ _SCOPES = (
     (r"fc1", "concat_projection"),
     (r"fc2", LOGITS_SCOPE))
 
-_LEAVES = {"weight": "weights", "bias": "biases", "gamma": "BatchNorm/gamma", "beta": "BatchNorm/beta",
+_LEAVES = {"weight": "weights", "bias": "biases",
+           "gamma": "BatchNorm/gamma", "beta": "BatchNorm/beta",
            "moving_mean": "BatchNorm/moving_mean", "moving_variance": "BatchNorm/moving_variance"}
 
 _TYPES = ("Bool", "Int8", "Int16", "Int32", "Int64", "Uint8", "Uint16", "Uint32", "Uint64",
@@ -34,68 +38,78 @@ _TYPES = ("Bool", "Int8", "Int16", "Int32", "Int64", "Uint8", "Uint16", "Uint32"
 
 
 def is_checkpoint(path):
-    """Whether the path is a MindSpore file by its looks; TensorFlow's `x.ckpt` is only a prefix beside `x.ckpt.index`."""
+    """Whether the path looks like a MindSpore file.
+
+    TensorFlow's `x.ckpt` is only a prefix beside `x.ckpt.index`.
+    """
     return path.endswith(".ckpt") and os.path.isfile(path) and not os.path.exists(path + ".index")
 
 
 def newest_checkpoint(folder):
-    """Path of the MindSpore file of the highest epoch and step in a folder, such as x-6_732.ckpt; None without one."""
+    """Path of a folder's MindSpore file of highest epoch and step (x-6_732.ckpt), or None."""
     paths = [os.path.join(folder, name) for name in os.listdir(folder)]
     numbers = lambda path: [int(number) for number in re.findall(r"\d+", os.path.basename(path))]
     return max(filter(is_checkpoint, paths), key=numbers, default=None)
 
 
 def tensorflow_name(name):
-    """The published TensorFlow name of a MindSpore parameter; None for what is not the network's (the optimiser's)."""
+    """The published TensorFlow name of a MindSpore parameter; None for the optimiser's."""
+    leaves = "|".join(_LEAVES)
     for place, scope in _SCOPES:
-        # a layer with batch norm is a sequence, its numbers say less than the leaf: .0.weight, .1.gamma
-        match = re.fullmatch(r"deeplabv3\.{}(?:\.\d)?\.(?P<leaf>{})".format(place, "|".join(_LEAVES)), name)
+        # a layer with batch norm is a sequence, its numbers say less than the leaf: .0.weight,
+        # .1.gamma
+        match = re.fullmatch(rf"deeplabv3\.{place}(?:\.\d)?\.(?P<leaf>{leaves})", name)
         if match:
             return match.expand(scope) + "/" + _LEAVES[match.group("leaf")]
     return None
 
 
 def read_variables(path):
-    """{name: float32 array} in TensorFlow's names and layouts; the optimiser's entries keep their own names.
+    """{name: float32 array} in TensorFlow's names and layouts.
 
-    Raises WorkbookError as `read_checkpoint` does.
+    The optimiser's entries keep their own names. Raises WorkbookError as `read_checkpoint` does.
     """
-    return {tensorflow_name(name) or name: _tensorflow_layout(array) for name, array in read_checkpoint(path).items()}
+    return {tensorflow_name(name) or name: _tensorflow_layout(array)
+            for name, array in read_checkpoint(path).items()}
 
 
 def _tensorflow_layout(array):
-    """Kernels [out, in, h, w] become [h, w, in, out]; vectors stay. Depthwise kernels do not occur."""
+    """Kernels [out, in, h, w] become [h, w, in, out]; vectors stay. None is a depthwise kernel."""
     return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
 
 
 def read_checkpoint(path):
     """{name: float32 array} of a MindSpore checkpoint, in MindSpore's names and layouts.
 
-    Raises WorkbookError for a file that is missing, foreign or cut short, and for a tensor of unknown
-    type or whose bytes do not fit its shape. A file cut between two tensors cannot be told from a smaller
-    one: the restore report then names what is absent.
+    Raises WorkbookError for a file that is missing, foreign or cut short, and for a tensor of
+    unknown type or whose bytes do not fit its shape. A file cut between two tensors cannot be told
+    from a smaller one: the restore report then names what is absent.
     """
-    slices = {}  # MindSpore cuts a large tensor into values of the same tag, each with the whole shape
+    # MindSpore cuts a large tensor into values of the same tag, each with the whole shape
+    slices = {}
     for value in _parse(path).value:
         slices.setdefault(value.tag.decode("utf-8", "replace"), []).append(value.tensor)
     return {name: _array(path, name, tensors) for name, tensors in slices.items()}
 
 
 def _parse(path):
-    message = Checkpoint()
+    message = checkpoint_class()()
     try:
         with open(path, "rb") as file:
             content = file.read()
-        # the parser alone accepts a file that it could not read to the end, or that lacks required fields
+        # the parser alone accepts a file that it could not read to the end, or that lacks required
+        # fields
         if message.ParseFromString(content) != len(content) or not message.IsInitialized():
             raise DecodeError
     except OSError as error:
-        raise WorkbookError("checkpoint {} cannot be opened ({}): give the path of a MindSpore .ckpt".format(path, error.strerror))
+        raise WorkbookError(f"checkpoint {path} cannot be opened ({error.strerror}): "
+                            "give the path of a MindSpore .ckpt")
     except DecodeError:
-        raise WorkbookError("checkpoint {} is not a whole MindSpore checkpoint, it is cut short or of another "
-                            "program: copy it again".format(path))
+        raise WorkbookError(f"checkpoint {path} is not a whole MindSpore checkpoint, it is cut "
+                            "short or of another program: copy it again")
     if not message.value:
-        raise WorkbookError("checkpoint {} holds no MindSpore tensors: copy it again, or give another".format(path))
+        raise WorkbookError(f"checkpoint {path} holds no MindSpore tensors: copy it again, or "
+                            "give another")
     return message
 
 
@@ -103,38 +117,40 @@ def _array(path, name, tensors):
     """The slices of one tensor as one float32 array."""
     kind, shape = tensors[0].tensor_type.decode("utf-8", "replace"), list(tensors[0].dims)
     if kind not in _TYPES:
-        raise WorkbookError("checkpoint {}: {} has the unknown type {!r}: save it as Float32".format(path, name, kind))
+        raise WorkbookError(f"checkpoint {path}: {name} has the unknown type {kind!r}: "
+                            "save it as Float32")
     dtype = np.dtype(kind.lower()).newbyteorder("<")
     content = b"".join(tensor.tensor_content for tensor in tensors)
     shape = [] if shape == [0] else shape  # MindSpore's way to write a scalar
     if min(shape, default=0) < 0 or len(content) != int(np.prod(shape)) * dtype.itemsize:
-        raise WorkbookError("checkpoint {}: {} has {} bytes, which does not fit its shape {} of {}: copy the file again".format(
-            path, name, len(content), shape, kind))
+        raise WorkbookError(f"checkpoint {path}: {name} has {len(content)} bytes, which does not "
+                            f"fit its shape {shape} of {kind}: copy the file again")
     return np.frombuffer(content, dtype).reshape(shape).astype(np.float32)
 
 
-def _checkpoint_class():
+@functools.lru_cache(maxsize=None)
+def checkpoint_class():
     """The message class of MindSpore's `Checkpoint`, from its few fields, without generated code.
 
-    The pool is private, so that the name TensorProto cannot meet TensorFlow's. The two texts, tag and
-    tensor_type, are declared as bytes, which are the same in a file: a damaged one is then ours to report.
+    The pool is private, so that the name TensorProto cannot meet TensorFlow's. The two texts, tag
+    and tensor_type, are declared as bytes, which are the same in a file: a damaged one is then ours
+    to report.
     """
-    field = descriptor_pb2.FieldDescriptorProto
-    file = descriptor_pb2.FileDescriptorProto(name="mindspore_checkpoint.proto", package="mindspore", syntax="proto2")
-    tensor = file.message_type.add(name="TensorProto")
-    tensor.field.add(name="dims", number=1, label=field.LABEL_REPEATED, type=field.TYPE_INT64)
-    tensor.field.add(name="tensor_type", number=2, label=field.LABEL_REQUIRED, type=field.TYPE_BYTES)
-    tensor.field.add(name="tensor_content", number=3, label=field.LABEL_REQUIRED, type=field.TYPE_BYTES)
-    checkpoint = file.message_type.add(name="Checkpoint")
+    kind = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(
+        name="mindspore_checkpoint.proto", package="mindspore", syntax="proto2")
+    tensor, checkpoint = (file.message_type.add(name=n) for n in ("TensorProto", "Checkpoint"))
     value = checkpoint.nested_type.add(name="Value")
-    value.field.add(name="tag", number=1, label=field.LABEL_REQUIRED, type=field.TYPE_BYTES)
-    value.field.add(name="tensor", number=2, label=field.LABEL_REQUIRED, type=field.TYPE_MESSAGE,
-                    type_name=".mindspore.TensorProto")
-    checkpoint.field.add(name="value", number=1, label=field.LABEL_REPEATED, type=field.TYPE_MESSAGE,
-                         type_name=".mindspore.Checkpoint.Value")
+    for message, number, name, label, of, message_type in (
+            (tensor, 1, "dims", kind.LABEL_REPEATED, kind.TYPE_INT64, None),
+            (tensor, 2, "tensor_type", kind.LABEL_REQUIRED, kind.TYPE_BYTES, None),
+            (tensor, 3, "tensor_content", kind.LABEL_REQUIRED, kind.TYPE_BYTES, None),
+            (value, 1, "tag", kind.LABEL_REQUIRED, kind.TYPE_BYTES, None),
+            (value, 2, "tensor", kind.LABEL_REQUIRED, kind.TYPE_MESSAGE, ".mindspore.TensorProto"),
+            (checkpoint, 1, "value", kind.LABEL_REPEATED, kind.TYPE_MESSAGE,
+             ".mindspore.Checkpoint.Value")):
+        message.field.add(name=name, number=number, label=label, type=of, type_name=message_type)
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(file.SerializeToString())
-    return message_factory.MessageFactory(pool).GetPrototype(pool.FindMessageTypeByName("mindspore.Checkpoint"))
-
-
-Checkpoint = _checkpoint_class()
+    found = pool.FindMessageTypeByName("mindspore.Checkpoint")
+    return message_factory.MessageFactory(pool).GetPrototype(found)

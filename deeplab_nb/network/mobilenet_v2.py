@@ -1,8 +1,9 @@
-"""MobileNetV2 (Sandler et al., 1801.04381, Table 2) as DeepLab uses it: no 1280-channel layer, no classifier."""
+"""MobileNetV2 (Sandler et al., 1801.04381, Table 2) without its last layers, as DeepLab uses it."""
 from deeplab_nb.network.layers import BatchNorm, Dilation, Features, truncated_normal
 from deeplab_nb.tf1 import tf
 
-# (expansion, output channels at depth multiplier 1, nominal stride) of expanded_conv, expanded_conv_1, ...
+# (expansion, output channels at depth multiplier 1, nominal stride) of expanded_conv,
+# expanded_conv_1, ...
 BLOCKS = (
     (1, 16, 1),
     (6, 24, 2), (6, 24, 1),
@@ -17,23 +18,28 @@ WEIGHTS = truncated_normal(0.09)
 
 
 def mobilenet_v2(layers, images, *, depth_multiplier, output_stride):
-    """Features of normalised images `[batch, h, w, 3]`: high `[batch, h/output_stride, w/output_stride, 320]` at width 1, low 144."""
-    x = layers.convolution(images, "MobilenetV2/Conv", depth(32, depth_multiplier), kernel=3, stride=2,
-                           initializer=WEIGHTS, batch_norm=BATCH_NORM, activation=tf.nn.relu6)
+    """Features of normalised images `[batch, h, w, 3]`.
+
+    At width 1, high is `[batch, h/output_stride, w/output_stride, 320]`, low has 144 channels.
+    """
+    x = layers.convolution(images, "MobilenetV2/Conv", depth(32, depth_multiplier), kernel=3,
+                           stride=2, initializer=WEIGHTS, batch_norm=BATCH_NORM,
+                           activation=tf.nn.relu6)
     dilation, low = Dilation(output_stride, reached=2), None
     for index, (expansion, channels, stride) in enumerate(BLOCKS):
-        scope = "MobilenetV2/expanded_conv" + ("_{}".format(index) if index else "")
+        scope = "MobilenetV2/expanded_conv" + (f"_{index}" if index else "")
         stride, rate = dilation.next(stride)
-        x, inner = inverted_residual(layers, x, scope, expansion=expansion, filters=depth(channels, depth_multiplier),
+        filters = depth(channels, depth_multiplier)
+        x, inner = inverted_residual(layers, x, scope, expansion=expansion, filters=filters,
                                      stride=stride, rate=rate)
         low = inner if index == 2 else low  # the last that still has a quarter of the image's size
     return Features(x, low)
 
 
 def inverted_residual(layers, x, scope, *, expansion, filters, stride, rate):
-    """1x1 expansion, 3x3 depthwise, linear 1x1 projection, plus the input where shapes agree (Figure 4d).
+    """1x1 expansion, 3x3 depthwise, linear 1x1 projection, plus the input where shapes agree.
 
-    Returns `(output, the depthwise convolution's output)`.
+    See Figure 4d. Returns `(output, the depthwise convolution's output)`.
     """
     channels = int(x.shape[-1])
     y = x
@@ -42,12 +48,13 @@ def inverted_residual(layers, x, scope, *, expansion, filters, stride, rate):
                                initializer=WEIGHTS, batch_norm=BATCH_NORM, activation=tf.nn.relu6)
     inner = layers.depthwise(y, scope + "/depthwise", stride=stride, rate=rate,
                              initializer=WEIGHTS, batch_norm=BATCH_NORM, activation=tf.nn.relu6)
-    y = layers.convolution(inner, scope + "/project", filters, initializer=WEIGHTS, batch_norm=BATCH_NORM)
+    y = layers.convolution(inner, scope + "/project", filters,
+                           initializer=WEIGHTS, batch_norm=BATCH_NORM)
     return (layers.add(x, y) if stride == 1 and filters == channels else y), inner
 
 
 def depth(channels, depth_multiplier):
-    """Channels at a width: multiples of 8 at width 1, any whole number at other widths (as published)."""
+    """Channels at a width: as published, multiples of 8 at width 1 alone."""
     return divisible(channels * depth_multiplier, 8 if depth_multiplier == 1.0 else 1)
 
 

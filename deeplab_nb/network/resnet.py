@@ -1,7 +1,7 @@
 """ResNet v1 (He et al., 1512.03385, Table 1) as DeepLab trains it: the "beta" form.
 
-Three 3x3 convolutions in place of the 7x7 one, and the stride in a block's last unit instead of its first.
-The published variables carry the plain names, resnet_v1_50 and resnet_v1_101.
+Three 3x3 convolutions in place of the 7x7 one, and the stride in a block's last unit instead of its
+first. The published variables carry the plain names, resnet_v1_50 and resnet_v1_101.
 """
 from deeplab_nb.network.layers import BatchNorm, Dilation, Features, truncated_normal
 from deeplab_nb.tf1 import tf
@@ -9,43 +9,56 @@ from deeplab_nb.tf1 import tf
 BATCH_NORM = BatchNorm(decay=0.95, epsilon=1e-5)
 
 # scope, units of the four blocks
-VARIANTS = {"resnet_v1_50_beta": ("resnet_v1_50", (3, 4, 6, 3)), "resnet_v1_101_beta": ("resnet_v1_101", (3, 4, 23, 3))}
+VARIANTS = {"resnet_v1_50_beta": ("resnet_v1_50", (3, 4, 6, 3)),
+            "resnet_v1_101_beta": ("resnet_v1_101", (3, 4, 23, 3))}
 DEPTHS = (64, 128, 256, 512)  # of a block's inner convolutions; its output has four times as many
 STRIDES = (2, 2, 2, 1)        # of a block's last unit
 
 
 def resnet(layers, images, *, variant, output_stride, multi_grid=(1, 1, 1)):
-    """Features of normalised images `[batch, h, w, 3]`: high `[batch, h/output_stride, w/output_stride, 2048]`, low 256 channels."""
+    """Features of normalised images `[batch, h, w, 3]`.
+
+    High is `[batch, h/output_stride, w/output_stride, 2048]`, low has 256 channels.
+    """
     scope, units = VARIANTS[variant]
     x = images
     for name, filters, stride in (("conv1_1", 64, 2), ("conv1_2", 64, 1), ("conv1_3", 128, 1)):
-        x = _convolution(layers, x, scope + "/" + name, filters, kernel=3, stride=stride, activation=tf.nn.relu)
+        x = _convolution(layers, x, f"{scope}/{name}", filters, kernel=3, stride=stride,
+                         activation=tf.nn.relu)
     x = layers.max_pool(x, kernel=3, stride=2)
     dilation, low = Dilation(output_stride, reached=4), None
     for block, count in enumerate(units, start=1):
         for unit in range(1, count + 1):
             stride, rate = dilation.next(STRIDES[block - 1] if unit == count else 1)
             rate *= multi_grid[unit - 1] if block == len(units) else 1
-            x, third = bottleneck(layers, x, "{}/block{}/unit_{}/bottleneck_v1".format(scope, block, unit),
-                                  DEPTHS[block - 1], stride=stride, rate=rate)
-            low = third if (block, unit) == (1, 2) else low  # the last that still has a quarter of the image's size
+            unit_scope = f"{scope}/block{block}/unit_{unit}/bottleneck_v1"
+            x, third = bottleneck(layers, x, unit_scope, DEPTHS[block - 1],
+                                  stride=stride, rate=rate)
+            # the last that still has a quarter of the image's size
+            low = third if (block, unit) == (1, 2) else low
     return Features(x, low)
 
 
 def bottleneck(layers, x, scope, depth, *, stride, rate):
-    """1x1, 3x3 with stride and rate, 1x1 to four times the depth, plus the input: `(output, third convolution's)`."""
+    """1x1, 3x3 with stride and rate, 1x1 to four times the depth, plus the input.
+
+    Returns `(output, the third convolution's output)`.
+    """
     if int(x.shape[-1]) != 4 * depth:  # a block's first unit
         shortcut = _convolution(layers, x, scope + "/shortcut", 4 * depth, stride=stride)
     else:
         shortcut = layers.max_pool(x, kernel=1, stride=stride) if stride > 1 else x
     y = _convolution(layers, x, scope + "/conv1", depth, activation=tf.nn.relu)
-    y = _convolution(layers, y, scope + "/conv2", depth, kernel=3, stride=stride, rate=rate, activation=tf.nn.relu)
+    y = _convolution(layers, y, scope + "/conv2", depth, kernel=3, stride=stride, rate=rate,
+                     activation=tf.nn.relu)
     y = _convolution(layers, y, scope + "/conv3", 4 * depth)
     return layers.relu(layers.add(shortcut, y)), y
 
 
 def _convolution(layers, x, scope, filters, *, kernel=1, stride=1, rate=1, activation=None):
     fan_in = kernel * kernel * int(x.shape[-1])
-    return layers.convolution(
-        x, scope, filters, kernel=kernel, stride=stride, rate=rate, batch_norm=BATCH_NORM, activation=activation, symmetric=True,
-        initializer=truncated_normal((1.3 * 2 / fan_in) ** 0.5))  # He's, widened for what the truncation takes away
+    # He's, widened for what the truncation takes away
+    weights = truncated_normal((1.3 * 2 / fan_in) ** 0.5)
+    return layers.convolution(x, scope, filters, kernel=kernel, stride=stride, rate=rate,
+                              initializer=weights, batch_norm=BATCH_NORM, activation=activation,
+                              symmetric=True)

@@ -1,7 +1,8 @@
 """The variables of a network, made all at once.
 
-`tf.get_variable` costs about 3 ms of Python a variable: for the 732 of Xception-65, three quarters of
-the time that its graph takes. Written as one graph definition and imported, they cost a few tenths of it.
+`tf.get_variable` costs about 3 ms of Python a variable: for the 732 of Xception-65, three quarters
+of the time that its graph takes. Written as one graph definition and imported, they cost a few
+tenths of it.
 """
 import collections
 import zlib
@@ -12,9 +13,23 @@ from deeplab_nb.tf1 import tf
 
 # what a layer asks for; `initial` is one of the three below
 Declaration = collections.namedtuple("Declaration", "name shape initial trainable")
-Constant = collections.namedtuple("Constant", "value")
-TruncatedNormal = collections.namedtuple("TruncatedNormal", "stddev")  # redrawn beyond two standard deviations
-Uniform = collections.namedtuple("Uniform", "limit")                   # between -limit and limit
+
+
+class Constant(collections.namedtuple("Constant", "value")):
+    op = "Const"
+
+
+class TruncatedNormal(collections.namedtuple("TruncatedNormal", "stddev")):
+    """Redrawn beyond two standard deviations."""
+    op, shift = "TruncatedNormal", 0.0
+    scale = property(lambda self: self.stddev)
+
+
+class Uniform(collections.namedtuple("Uniform", "limit")):
+    """Between -limit and limit."""
+    op = "RandomUniform"
+    scale, shift = property(lambda self: 2 * self.limit), property(lambda self: -self.limit)
+
 
 _FLOAT = tf.AttrValue(type=tf.float32.as_datatype_enum)
 _INT = tf.AttrValue(type=tf.int32.as_datatype_enum)
@@ -38,10 +53,12 @@ def create_variables(declarations):
 def _nodes(declaration):
     """The graph's nodes of one variable: first value, storage, assignment and reading."""
     name = declaration.name
-    initial = _constant_nodes(declaration) if isinstance(declaration.initial, Constant) else _random_nodes(declaration)
-    beside = tf.AttrValue(list=tf.AttrValue.ListValue(s=["loc:@{}".format(name).encode()]))
+    constant = declaration.initial.op == "Const"
+    initial = _constant_nodes(declaration) if constant else _random_nodes(declaration)
+    beside = tf.AttrValue(list=tf.AttrValue.ListValue(s=[f"loc:@{name}".encode()]))
+    shape = tf.AttrValue(shape=tf.TensorShape(declaration.shape).as_proto())
     return initial + [
-        _node("VariableV2", name, dtype=_FLOAT, shape=tf.AttrValue(shape=tf.TensorShape(declaration.shape).as_proto())),
+        _node("VariableV2", name, dtype=_FLOAT, shape=shape),
         _node("Assign", name + "/Assign", name, initial[-1].name, T=_FLOAT, _class=beside),
         _node("Identity", name + "/read", name, T=_FLOAT, _class=beside)]
 
@@ -53,14 +70,13 @@ def _constant_nodes(declaration):
 def _random_nodes(declaration):
     """drawn * scale + shift"""
     scope, initial = declaration.name + "/initial", declaration.initial
-    kind, scale, shift = (("TruncatedNormal", initial.stddev, 0.0) if isinstance(initial, TruncatedNormal)
-                          else ("RandomUniform", 2 * initial.limit, -initial.limit))
     seeds = [tf.AttrValue(i=seed) for seed in tf.get_seed(zlib.crc32(declaration.name.encode()))]
     return [
         _const(scope + "/shape", declaration.shape, dtype=_INT),
-        _const(scope + "/scale", scale),
-        _const(scope + "/shift", shift),
-        _node(kind, scope + "/drawn", scope + "/shape", dtype=_FLOAT, T=_INT, seed=seeds[0], seed2=seeds[1]),
+        _const(scope + "/scale", initial.scale),
+        _const(scope + "/shift", initial.shift),
+        _node(initial.op, scope + "/drawn", scope + "/shape", dtype=_FLOAT, T=_INT,
+              seed=seeds[0], seed2=seeds[1]),
         _node("Mul", scope + "/scaled", scope + "/drawn", scope + "/scale", T=_FLOAT),
         _node("Add", scope, scope + "/scaled", scope + "/shift", T=_FLOAT)]
 
@@ -75,11 +91,12 @@ def _node(op, name, *inputs, **attributes):
 
 
 def _register(declaration):
-    """TensorFlow's object for a variable's nodes, listed where savers and optimisers look for it."""
+    """TensorFlow's object for a variable's nodes, listed where savers and optimisers look."""
     name = declaration.name
     variable = tf.Variable.from_proto(VariableDef(
-        variable_name=name + ":0", initial_value_name=name + "/initial:0", initializer_name=name + "/Assign",
-        snapshot_name=name + "/read:0", trainable=declaration.trainable))
+        variable_name=name + ":0", initial_value_name=name + "/initial:0",
+        initializer_name=name + "/Assign", snapshot_name=name + "/read:0",
+        trainable=declaration.trainable))
     tf.add_to_collection(tf.GraphKeys.GLOBAL_VARIABLES, variable)
     if declaration.trainable:
         tf.add_to_collection(tf.GraphKeys.TRAINABLE_VARIABLES, variable)

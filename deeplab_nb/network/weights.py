@@ -4,17 +4,18 @@ import shutil
 
 from deeplab_nb.data import fetch
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.network import published
+from deeplab_nb.network import zoo
 from deeplab_nb.network.checkpoints import find_checkpoint, newest_checkpoint, outline
 
 
-def fetch_weights(name, folder, *, base=published.BASE):
-    """Prefix of the published checkpoint in `folder`/NAME, downloaded and unpacked there unless that folder exists.
+def fetch_weights(name, folder, *, base=zoo.BASE):
+    """Prefix of the published checkpoint in `folder`/NAME, downloaded unless that is there.
 
-    The archive stays beside it. Raises WorkbookError for an unknown name, a failed download, a wrong digest,
-    an archive that is damaged or climbs out of its folder, and one that holds no checkpoint or another one.
+    The archive stays beside it. Raises WorkbookError for an unknown name, a failed download, a
+    wrong digest, an archive that is damaged or climbs out of its folder, and one that holds no
+    checkpoint or another one.
     """
-    row = published.get(name)
+    row = zoo.get(name)
     target = os.path.join(folder, name)
     if not os.path.exists(target):
         archive = archive_of(row, base=base)
@@ -27,23 +28,24 @@ def fetch_weights(name, folder, *, base=published.BASE):
     return find_checkpoint(target)
 
 
-def archive_of(row, *, base=published.BASE):
+def archive_of(row, *, base=zoo.BASE):
     return fetch.Archive(name=row.name, url=base + row.file, file=row.file, digest=row.digest)
 
 
 def contents(prefix):
-    """What a checkpoint holds, such as 'mobilenet_v2 of width 0.5, 21 classes' or 'xception_65, backbone only'."""
+    """What a checkpoint holds, such as 'mobilenet_v2 of width 0.5, 21 classes'."""
     found = outline(prefix)
     if found["backbone"] is None:
         return "a network that is not known here"
-    width = " of width {:g}".format(found["depth_multiplier"]) if found["depth_multiplier"] != 1 else ""
+    width, classes = found["depth_multiplier"], found["num_classes"]
     head = [part for part in ("aspp", "decoder") if found[part]]
-    head += ["{} classes".format(found["num_classes"])] if found["num_classes"] else []
-    return ", ".join([found["backbone"] + width] + (head or ["backbone only"]))
+    head += [f"{classes} classes"] if classes else []
+    backbone = found["backbone"] + (f" of width {width:g}" if width != 1 else "")
+    return ", ".join([backbone] + (head or ["backbone only"]))
 
 
 def _unpack_as(target, archive_path, row):
-    """Makes the archive's folder with the checkpoint `target`; whatever the archive calls it, and only if it is right."""
+    """Makes the archive's folder with the checkpoint `target`, only if it is the right one."""
     beside = target + ".part"
     shutil.rmtree(beside, ignore_errors=True)  # left by a process that was killed
     try:
@@ -51,7 +53,8 @@ def _unpack_as(target, archive_path, row):
         prefix = _checkpoint_in(beside, archive_path)
         wrong = misfit(prefix, row)
         if wrong:
-            raise WorkbookError("archive {} does not hold {}: {}; delete it and fetch it again".format(archive_path, row.name, wrong))
+            raise WorkbookError(f"archive {archive_path} does not hold {row.name}: {wrong}; "
+                                "delete it and fetch it again")
         os.rename(os.path.dirname(prefix), target)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
@@ -61,12 +64,14 @@ def _checkpoint_in(folder, archive_path):
     prefixes = [newest_checkpoint(path) for path, _, _ in os.walk(folder)]
     prefix = next(filter(None, prefixes), None)
     if prefix is None:
-        raise WorkbookError("archive {} holds no checkpoint: delete it and fetch it again".format(archive_path))
+        raise WorkbookError(f"archive {archive_path} holds no checkpoint: "
+                            "delete it and fetch it again")
     return prefix
 
 
 def misfit(prefix, row):
-    """Why a checkpoint cannot be the published one, such as 'its backbone is xception_65, not mobilenet_v2'; '' if it can."""
+    """Why a checkpoint cannot be the published one; '' if it can."""
     found = outline(prefix)
-    wrong = [(name, found[name], value) for name, value in row.holds.items() if found[name] != value]
-    return "its {} is {}, not {}".format(*wrong[0]) if wrong else ""
+    wrong = [f"its {name} is {found[name]}, not {value}" for name, value in row.holds.items()
+             if found[name] != value]
+    return wrong[0] if wrong else ""

@@ -12,7 +12,7 @@ BATCH_NORM = BatchNorm(decay=0.9997, epsilon=1e-3)
 WEIGHTS = truncated_normal(0.09)
 
 # `skip` joins a module's input to its output: through a 1x1 convolution, as it is, or not at all.
-# With a skip, rectification comes before each separable convolution; without, after each half of it.
+# With a skip, rectification comes before each separable convolution; without, after its halves.
 Block = collections.namedtuple("Block", "scope units depths stride skip")
 
 _ENTRY_41_65 = (
@@ -43,7 +43,10 @@ VARIANTS = {
 
 
 def xception(layers, images, *, variant, output_stride, multi_grid=(1, 1, 1)):
-    """Features of normalised images `[batch, h, w, 3]`: high `[batch, h/output_stride, w/output_stride, 2048]`, low 256 channels."""
+    """Features of normalised images `[batch, h, w, 3]`.
+
+    High is `[batch, h/output_stride, w/output_stride, 2048]`, low has 256 channels.
+    """
     blocks, low_block = VARIANTS[variant]
     x = _root_convolution(layers, images, variant + "/entry_flow/conv1_1", 32, stride=2)
     x = _root_convolution(layers, x, variant + "/entry_flow/conv1_2", 64, stride=1)
@@ -51,10 +54,10 @@ def xception(layers, images, *, variant, output_stride, multi_grid=(1, 1, 1)):
     for block in blocks:
         for unit in range(1, block.units + 1):
             stride, rate = dilation.next(block.stride if unit == block.units else 1)
-            scope = "{}/{}/unit_{}/xception_module".format(variant, block.scope, unit)
+            scope = f"{variant}/{block.scope}/unit_{unit}/xception_module"
             grid = multi_grid if block is blocks[-1] else (1, 1, 1)
-            x, second = xception_module(layers, x, scope, block.depths, stride=stride, skip=block.skip,
-                                        rates=[rate * factor for factor in grid])
+            x, second = xception_module(layers, x, scope, block.depths, stride=stride,
+                                        rates=[rate * factor for factor in grid], skip=block.skip)
         low = second if block.scope == low_block else low
     return Features(x, low)
 
@@ -67,11 +70,13 @@ def xception_module(layers, x, scope, depths, *, stride, rates, skip):
     y, given = x, []
     for number, (depth, rate) in enumerate(zip(depths, rates), start=1):
         y = layers.relu(y) if skip else y
-        y = separable_convolution(layers, y, "{}/separable_conv{}".format(scope, number), depth, rate=rate,
-                                  stride=stride if number == len(depths) else 1, activation=None if skip else tf.nn.relu)
+        y = separable_convolution(layers, y, f"{scope}/separable_conv{number}", depth, rate=rate,
+                                  stride=stride if number == len(depths) else 1,
+                                  activation=None if skip else tf.nn.relu)
         given.append(y)
     if skip == "conv":
-        x = layers.convolution(x, scope + "/shortcut", depths[-1], stride=stride, initializer=WEIGHTS, batch_norm=BATCH_NORM)
+        x = layers.convolution(x, scope + "/shortcut", depths[-1], stride=stride,
+                               initializer=WEIGHTS, batch_norm=BATCH_NORM)
     return (layers.add(x, y) if skip else y), given[1]
 
 
@@ -79,7 +84,8 @@ def separable_convolution(layers, x, scope, filters, *, stride, rate, activation
     """3x3 depthwise at a rate, then 1x1, each with batch norm."""
     x = layers.depthwise(x, scope + "_depthwise", stride=stride, rate=rate, initializer=WEIGHTS,
                          batch_norm=BATCH_NORM, activation=activation, symmetric=True)
-    return layers.convolution(x, scope + "_pointwise", filters, initializer=WEIGHTS, batch_norm=BATCH_NORM, activation=activation)
+    return layers.convolution(x, scope + "_pointwise", filters, initializer=WEIGHTS,
+                              batch_norm=BATCH_NORM, activation=activation)
 
 
 def _root_convolution(layers, x, scope, filters, *, stride):

@@ -8,7 +8,7 @@ import statistics
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.files import write_text
 from deeplab_nb.network.checkpoints import newest_checkpoint, step_of
-from deeplab_nb.training.journal import read_log, steps_of
+from deeplab_nb.training.log import read_log, steps_of
 
 NETWORK = "Deeplabv3+_for_TensorFlow"
 

@@ -12,7 +12,7 @@ from deeplab_nb import settings as settings_module
 from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation.origin import network_name, training
-from deeplab_nb.network import published
+from deeplab_nb.network import zoo
 from deeplab_nb.settings import SIX_SCALES
 
 # number: mIoU in percent; weights: name of the published checkpoint that has it, or None;
@@ -53,7 +53,7 @@ _XCEPTION = network_name(settings_module.read({"backbone": "xception_65", "aspp"
 _PAPER = dict(_UNTOLD, network=_XCEPTION, data="trainaug, 10,582 images", batch_norm="trained", crop=513, steps=30000)
 _REFINED = {"output_stride": 8, "scales": SIX_SCALES, "flip": True}
 
-PUBLISHED = tuple(_zoo(row, number) for row in published.PUBLISHED for number in row.numbers) + (
+PUBLISHED = tuple(_zoo(row, number) for row in zoo.PUBLISHED for number in row.numbers) + (
     Row("DeepLabv3+ Xception-65", 79.79, "1802.02611, Table 5, separable convolutions", None, dict(_PAPER, **_evaluated())),
     Row("DeepLabv3+ Xception-65 refined", 81.39, "the same", None, dict(_PAPER, **_evaluated(**_REFINED))),
     # its README: 200,000 steps, the best checkpoint; batch 7 and 16 are both named

@@ -16,19 +16,19 @@ from deeplab_nb.evaluation.counts import load_counts
 from deeplab_nb.evaluation.evaluate import count, summarise
 from deeplab_nb.evaluation.predict import Predictor
 from deeplab_nb.files import write_json
-from deeplab_nb.network import published
+from deeplab_nb.network import zoo
 from deeplab_nb.network.checkpoints import blocks, find_checkpoint
 from deeplab_nb.network.weights import fetch_weights, misfit
 from deeplab_nb.processes import peak_memory, terminable
 from deeplab_nb.progress import duration
 from deeplab_nb.runs import state
 
-ROWS = tuple(number.name for _, number in published.VOC_VAL)
+ROWS = tuple(number.name for _, number in zoo.VOC_VAL)
 WEIGHTS = os.path.join(paths.ROOT, "data", "weights")
 MEASURED = 4  # images, the first not counted, whose time says what the list will take
 
 
-def run(folder, *, only=None, data_root=None, list_name="val", checkpoint=None, weights=WEIGHTS, base=published.BASE):
+def run(folder, *, only=None, data_root=None, list_name="val", checkpoint=None, weights=WEIGHTS, base=zoo.BASE):
     """Evaluates the rows, or `only` one; the same call goes on where it was interrupted. Returns [(Number, results)].
 
     data_root: VOC folder; None takes the place where `fetch voc` puts it. list_name: of its list.
@@ -51,10 +51,10 @@ def run(folder, *, only=None, data_root=None, list_name="val", checkpoint=None, 
 
 
 def select(only=None, checkpoint=None):
-    """Pairs of `published.VOC_VAL`. Raises WorkbookError for an unknown row, and for one checkpoint to rows of several."""
+    """Pairs of `zoo.VOC_VAL`. Raises WorkbookError for an unknown row, and for one checkpoint to rows of several."""
     if only is not None and only not in ROWS:
         raise WorkbookError("there is no row '{}'{}; there are {}".format(only, settings_module.nearest(only, ROWS), ", ".join(ROWS)))
-    chosen = [pair for pair in published.VOC_VAL if only in (None, pair[1].name)]
+    chosen = [pair for pair in zoo.VOC_VAL if only in (None, pair[1].name)]
     if checkpoint and len({row.name for row, _ in chosen}) > 1:
         raise WorkbookError("checkpoint {} is for one row: name it with --only, one of {}".format(checkpoint, ", ".join(ROWS)))
     return chosen

@@ -22,7 +22,7 @@ from deeplab_nb.files import write_text
 from deeplab_nb.runs import state
 from deeplab_nb.runs.runner import command_line
 from deeplab_nb.show import plots
-from deeplab_nb.training.journal import read_log, steps_of
+from deeplab_nb.training.log import read_log, steps_of
 
 NAME = "report.html"
 OVERLAYS = 12        # shown, spread from the worst to the best

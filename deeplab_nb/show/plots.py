@@ -5,7 +5,7 @@ from matplotlib import patches
 from matplotlib.figure import Figure
 
 from deeplab_nb.data import voc
-from deeplab_nb.training.journal import steps_of, validations_of
+from deeplab_nb.training.log import steps_of, validations_of
 
 # right: faint; wrong: red; ignored by the score: grey
 ERROR_COLOURS = {"right": (232, 240, 232), "wrong": (200, 30, 30), "ignored": (160, 160, 160)}
@@ -85,7 +85,7 @@ def add_legend(figure, ids, names, ignore_label=voc.VOID, *, errors=False, palet
 
 
 def loss_curve(log):
-    """Loss, learning rate and quick validations over the steps, from `training.journal.read_log`'s entries."""
+    """Loss, learning rate and quick validations over the steps, from `training.log.read_log`'s entries."""
     figure = Figure(figsize=(8, 3.2))
     axes = figure.add_subplot(1, 1, 1)
     steps, validations = steps_of(log), validations_of(log)

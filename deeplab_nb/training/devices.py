@@ -4,9 +4,10 @@ import os
 
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.launch import job
+from deeplab_nb.network.fast_layers import FastLayers, FoldedLayers, HalfLayers
 from deeplab_nb.network.layers import CardLayers, Layers
 from deeplab_nb.tf1 import host_config, tf
-from deeplab_nb.training import ascend, cluster, precision
+from deeplab_nb.training import ascend, collectives, precision
 
 
 def find(settings):
@@ -52,18 +53,18 @@ def wrapped(optimizer, device, settings):
 
 
 def join(device, settings, config):
-    """The `cluster.Team` of this process; `config`, the session's, gets what its ranks need.
+    """The `collectives.Team` of this process; `config`, the session's, gets what its ranks need.
 
     Raises WorkbookError if this process is none of the ranks, or if the others are not there.
     """
     if settings.cards == 1:
-        return cluster.ALONE
+        return collectives.ALONE
     if device != "npu":
-        return cluster.join(config, settings.cards)
+        return collectives.join(config, settings.cards)
     why_not = ascend.rank_problem(settings.cards, os.environ)
     if why_not:
         raise WorkbookError(why_not)
-    return cluster.Team(job.rank_of(os.environ), settings.cards, "", None)
+    return collectives.Team(job.rank_of(os.environ), settings.cards, "", None)
 
 
 def start_alike(device, session, first_step, team):
@@ -71,14 +72,20 @@ def start_alike(device, session, first_step, team):
     if team.ranks > 1 and device == "npu":
         session.run(ascend.broadcast(tf.global_variables()))
     elif team.ranks > 1:
-        cluster.start_alike(session, first_step, team)
+        collectives.start_alike(session, first_step, team)
 
 
-def layers(device):
-    """The class of the network's layers."""
-    return CardLayers if device == "npu" else Layers
+def layers(device, settings=None):
+    """The kind of layers that training takes on a device.
+
+    A GPU's compiler and the card's know TensorFlow's own operations, and insert their own casts for
+    mixed precision. A CPU has no float16: there it is simulated.
+    """
+    if device == "cpu" and settings and settings.mixed_precision:
+        return HalfLayers
+    return {"cpu": FastLayers, "gpu": Layers, "npu": CardLayers}[device]
 
 
-def simulates_half(device, settings):
-    """Whether float16 is simulated: a CPU has none, and the other devices' compilers insert their own casts."""
-    return settings.mixed_precision and device == "cpu"
+def evaluation_layers(device):
+    """The kind of layers that evaluation takes on a device."""
+    return {"cpu": FoldedLayers, "gpu": Layers, "npu": CardLayers}[device]

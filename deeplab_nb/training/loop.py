@@ -1,43 +1,44 @@
-"""The training loop, of one process or of each of several: batches in, checkpoints and a log out, resumable at any time."""
+"""The training loop, of one process or of each of several, resumable at any time.
+
+Batches in, checkpoints and logs out. What one step computes stands in `step`.
+"""
 import collections
+import contextlib
+import glob
+import hashlib
 import os
+import time
+
+import numpy as np
 
 from deeplab_nb import settings as settings_module
-from deeplab_nb.data.pipeline import training_batches
-from deeplab_nb.data.records import count_records
+from deeplab_nb.data.pipeline import batch_of, timed_batches
+from deeplab_nb.data.records import count_records, read_ids
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.launch import workers
 from deeplab_nb.network.checkpoints import newest_checkpoint, restore, step_of
-from deeplab_nb.network.deeplab import build_logits
+from deeplab_nb.network.deeplab import variables_of
+from deeplab_nb.processes import asked_to_stop, peak_memory
+from deeplab_nb.progress import progress
 from deeplab_nb.tf1 import tf
-from deeplab_nb.training import ascend, cluster, devices, objective
-from deeplab_nb.training.journal import Journal, cannot_write, read_log, validations_of
-from deeplab_nb.training.saving import Checkpoints, OthersCheckpoints
-from deeplab_nb.training.steps import Run
+from deeplab_nb.training import ascend, collectives, devices, objective
+from deeplab_nb.training.log import Log, best_before, cannot_write, log_folder, save_settings
+from deeplab_nb.training.step import is_finite, numbers, training_step
 from deeplab_nb.training.validation import QuickValidation
-
-# the operation that trains, then scalars of the step; losses are means over all ranks; shared: a `cluster.Shared`, or () without
-Step = collections.namedtuple("Step", "train loss cross_entropy learning_rate gradient_norm global_step loss_scale shared")
-
-# what may change between two runs in one folder, as long as a step takes as many images; anything else would make the log a lie
-RESUMABLE = {"train_steps", "log_every", "save_every", "save_minutes", "keep_checkpoints", "validate_every", "validation_images",
-             "val_list", "data_root", "device", "ascend_profile", "intra_op_threads", "dump_folder", "profiling_folder",
-             "cards", "train_batch_size", "clones",
-             "eval_output_stride", "eval_scales", "eval_flip", "eval_protocol", "initial_checkpoint"}
 
 
 def train(settings, records, folder):
     """Trains until `settings.train_steps` and returns the last checkpoint's prefix.
 
-    records: TFRecord files; folder: gets settings.json, the logs (see `journal`) and the checkpoints.
+    records: TFRecord files; folder: gets settings.json, the logs (see `log`) and the checkpoints.
     Where training starts:
-      1. from the folder's newest checkpoint, with momentum, step, loss scale and data order, if there is one;
-      2. else from `settings.initial_checkpoint`, weights only, if it is set;
+      1. from the folder's newest checkpoint, with momentum, step, loss scale and data order;
+      2. without one from `settings.initial_checkpoint`, weights only, if it is set;
       3. else from random weights.
-    Ctrl-C saves a checkpoint before KeyboardInterrupt goes on. A loss that is not finite raises WorkbookError;
-    the checkpoints before it stay.
-    With several `settings.cards` this process is one rank, see `cluster`: rank 0 alone writes into the folder, the others
-    log into a folder of their own.
+    Ctrl-C saves a checkpoint before KeyboardInterrupt goes on. A loss that is not finite raises
+    WorkbookError; the checkpoints before it stay.
+    With several `settings.cards` this process is one rank, see `collectives`: rank 0 alone writes
+    into the folder, the others log into a folder of their own.
     """
     check_trainable(settings)
     check_same_run(settings, folder)
@@ -56,71 +57,34 @@ def train(settings, records, folder):
             validation = QuickValidation(settings, folder, best_before(folder, first_step))
     with tf.Graph().as_default():
         tf.set_random_seed(settings.seed)  # first values of variables follow from it
-        batches = timed_batches(records, settings, first_step, team)
+        batches = timed_batches(records, settings, first_step=first_step,
+                                rank=team.rank, ranks=team.ranks)
         step = training_step(batches.images, batches.labels, settings, device, team)
         with tf.Session(team.target, config=config) as session:
             session.run(tf.global_variables_initializer())
-            # in a call of its own: Ascend's adapter leaves one that makes an iterator to the host, variables and all
+            # in a call of its own: Ascend's adapter leaves one that makes an iterator to the host,
+            # variables and all
             session.run(batches.iterator.initializer)
-            print(start(session, resumed, settings), batches_in_words(settings, team), sep="\n", flush=True)
+            print(start(session, resumed, settings), collectives.in_words(settings, team),
+                  sep="\n", flush=True)
             devices.start_alike(device, session, first_step, team)
-            checkpoints = OthersCheckpoints(folder) if team.rank else Checkpoints(session, folder, settings)
-            with Journal(log_folder(folder, team), first_step, epoch) as journal:
-                run = Run(session, step, batches, records, journal, checkpoints, validation, settings, team)
-                return run.until_the_end(first_step)
+            checkpoints = Checkpoints(session, folder, settings, team)
+            with Log(log_folder(folder, team), first_step, epoch) as log:
+                training = Training(settings, records, team, session, batches, step,
+                                    log, checkpoints, validation)
+                return training.run(first_step)
 
 
-# asked, came: when a step asked for its batch and when it had it, float64 scalars
-Batches = collections.namedtuple("Batches", "iterator images labels places asked came")
-
-
-def timed_batches(records, settings, first_step=0, team=cluster.ALONE):
-    """`training_batches` of a rank with a clock round them."""
-    with tf.device("/cpu:0"):
-        asked = tf.timestamp()
-        with tf.control_dependencies([asked]):
-            iterator, images, labels, places = training_batches(
-                records, settings, first_step=first_step, rank=team.rank, ranks=team.ranks)
-        with tf.control_dependencies([images, labels]):
-            came = tf.timestamp()  # subtracted in Python: a card would be given the subtraction
-    return Batches(iterator, images, labels, places, asked, came)
-
-
-def training_step(images, labels, settings, device="cpu", team=cluster.ALONE):
-    """Builds network, loss and update of a rank for a device; returns the tensors of one `Step`."""
-    updates = []
-    global_step = tf.train.get_or_create_global_step()
-    logits = build_logits(images, settings=settings, is_training=True, batch_norm_updates=updates, clones=settings.clones,
-                          make_layers=devices.layers(device), plain=device != "cpu", half=devices.simulates_half(device, settings),
-                          step=global_step, rank=team.rank, ranks=team.ranks)
-    loss = objective.cross_entropy(
-        logits, labels, settings.ignore_label, stride=settings.loss_stride, upsample=settings.upsample_logits,
-        class_weights=settings.class_weights, hardest=objective.hardest_share(global_step, settings),
-        device=device)
-    total = loss + objective.weight_decay(objective.trained_variables(settings), settings.weight_decay)
-    rate = objective.learning_rate(global_step, settings)
-    chosen = objective.optimizer(rate, settings)
-    averaged = None
-    if team.target:  # Ascend's optimizer averages by itself
-        chosen = averaged = cluster.Averaged(chosen, team, weight=objective.share_counted(logits, labels, settings),
-                                             losses=[total, loss], statistics=moving_averages() if updates else [])
-    optimizer, manager = devices.wrapped(chosen, device, settings)
-    with tf.control_dependencies(updates):
-        train_op, norm = objective.update(total, global_step, optimizer, settings)
-    if averaged:
-        total, loss = averaged.losses
-    with tf.control_dependencies([train_op]):
-        scale = manager.get_loss_scale() if manager else tf.constant(1.0)
-        return Step(train_op, total, loss, rate, norm, tf.identity(global_step), tf.identity(scale), averaged.shared if averaged else ())
-
+# --- where it starts
 
 def start(session, resumed, settings):
     """Gives the variables their first values; returns a sentence or report that says which."""
     if resumed:
         return resume(session, resumed, settings)
     if settings.initial_checkpoint:
-        return str(restore(session, settings.initial_checkpoint, network_variables(), layers=settings.initial_layers))
-    return "starting from random weights, seed {}".format(settings.seed)
+        return str(restore(session, settings.initial_checkpoint, variables_of(settings).values(),
+                           layers=settings.initial_layers))
+    return f"starting from random weights, seed {settings.seed}"
 
 
 def resume(session, prefix, settings):
@@ -128,77 +92,210 @@ def resume(session, prefix, settings):
     try:
         tf.train.Saver().restore(session, prefix)
     except (tf.errors.OpError, ValueError) as error:
-        raise WorkbookError("checkpoint {} is damaged ({}): delete its files to go on from the one before".format(
-            prefix, str(error).split("\n")[0][:120]))
+        said = str(error).split("\n")[0][:120]
+        raise WorkbookError(f"checkpoint {prefix} is damaged ({said}): delete its files to go on "
+                            "from the one before")
     rate = session.run(objective.learning_rate(tf.train.get_global_step(), settings))
-    return "resuming at step {} of {}, learning rate {:.3g}".format(step_of(prefix), settings.train_steps, rate)
+    return f"resuming at step {step_of(prefix)} of {settings.train_steps}, learning rate {rate:.3g}"
 
 
-def network_variables():
-    """Weights and batch-norm statistics, without the step and what the optimiser remembers."""
-    return [v for v in tf.global_variables()
-            if v.op.name.rsplit("/", 1)[-1] in ("weights", "depthwise_weights", "biases", "gamma", "beta",
-                                                "moving_mean", "moving_variance")]
+# --- the steps
+
+class Training(collections.namedtuple(
+        "Training", "settings records team session batches step log checkpoints validation")):
+    """The steps of one session, with what is logged, saved and validated between them."""
+
+    def run(self, first_step):
+        """The last checkpoint's prefix."""
+        # a rank that left in between would leave the others waiting: they stop at the same step
+        with asked_to_stop() if self.step.shared else contextlib.nullcontext(()) as asked:
+            prefix = self._steps(first_step, asked)
+        if self.team.ranks > 1:
+            self._tell_the_end()
+        return prefix
+
+    def _steps(self, done, asked):
+        """Counted in calls: a step that is skipped for an overflow does not move global_step."""
+        global_step, total, first = tf.train.get_global_step(), self.settings.train_steps, done + 1
+        seen = self.session.run(global_step)
+        bar = progress(label="training", total=total - done, unit="step")
+        try:
+            while done < total:
+                values, places = self._one(asked)
+                done, seen = done + 1, values.global_step
+                if not is_finite(values, self.settings):
+                    raise self._not_finite(done, values, places)
+                workers.beat()
+                bar.set_postfix_str(f"loss {values.loss:.3f}", refresh=False)
+                bar.update()
+                self._after(done, values, done == first)
+                if values.shared and values.shared.stopping:
+                    raise KeyboardInterrupt
+            return self.checkpoints.save(done)
+        except KeyboardInterrupt:
+            # it comes up where Python goes on, after the step that TensorFlow was in, which then
+            # is not counted yet
+            done += int(self.session.run(global_step) - seen)
+            self.checkpoints.save(done)
+            print(f"interrupted at step {done}, saved; the same command goes on from here",
+                  flush=True)
+            raise
+        except OSError as error:
+            raise cannot_write(self.log.folder, error)
+        except tf.errors.OpError as error:
+            raise self._stopped(done, error)
+        finally:
+            bar.close()
+
+    def _one(self, asked):
+        """What one step gives: values of `Step`, and the places of its images.
+
+        Always the same tensors: for others a card would compile the step again, and a server make
+        its graph anew.
+        """
+        shared, batches = self.step.shared, self.batches
+        values, places, before, after = self.session.run(
+            [self.step, batches.places, batches.asked, batches.came],
+            {shared.asked: float(bool(asked))} if shared else None)
+        self.log.waited(after - before, values.shared.all_reduce_seconds if shared else None)
+        return values, places
+
+    def _after(self, done, values, first):
+        """What is due after a step. first: of this session, whose crop TensorBoard shows."""
+        settings, last = self.settings, done == self.settings.train_steps
+        if done % settings.log_every == 0 or last:
+            self.log.steps(done, numbers(values, done, settings),
+                           images_a_step=settings.global_batch_size,
+                           steps_left=settings.train_steps - done)
+        self.log.epoch(done)
+        with self.log.paused():
+            if first and self.team.rank == 0:
+                images, labels = self._batch(done)
+                self.log.picture(done, "training/crop", images[0], labels[0])
+            validates = self.validation and (done % settings.validate_every == 0 or last)
+            if validates or self.checkpoints.due(done):
+                checkpoint = self.checkpoints.save(done)
+                if validates:
+                    self._validate(done, checkpoint)
+
+    def _validate(self, done, checkpoint):
+        self.log.validation(done, self.validation.score(checkpoint), len(self.validation.ids))
+        for name, photograph, *masks in self.validation.pictures():
+            self.log.picture(done, "validation/" + name, photograph, *masks)
+
+    def _batch(self, step):
+        rank, ranks = self.team.rank, self.team.ranks
+        return batch_of(self.records, self.settings, step, rank=rank, ranks=ranks)
+
+    def _not_finite(self, step, values, places):
+        """The error of a loss or gradient that is inf or nan; one bad mask can be the cause.
+
+        It saves the batch, `images` float32, `labels` int32 and `ids`, and names the images. All
+        ranks raise it at the same step, each for its own images.
+        """
+        stored = read_ids(self.records)
+        ids = [stored[place] for place in places]
+        path = os.path.join(self.log.folder, f"not_finite_step_{step}.npz")
+        images, labels = self._batch(step)
+        np.savez_compressed(path, images=images, labels=labels, ids=np.array(ids))
+        alone = f" on rank {self.team.rank} alone"
+        own = f" and {values.shared.rank_loss}{alone}" if values.shared else ""
+        return WorkbookError(
+            f"the loss is {values.loss}{own} at step {step} (learning rate "
+            f"{values.learning_rate:.3g}, gradient norm {values.gradient_norm:.3g}) on "
+            f"{', '.join(ids)}: look at that batch in {path}, lower learning_rate; "
+            "the checkpoints are from before")
+
+    def _stopped(self, done, error):
+        """TensorFlow's error in words; of a record file that is damaged or gone, those name it."""
+        count_records(self.records)
+        where = "the other ranks' logs" if self.team.ranks > 1 else "the records and the disk"
+        said = error.message.split("\n")[0][:200]
+        return WorkbookError(f"training stopped at step {done} ({said}): check {where}, "
+                             "the same command resumes")
+
+    def _tell_the_end(self):
+        """What shows that all ranks hold the same, and what one took."""
+        floats = [tf.reshape(v, [-1]) for v in tf.global_variables()
+                  if v.dtype.base_dtype == tf.float32]
+        digest = hashlib.sha256(self.session.run(tf.concat(floats, 0)).tobytes()).hexdigest()
+        rank, ranks, memory = self.team.rank, self.team.ranks, round(peak_memory())
+        self.log.end(rank=rank, ranks=ranks, variables_sha256=digest, peak_memory_mb=memory)
+        print(f"rank {rank} of {ranks} has ended: peak memory {memory} MB, "
+              f"sha256 of all variables {digest[:16]}", flush=True)
 
 
-def moving_averages():
-    """The statistics of batch norm."""
-    return [v for v in tf.global_variables() if v.op.name.endswith(("/moving_mean", "/moving_variance"))]
+class Checkpoints:
+    """The checkpoints of a session in a folder; `settings.keep_checkpoints` of them stay.
+
+    Rank 0 writes them, for all ranks.
+    """
+
+    def __init__(self, session, folder, settings, team):
+        self._session, self._folder, self._settings = session, folder, settings
+        self._rank, self._clock, self._newest = team.rank, time.time(), None
+        if team.rank == 0:
+            self._saver = tf.train.Saver(max_to_keep=settings.keep_checkpoints)
+            found = glob.glob(os.path.join(glob.escape(folder), "model.ckpt-*.index"))
+            earlier = sorted([os.path.splitext(path)[0] for path in found], key=step_of)
+            self._saver.recover_last_checkpoints(earlier)
+
+    def due(self, step):
+        """Whether to write one, by the number of steps or the minutes since the last one."""
+        minutes = self._settings.save_minutes
+        late = bool(minutes) and time.time() - self._clock > 60 * minutes
+        return late or step % self._settings.save_every == 0
+
+    def save(self, step):
+        """Writes a checkpoint unless this step has one; returns its prefix.
+
+        Raises WorkbookError for a full disk; the checkpoints before it stay. So it does for a
+        folder that is gone: TensorFlow makes it again, with nothing but this checkpoint in it.
+        """
+        base, gone = os.path.join(self._folder, "model.ckpt"), not os.path.isdir(self._folder)
+        prefix = f"{base}-{step}"
+        if self._rank > 0 or self._newest == prefix:
+            return prefix
+        try:
+            self._saver.save(self._session, base, step, write_meta_graph=False)
+        except (tf.errors.OpError, ValueError, OSError) as error:
+            raise cannot_write(self._folder, error)
+        if gone:
+            raise WorkbookError(
+                f"the folder {self._folder} was removed while training: it was made again and "
+                f"holds step {step}, the same command goes on from there; logs and checkpoints "
+                "before are lost")
+        self._newest, self._clock = prefix, time.time()
+        return prefix
 
 
-def log_folder(folder, team):
-    """Where a rank logs: rank 0 beside the checkpoints, another where its launcher keeps what it prints."""
-    if team.rank == 0:
-        return folder
-    path = workers.rank_folder() or os.path.join(folder, "rank_{}".format(team.rank))
-    os.makedirs(path, exist_ok=True)
-    return path
-
-
-def batches_in_words(settings, team):
-    """Who trains and what a step takes, for the log."""
-    if team.ranks == 1:
-        return "{} images a step, learning_rate {:.3g}".format(settings.train_batch_size, settings.learning_rate)
-    return "rank {} of {} is process {}: {} images a step on each, {} in all, learning_rate {:.3g}".format(
-        team.rank, team.ranks, os.getpid(), settings.train_batch_size, settings.global_batch_size, settings.learning_rate)
-
-
-def save_settings(settings, folder):
-    try:
-        settings_module.save(settings, folder)
-    except OSError as error:
-        raise cannot_write(folder, error)
-
+# --- what is refused before any work is done
 
 def check_trainable(settings):
-    """Raises WorkbookError for settings that cannot train, before any work is done."""
+    """Raises WorkbookError for settings that cannot train."""
     if settings.train_steps < 1:
-        raise WorkbookError("train_steps is 0: these settings evaluate only; set train_steps to train")
+        raise WorkbookError("train_steps is 0: these settings evaluate only; "
+                            "set train_steps to train")
     if settings.device == "npu":
         ascend.session_config(settings)  # raises for what the card or its CANN lacks
     if settings.device == "npu" and settings.hard_example_mining_step:
-        raise WorkbookError("hard_example_mining_step changes a shape at every step, and a card takes fixed ones: "
-                            "set it to 0, which counts top_k_percent_pixels from the first step on")
+        raise WorkbookError(
+            "hard_example_mining_step changes a shape at every step, and a card takes fixed ones: "
+            "set it to 0, which counts top_k_percent_pixels from the first step on")
 
 
 def check_same_run(settings, folder):
-    """Raises WorkbookError if the folder was trained with settings that do not go together with these."""
+    """Raises WorkbookError if the folder was trained with settings that do not go with these."""
     if not os.path.exists(os.path.join(folder, "settings.json")):
         return
     earlier = settings_module.load(folder)
     if earlier.global_batch_size != settings.global_batch_size:
-        raise WorkbookError("{} was trained with {} x {} images a step (cards x train_batch_size), now it is {} x {}: set "
-                            "train_batch_size so that a step takes as many, or use another folder".format(
-                                folder, earlier.cards, earlier.train_batch_size, settings.cards, settings.train_batch_size))
-    before = settings_module.as_dict(earlier)
+        was, now = (f"{s.cards} x {s.train_batch_size}" for s in (earlier, settings))
+        raise WorkbookError(
+            f"{folder} was trained with {was} images a step (cards x train_batch_size), now it is "
+            f"{now}: set train_batch_size so that a step takes as many, or use another folder")
+    before, resumable = settings_module.as_dict(earlier), settings_module.known("resumable")
     for name, value in settings_module.as_dict(settings).items():
-        if name not in RESUMABLE and before[name] != value:
-            raise WorkbookError("{} was trained with {}={}, now it is {}: use another folder, or the old value".format(
-                folder, name, before[name], value))
-
-
-def best_before(folder, step):
-    """The highest mIoU that a run's log has up to a step, None without one."""
-    log = os.path.join(folder, "log.jsonl")
-    found = validations_of(read_log(log)) if os.path.exists(log) else []
-    return max((entry["validation_miou"] for entry in found if entry["step"] <= step), default=None)
+        if name not in resumable and before[name] != value:
+            raise WorkbookError(f"{folder} was trained with {name}={before[name]}, now it is "
+                                f"{value}: use another folder, or the old value")

@@ -1,4 +1,4 @@
-"""Quick validation while training: a few pictures of the evaluation list, always the same, and a copy of the best weights."""
+"""Quick validation while training: always the same few pictures, and a copy of the best weights."""
 import glob
 import os
 import shutil
@@ -10,19 +10,16 @@ from deeplab_nb.data import voc
 from deeplab_nb.evaluation.evaluate import evaluate
 from deeplab_nb.evaluation.predict import Predictor
 
-# one scale, whole images: a curve to steer by, not the number to report
-_QUICK = {"eval_scales": (1.0,), "eval_flip": False, "eval_protocol": "deeplab"}
-
 
 class QuickValidation:
-    """Scores checkpoints of one run on `settings.validation_images` pictures, evenly spread over val_list.
+    """Scores checkpoints of a run on `validation_images` pictures, evenly spread over val_list.
 
-    best: the highest mIoU so far; folder/best holds that checkpoint, whatever happens to the others.
-    Raises WorkbookError where list or pictures are missing, before any training.
+    best: the highest mIoU so far; folder/best holds that checkpoint, whatever happens to the
+      others. Raises WorkbookError where list or pictures are missing, before any training.
     """
 
     def __init__(self, settings, folder, best=None):
-        self._settings = settings_module.override(settings, _QUICK)
+        self._settings = settings_module.override(settings, settings_module.known("quick"))
         self._folder, self.best, self._predictor = folder, best, None
         self._root = voc.check_root(settings.data_root)
         ids = voc.read_list(self._root, settings.val_list)
@@ -31,24 +28,33 @@ class QuickValidation:
 
     def score(self, checkpoint):
         """mIoU of a checkpoint; it is copied where it is the best so far."""
-        self._predictor = self._predictor or Predictor(self._settings, checkpoint)  # kept: a graph takes a second and more to build
-        predictions = os.path.join(self._folder, "validation")
-        miou = evaluate(self._settings, checkpoint, ids=self.ids, predictions=predictions, predictor=self._predictor).scores.mean_iou
+        # kept: a graph takes a second and more to build
+        self._predictor = self._predictor or Predictor(self._settings, checkpoint)
+        found = evaluate(self._settings, checkpoint, ids=self.ids, predictor=self._predictor,
+                         predictions=os.path.join(self._folder, "validation"))
+        miou = found.scores.mean_iou
         if self.best is None or miou > self.best:
             self.best = miou
             keep_best(checkpoint, os.path.join(self._folder, "best"))
         return miou
 
     def pictures(self, count=3):
-        """[(id, photograph, mask, prediction)] of the first pictures as last scored; arrays as `voc` reads them."""
-        return [(i, voc.read_image(voc.image_path(self._root, i)), voc.read_mask(voc.mask_path(self._root, i))[0],
-                 voc.read_mask(os.path.join(self._folder, "validation", i + ".png"))[0]) for i in self.ids[:count]]
+        """[(id, photograph, mask, prediction)] of the first pictures, as last scored."""
+        return [self._picture(image_id) for image_id in self.ids[:count]]
+
+    def _picture(self, image_id):
+        mask, _ = voc.read_mask(voc.mask_path(self._root, image_id))
+        found, _ = voc.read_mask(os.path.join(self._folder, "validation", image_id + ".png"))
+        return image_id, voc.read_image(voc.image_path(self._root, image_id)), mask, found
 
 
 def keep_best(checkpoint, folder):
-    """Copies a checkpoint's files into a folder, then removes older ones there; the index, which makes it whole, comes last."""
+    """Copies a checkpoint's files into a folder, then removes older ones there.
+
+    The index, which makes it whole, comes last.
+    """
     os.makedirs(folder, exist_ok=True)
-    files = sorted(glob.glob(glob.escape(checkpoint) + ".*"), key=lambda path: path.endswith(".index"))
+    files = sorted(glob.glob(glob.escape(checkpoint) + ".*"), key=lambda p: p.endswith(".index"))
     for path in files:
         part = os.path.join(folder, "copy.part")
         shutil.copyfile(path, part)

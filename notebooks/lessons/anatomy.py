@@ -76,7 +76,7 @@ def _units(settings, output_stride, size):
     """`(name, channels, side, rate)` of each unit: the last layer's output and the largest rate."""
     recorder = Recorder()
     deeplab.network(
-        recorder, Map((1, size, size, 3)), settings=settings, output_stride=output_stride
+        recorder, Map((1, size, size, 3)), settings.at(output_stride)
     )
     groups = [
         list(group) for _, group in itertools.groupby(recorder.layers, lambda layer: layer[0])
@@ -116,7 +116,7 @@ def parameters(declarations, scope=""):
 
 def cost_text(settings, output_stride, size=513):
     """What the network costs for one image, as text."""
-    cost = deeplab.cost(settings, output_stride, size)
+    cost = deeplab.cost(settings.at(output_stride), size=size)
     side = stages(settings, (output_stride,), size)[-1].sides[0]
     decoder = " with decoder" if settings.decoder else ""
     training, evaluation = (BYTES * count / 1e6 for count in (cost.kept, cost.largest))
@@ -137,7 +137,7 @@ def cost_rows(settings, output_strides=(16, 8)):
     return [
         (
             name,
-            {stride: deeplab.cost(case, stride).multiply_adds / 1e9 for stride in output_strides},
+            {stride: deeplab.cost(case.at(stride)).multiply_adds / 1e9 for stride in output_strides},
             published,
         )
         for name, case, published in cases

@@ -6,7 +6,6 @@ from matplotlib import patches
 from deeplab_nb.evaluation.predict import framed
 from deeplab_nb.network import deeplab
 from deeplab_nb.network.layers import Layers
-from deeplab_nb.network.variables import create_variables
 from deeplab_nb.show.plots import show_row
 from deeplab_nb.tf1 import host_config, tf
 
@@ -30,7 +29,7 @@ def features(images, *, settings, output_strides):
         layers = _random_layers(Layers, settings)
         pixels = deeplab.normalise(tf.constant(images))
         built = [
-            deeplab.backbone(layers, pixels, settings=settings, output_stride=stride).high
+            deeplab.backbone(layers, pixels, settings.at(stride)).high
             for stride in output_strides
         ]
         session.run(tf.global_variables_initializer())
@@ -51,7 +50,7 @@ def seen_by_centre(cases, *, settings, size):
         for stride, kind in cases:
             layers = _random_layers(kind, settings)
             maps = deeplab.backbone(
-                layers, deeplab.normalise(pixels), settings=settings, output_stride=stride
+                layers, deeplab.normalise(pixels), settings.at(stride)
             ).high
             middle = int(maps.shape[1]) // 2
             gradients += tf.gradients(maps[:, middle, middle], pixels)
@@ -116,9 +115,7 @@ def seen_box(seen):
 def _random_layers(kind, settings):
     """Layers of a kind over variables that the session has yet to initialise; made once a graph."""
     tf.set_random_seed(settings.seed)
-    return kind(
-        create_variables(deeplab.cost(settings, 16).variables)
-    )  # the same at every output stride
+    return kind(deeplab.variables_of(settings))  # the same at every output stride
 
 
 def _session():

@@ -5,7 +5,8 @@ import collections
 import numpy as np
 from matplotlib.figure import Figure
 
-from deeplab_nb.network.deeplab import build_logits
+from deeplab_nb.network.deeplab import build_logits, training_layers
+from deeplab_nb.network.fast_layers import FastLayers, HalfLayers
 from deeplab_nb.tf1 import tf
 from deeplab_nb.training import devices, objective, precision
 
@@ -30,7 +31,7 @@ def gradient_sizes(settings, images, masks):
     on in float16.
     """
     with tf.Graph().as_default() as graph, _session(settings) as session:
-        loss = _loss(settings, images, masks)
+        loss, _ = _loss(settings, images, masks)
         outputs = [
             op.outputs[0]
             for op in graph.get_operations()
@@ -59,8 +60,8 @@ def scale_trace(settings, images, masks, attempts):
     The loss scale is that of the settings.
     """
     with tf.Graph().as_default(), _session(settings) as session:
-        step, updates = tf.train.get_or_create_global_step(), []
-        loss = _loss(settings, images, masks, half=True, step=step, batch_norm_updates=updates)
+        step = tf.train.get_or_create_global_step()
+        loss, updates = _loss(settings, images, masks, HalfLayers, step)
         rate = objective.learning_rate(step, settings)
         with tf.control_dependencies(updates):
             optimizer, manager = precision.wrapped(objective.optimizer(rate, settings), settings)
@@ -81,14 +82,13 @@ def _session(settings):
     return tf.Session(config=devices.session_config("cpu", settings))
 
 
-def _loss(settings, images, masks, **options):
+def _loss(settings, images, masks, kind=FastLayers, step=0):
+    """`(loss, updates of batch norm's statistics)`"""
     tf.set_random_seed(settings.seed)
-    logits = build_logits(
-        tf.constant(images, tf.float32), settings=settings, is_training=True, **options
-    )
-    return objective.cross_entropy(
-        logits, tf.constant(masks, tf.int32), settings.ignore_label, stride=settings.loss_stride
-    )
+    layers = training_layers(settings, kind, step=step)
+    logits = build_logits(tf.constant(images, tf.float32), settings=settings, layers=layers)
+    return objective.cross_entropy(logits, tf.constant(masks, tf.int32), settings.ignore_label,
+                                   stride=settings.loss_stride), layers.updates
 
 
 def gradient_figure(sizes, scale):

@@ -9,7 +9,7 @@ import re
 from deeplab_nb import recipes
 from deeplab_nb.launch import job
 from deeplab_nb.runs.workbook import train_together
-from deeplab_nb.training.journal import read_log, steps_of
+from deeplab_nb.training.log import read_log, steps_of
 
 BATCH = 8  # images a step, shared by the ranks
 

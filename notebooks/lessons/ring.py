@@ -73,7 +73,7 @@ def parameters(settings):
     """How many values get a gradient under these settings."""
     return sum(
         int(np.prod(d.shape))
-        for d in deeplab.cost(settings, settings.output_stride).variables
+        for d in deeplab.cost(settings).variables
         if d.trainable and is_trained(d.name, settings)
     )
 

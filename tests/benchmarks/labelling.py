@@ -18,7 +18,7 @@ from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation.evaluate import count
 from deeplab_nb.evaluation.predict import Predictor
 from deeplab_nb.evaluation.protocols import protocol_of
-from deeplab_nb.network.deeplab import build_logits
+from deeplab_nb.network.deeplab import variables_of
 from deeplab_nb.processes import peak_memory
 from deeplab_nb.progress import progress, run_times
 from deeplab_nb.settings import SIX_SCALES
@@ -172,11 +172,7 @@ def _serve(pipe, way, *arguments):
 def _weights(_, settings, case, folder, size):
     """Saves random weights; to work is to convert them."""
     with tf.Graph().as_default(), tf.Session() as session:
-        build_logits(
-            tf.placeholder(tf.float32, [1, 33, 33, 3]),
-            settings=settings,
-            output_stride=settings.eval_output_stride,
-        )
+        variables_of(settings)
         session.run(tf.global_variables_initializer())
         prefix = tf.train.Saver().save(
             session, os.path.join(folder, "model.ckpt"), write_meta_graph=False

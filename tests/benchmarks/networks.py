@@ -14,7 +14,7 @@ from deeplab_nb.network import deeplab
 from deeplab_nb.processes import peak_memory
 from deeplab_nb.progress import progress, run_times
 from deeplab_nb.tf1 import tf
-from deeplab_nb.training import loop
+from deeplab_nb.training.step import training_step
 
 # name, settings, crop and batch of a training step
 NETWORKS = (
@@ -93,7 +93,7 @@ def training_graph(settings, crop, batch):
     with graph.as_default():
         images = tf.placeholder(tf.float32, [batch, crop, crop, 3])
         labels = tf.placeholder(tf.int32, [batch, crop, crop])
-        return graph, images, labels, loop.training_step(images, labels, settings)
+        return graph, images, labels, training_step(images, labels, settings)
 
 
 def evaluation(settings, repeat):

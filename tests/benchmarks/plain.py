@@ -82,9 +82,7 @@ def plain_labels(images, settings):
     size = images.shape[1:3].as_list()
 
     def logits(images):
-        return build_logits(
-            images, settings=settings, output_stride=settings.eval_output_stride, plain=True
-        )
+        return build_logits(images, settings=settings.for_evaluation())
 
     if settings.eval_scales == (1.0,) and not settings.eval_flip:
         return predict_labels(logits(images), size)

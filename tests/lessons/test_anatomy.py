@@ -48,7 +48,7 @@ def test_the_table_has_a_line_a_stage():
 
 
 def test_parameters_are_those_of_the_originals_variables():
-    variables = deeplab.cost(settings_module.read({}), 16).variables
+    variables = deeplab.cost(settings_module.read({})).variables
     theirs = sum(int(np.prod(shape)) for _, shape, _ in golden.figures("mobilenet_v2")["variables"])
     assert anatomy.parameters(variables) == theirs
     assert anatomy.parameters(variables, "logits/") == 256 * 21 + 21

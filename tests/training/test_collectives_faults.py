@@ -12,7 +12,7 @@ from deeplab_nb import paths
 from deeplab_nb.data.records import write_records
 from deeplab_nb.launch import job
 from deeplab_nb.network.checkpoints import find_checkpoint, step_of
-from deeplab_nb.training import journal
+from deeplab_nb.training.log import end_of
 from tests.tiny_ranks import at_step, failing, log_of, pid, ranks_of, said
 from tests.tiny_training import records, TINY  # noqa: F401
 from tests.tiny_voc import make_tiny_voc
@@ -90,7 +90,7 @@ def test_the_command_trains_two_ranks_and_goes_on_with_one(tmp_path):
     assert code == 0, text
     assert "[rank 0] starting from random weights" in text and "[rank 0] rank 0 of 2 has ended: peak memory " in text
     assert find_checkpoint(os.path.join(out, "train")).endswith("model.ckpt-2")
-    assert len({journal.end_of(log_of(out, rank))["variables_sha256"] for rank in range(2)}) == 1
+    assert len({end_of(log_of(out, rank))["variables_sha256"] for rank in range(2)}) == 1
     code, text = call("--cards", "4", "--out", out, *values(root))
     assert code == 1 and "was trained with 2 x 2 images a step" in text and text.count("\n") == 1
     code, text = call("--cards", "1", "--out", out, *values(root, train_steps=4, train_batch_size=4))
@@ -109,5 +109,5 @@ def test_two_hosts_launch_their_own_ranks(tmp_path):
     said = [process.communicate()[0] for process in started]
     assert [process.returncode for process in started] == [0, 0], said
     assert "[rank 1] rank 1 of 2 has ended" in said[1]
-    digests = [journal.end_of(log_of(tmp_path / str(rank), rank))["variables_sha256"] for rank in range(2)]
+    digests = [end_of(log_of(tmp_path / str(rank), rank))["variables_sha256"] for rank in range(2)]
     assert digests[0] == digests[1]

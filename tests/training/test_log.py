@@ -13,7 +13,8 @@ from deeplab_nb.data.records import write_records
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation.evaluate import evaluate
 from deeplab_nb.tf1 import tf
-from deeplab_nb.training import journal, loop, validation
+from deeplab_nb.training import loop, validation
+from deeplab_nb.training.log import best_before, drop_later_lines, read_log, steps_of, validations_of
 from tests.tiny_training import TINY, variables
 from tests.tiny_voc import make_tiny_voc
 
@@ -29,11 +30,11 @@ def run(tmp_path_factory):
 
 
 def log_of(folder):
-    return journal.read_log(os.path.join(folder, "log.jsonl"))
+    return read_log(os.path.join(folder, "log.jsonl"))
 
 
 def test_every_step_is_logged_with_its_time(run):
-    entries = journal.steps_of(log_of(run[1]))
+    entries = steps_of(log_of(run[1]))
     assert [entry["step"] for entry in entries] == [1, 2, 3, 4, 5, 6]
     for entry in entries:
         assert 0 <= entry["input_seconds_a_step"] <= entry["seconds_a_step"]
@@ -43,7 +44,7 @@ def test_every_step_is_logged_with_its_time(run):
 
 def test_the_lines_that_users_of_both_systems_search_for(run):
     text = open(os.path.join(run[1], "train.log")).read()
-    entries = journal.steps_of(log_of(run[1]))
+    entries = steps_of(log_of(run[1]))
     slim = re.findall(r"^INFO:tensorflow:global step (\d+): loss = (\d+\.\d{4}) \(\d+\.\d{3} sec/step\)$", text, re.M)
     assert slim == [(str(e["step"]), "{:.4f}".format(e["loss"])) for e in entries]
     assert len(re.findall(r"^INFO:tensorflow:global_step/sec: [\d.]+$", text, re.M)) == 6
@@ -55,7 +56,7 @@ def test_the_lines_that_users_of_both_systems_search_for(run):
 
 def test_quick_validations_are_evaluations_of_fixed_images(run):
     settings, folder, last = run
-    entries = journal.validations_of(log_of(folder))
+    entries = validations_of(log_of(folder))
     assert [(e["step"], e["validation_images"]) for e in entries] == [(2, 3), (4, 3), (6, 3)]
     ids = validation.QuickValidation(settings, folder).ids
     assert ids == ["val_000", "val_002", "val_004"], "evenly spread over the list"
@@ -63,7 +64,7 @@ def test_quick_validations_are_evaluations_of_fixed_images(run):
 
 
 def test_the_best_checkpoint_is_kept_apart(run):
-    entries = journal.validations_of(log_of(run[1]))
+    entries = validations_of(log_of(run[1]))
     best = max(entries, key=lambda e: e["validation_miou"])  # the first of equals, as while training
     prefix = os.path.join(run[1], "best", "model.ckpt-{}".format(best["step"]))
     assert sorted(os.listdir(os.path.dirname(prefix))) == [os.path.basename(path) for path in sorted(glob.glob(prefix + ".*"))]
@@ -72,9 +73,9 @@ def test_the_best_checkpoint_is_kept_apart(run):
 
 
 def test_a_resumed_run_remembers_the_best(run):
-    best = max(e["validation_miou"] for e in journal.validations_of(log_of(run[1])))
-    assert loop.best_before(run[1], 6) == best
-    assert loop.best_before(run[1], 1) is None
+    best = max(e["validation_miou"] for e in validations_of(log_of(run[1])))
+    assert best_before(run[1], 6) == best
+    assert best_before(run[1], 1) is None
 
 
 def test_tensorboard_gets_numbers_and_pictures(run):
@@ -86,7 +87,7 @@ def test_tensorboard_gets_numbers_and_pictures(run):
                     pictures[value.tag] = np.array(Image.open(io.BytesIO(value.image.encoded_image_string)))
                 else:
                     numbers.setdefault(value.tag, []).append((event.step, value.simple_value))
-    entries = journal.steps_of(log_of(run[1]))
+    entries = steps_of(log_of(run[1]))
     assert numbers["loss"] == [(e["step"], pytest.approx(e["loss"])) for e in entries]
     assert len(numbers["validation_miou"]) == 3
     assert pictures["training/crop"].shape == (33, 66, 3)
@@ -97,7 +98,7 @@ def test_tensorboard_gets_numbers_and_pictures(run):
 def test_entries_after_the_checkpoint_are_made_again(tmp_path):
     path = tmp_path / "log.jsonl"
     path.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"st')
-    journal.drop_later_lines(str(path), 2)
+    drop_later_lines(str(path), 2)
     assert path.read_text() == '{"step": 1}\n{"step": 2}\n'
 
 

@@ -10,17 +10,23 @@ import json
 import os
 import time
 
+import numpy as np
 from PIL import Image
 
+from deeplab_nb import settings as settings_module
+from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
+from deeplab_nb.files import write_text
+from deeplab_nb.launch import workers
 from deeplab_nb.progress import prints_logs
 from deeplab_nb.tf1 import tf
 
 
-class Journal:
+class Log:
     """The three logs of one run folder; use it in a `with` block.
 
-    first_step: the step a run starts or resumes at; entries of later steps go, for they are made again.
+    first_step: the step a run starts or resumes at; entries of later steps go, for they are made
+      again.
     steps_per_epoch: at least 1. Raises WorkbookError where the folder cannot be written.
     """
 
@@ -50,7 +56,7 @@ class Journal:
                 pass
 
     def waited(self, seconds, all_reduce=None):
-        """Counts the seconds that one step waited for its batch, and those of its all-reduce if it has one."""
+        """Counts the seconds that a step waited for its batch, and those of its all-reduce."""
         self._input_seconds += seconds
         if all_reduce is not None:
             self._all_reduce_seconds = (self._all_reduce_seconds or 0.0) + all_reduce
@@ -59,31 +65,35 @@ class Journal:
         """An entry of the steps since the last one. numbers: {name: float} of the newest step."""
         since = max(step - self._last, 1)
         seconds, waiting = (time.time() - self._clock) / since, self._input_seconds / since
-        entry = dict(numbers, step=step, seconds_a_step=round(seconds, 4), input_seconds_a_step=round(waiting, 4),
-                     images_a_second=round(images_a_step / seconds, 2), seconds_left=round(steps_left * seconds))
+        entry = dict(numbers, step=step, seconds_a_step=round(seconds, 4),
+                     input_seconds_a_step=round(waiting, 4),
+                     images_a_second=round(images_a_step / seconds, 2),
+                     seconds_left=round(steps_left * seconds))
         if self._all_reduce_seconds is not None:
             reducing = self._all_reduce_seconds / since
-            entry.update(all_reduce_seconds_a_step=round(reducing, 4), compute_seconds_a_step=round(seconds - waiting - reducing, 4))
+            entry.update(all_reduce_seconds_a_step=round(reducing, 4),
+                         compute_seconds_a_step=round(seconds - waiting - reducing, 4))
         self._write(entry)
-        self._say("INFO:tensorflow:global step {}: loss = {:.4f} ({:.3f} sec/step)".format(step, numbers["loss"], seconds))
-        self._say("INFO:tensorflow:global_step/sec: {:.4g}".format(1 / seconds))
-        self._say("epoch: {} step: {}, loss is {:.6g}".format(
-            (step - 1) // self._epoch + 1, (step - 1) % self._epoch + 1, numbers["loss"]))
-        self._last, self._clock, self._input_seconds, self._all_reduce_seconds = step, time.time(), 0.0, None
+        loss, epoch, place = numbers["loss"], *divmod(step - 1, self._epoch)
+        self._say(f"INFO:tensorflow:global step {step}: loss = {loss:.4f} ({seconds:.3f} sec/step)")
+        self._say(f"INFO:tensorflow:global_step/sec: {1 / seconds:.4g}")
+        self._say(f"epoch: {epoch + 1} step: {place + 1}, loss is {loss:.6g}")
+        self._last, self._clock = step, time.time()
+        self._input_seconds, self._all_reduce_seconds = 0.0, None
 
     def epoch(self, step):
         """The line that ends an epoch, where `step` is its last."""
         if step % self._epoch:
             return
         first, started = self._epoch_start
-        milliseconds = 1000 * (time.time() - started)
-        self._say("Epoch time: {:.3f}, per step time: {:.3f}".format(milliseconds, milliseconds / (step - first)))
+        taken = 1000 * (time.time() - started)
+        self._say(f"Epoch time: {taken:.3f}, per step time: {taken / (step - first):.3f}")
         self._epoch_start = step, time.time()
 
     def validation(self, step, miou, images):
         """An entry of a quick validation on some images."""
         self._write({"step": step, "validation_miou": miou, "validation_images": images})
-        self._say("miou_1.0_overall[{}]".format(miou))
+        self._say(f"miou_1.0_overall[{miou}]")
 
     def end(self, **found):
         """An entry of what a rank says at its end."""
@@ -98,18 +108,21 @@ class Journal:
         self._clock += away
         self._epoch_start = self._epoch_start[0], self._epoch_start[1] + away
 
-    def picture(self, step, name, picture):
-        """A picture uint8 [height, width, 3] for TensorBoard."""
-        png = io.BytesIO()
+    def picture(self, step, name, photograph, *masks):
+        """A photograph and masks in VOC's colours, side by side, for TensorBoard."""
+        coloured = [voc.palette()[mask] for mask in masks]
+        picture, png = np.hstack([photograph.astype(np.uint8)] + coloured), io.BytesIO()
         Image.fromarray(picture).save(png, format="PNG")
-        image = tf.Summary.Image(encoded_image_string=png.getvalue(), height=picture.shape[0], width=picture.shape[1])
+        height, width = picture.shape[:2]
+        image = tf.Summary.Image(encoded_image_string=png.getvalue(), height=height, width=width)
         self._events.add_summary(tf.Summary(value=[tf.Summary.Value(tag=name, image=image)]), step)
 
     def _write(self, entry):
         """A reader that follows the files sees the entry at once."""
         self._json.write(json.dumps(entry) + "\n")
         self._json.flush()
-        values = [tf.Summary.Value(tag=name, simple_value=value) for name, value in entry.items() if name != "step"]
+        values = [tf.Summary.Value(tag=name, simple_value=value)
+                  for name, value in entry.items() if name != "step"]
         self._events.add_summary(tf.Summary(value=values), entry["step"])
         self._events.flush()
 
@@ -121,13 +134,10 @@ class Journal:
 
 
 def drop_later_lines(path, step):
-    """A resumed run repeats the steps after its checkpoint: their old entries go, so that the curve has no fold."""
-    if not os.path.exists(path):
-        return
-    kept = [entry for entry in read_log(path) if entry["step"] <= step]
-    with open(path + ".part", "w") as file:
-        file.writelines(json.dumps(entry) + "\n" for entry in kept)
-    os.replace(path + ".part", path)
+    """A resumed run repeats the steps after its checkpoint: their old entries go."""
+    if os.path.exists(path):
+        kept = [entry for entry in read_log(path) if entry["step"] <= step]
+        write_text(path, "".join(json.dumps(entry) + "\n" for entry in kept))
 
 
 def read_log(path):
@@ -156,7 +166,32 @@ def validations_of(log):
     return [entry for entry in log if "validation_miou" in entry]
 
 
+def best_before(folder, step):
+    """The highest mIoU that a run's log has up to a step, None without one."""
+    path = os.path.join(folder, "log.jsonl")
+    found = validations_of(read_log(path)) if os.path.exists(path) else []
+    return max((e["validation_miou"] for e in found if e["step"] <= step), default=None)
+
+
+def log_folder(folder, team):
+    """Where a rank logs: rank 0 beside the checkpoints, another where its launcher logs it."""
+    if team.rank == 0:
+        return folder
+    path = workers.rank_folder() or os.path.join(folder, f"rank_{team.rank}")
+    os.makedirs(path, exist_ok=True)
+    return path
+
+
+def save_settings(settings, folder):
+    """Writes FOLDER/settings.json."""
+    try:
+        settings_module.save(settings, folder)
+    except OSError as error:
+        raise cannot_write(folder, error)
+
+
 def cannot_write(folder, error):
     """The sentence for a disk that is full or a folder that may not be written."""
-    return WorkbookError("cannot write into {} ({}): make room on the disk or mend the folder's rights; "
-                         "the same command resumes from the newest checkpoint".format(folder, str(error).split("\n")[0][:120]))
+    said = str(error).split("\n")[0][:120]
+    return WorkbookError(f"cannot write into {folder} ({said}): make room on the disk or mend the "
+                         "folder's rights; the same command resumes from the newest checkpoint")

@@ -9,7 +9,8 @@ import pytest
 from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.network.checkpoints import find_checkpoint
-from deeplab_nb.training import cluster, journal, loop
+from deeplab_nb.training import collectives, loop
+from deeplab_nb.training.log import end_of, read_log, steps_of
 from tests.tiny_ranks import at_step, EXACT, log_of, ranks_of, said
 from tests.tiny_training import records, variables  # noqa: F401
 
@@ -76,15 +77,15 @@ def test_two_ranks_end_with_the_weights_of_one_process_with_both_batches(single,
 
 
 def test_ranks_that_started_from_different_weights_end_with_the_same(pair):
-    ends = [journal.end_of(log_of(pair, rank)) for rank in range(2)]
+    ends = [end_of(log_of(pair, rank)) for rank in range(2)]
     assert ends[0]["variables_sha256"] == ends[1]["variables_sha256"]
     assert [(end["rank"], end["ranks"], end["step"]) for end in ends] == [(0, 2, STEPS), (1, 2, STEPS)]
     assert all(end["peak_memory_mb"] > 50 for end in ends)
 
 
 def test_the_log_has_the_loss_of_all_ranks_and_of_each(single, pair):
-    reference = journal.steps_of(journal.read_log(str(single[0] / "log.jsonl")))
-    logs = [journal.steps_of(log_of(pair, rank)) for rank in range(2)]
+    reference = steps_of(read_log(str(single[0] / "log.jsonl")))
+    logs = [steps_of(log_of(pair, rank)) for rank in range(2)]
     for name in ("loss", "cross_entropy", "gradient_norm", "learning_rate"):
         assert [e[name] for e in logs[0]] == [e[name] for e in logs[1]]
         assert [e[name] for e in logs[0]] == pytest.approx([e[name] for e in reference], rel=1e-3)
@@ -95,7 +96,7 @@ def test_the_log_has_the_loss_of_all_ranks_and_of_each(single, pair):
 
 def test_a_steps_time_is_split(pair):
     for rank in range(2):
-        for entry in journal.steps_of(log_of(pair, rank)):
+        for entry in steps_of(log_of(pair, rank)):
             assert entry["all_reduce_seconds_a_step"] > 0 and entry["compute_seconds_a_step"] > 0
             parts = sum(entry[name + "_seconds_a_step"] for name in ("input", "all_reduce", "compute"))
             assert parts == pytest.approx(entry["seconds_a_step"], abs=2e-4)
@@ -122,9 +123,9 @@ def test_batch_statistics_and_skipped_steps_are_alike_on_all_ranks(records, tmp_
              loss_scale_steps=100)
     logs = [log_of(tmp_path, rank) for rank in range(2)]
     assert logs[0][0]["skipped"] > 0, "the scale is meant to overflow"
-    assert [[(e["skipped"], e["loss_scale"]) for e in journal.steps_of(log)] for log in logs[:1]] == [
-        [(e["skipped"], e["loss_scale"]) for e in journal.steps_of(log)] for log in logs[1:]]
-    assert journal.end_of(logs[0])["variables_sha256"] == journal.end_of(logs[1])["variables_sha256"]
+    assert [[(e["skipped"], e["loss_scale"]) for e in steps_of(log)] for log in logs[:1]] == [
+        [(e["skipped"], e["loss_scale"]) for e in steps_of(log)] for log in logs[1:]]
+    assert end_of(logs[0])["variables_sha256"] == end_of(logs[1])["variables_sha256"]
     ends = variables(find_checkpoint(str(tmp_path / "train")))
     assert ends["aspp0/BatchNorm/moving_mean"].any()
 
@@ -152,7 +153,7 @@ def test_eight_ranks_end_with_the_weights_of_one_process(warm, records, tmp_path
     ranks_of(records, tmp_path, 8, prelude=OTHER_WEIGHTS, train_batch_size=1, train_steps=STEPS, initial_checkpoint=warm)
     reference = alone(records, tmp_path / "single", 8, train_steps=STEPS, initial_checkpoint=warm)
     assert largest_difference(reference, find_checkpoint(str(tmp_path / "train"))) < 1e-5
-    assert len({journal.end_of(log_of(tmp_path, rank))["variables_sha256"] for rank in range(8)}) == 1
+    assert len({end_of(log_of(tmp_path, rank))["variables_sha256"] for rank in range(8)}) == 1
 
 
 # --- who the ranks are
@@ -163,7 +164,7 @@ def config_of(*workers, index=0):
 
 
 def test_tf_config_says_who_the_ranks_are():
-    assert cluster.members(2, config_of("a:1", "b:2", index=1)) == (["a:1", "b:2"], 1)
+    assert collectives.members(2, config_of("a:1", "b:2", index=1)) == (["a:1", "b:2"], 1)
 
 
 @pytest.mark.parametrize("given, words", [
@@ -175,7 +176,7 @@ def test_tf_config_says_who_the_ranks_are():
     (config_of("a:1", "b:1", index=2), "number 2 of 2 but cards is 2")])
 def test_a_tf_config_that_does_not_fit_is_refused(given, words):
     with pytest.raises(WorkbookError, match=words):
-        cluster.members(2, given)
+        collectives.members(2, given)
 
 
 def test_one_process_that_should_be_several_is_refused(records, tmp_path, monkeypatch):

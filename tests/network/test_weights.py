@@ -9,13 +9,13 @@ from click.testing import CliRunner
 
 from deeplab_nb import cli, paths, recipes
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.network import published
+from deeplab_nb.network import zoo
 from deeplab_nb.network.weights import contents, fetch_weights
 from deeplab_nb.tf1 import tf
 from tests.file_server import server  # noqa: F401
 
 HALF_WIDTH, WITH_DIGEST = "mobilenetv2_dm05_coco_voc_trainaug", "mobilenetv2_coco_voc_trainaug"
-FILE = published.get(HALF_WIDTH).file
+FILE = zoo.get(HALF_WIDTH).file
 MOBILENET = {"MobilenetV2/expanded_conv_16/project/weights": [1, 1, 2, 160], "logits/semantic/weights": [1, 1, 256, 21]}
 XCEPTION = {"xception_65/entry_flow/conv1_1/weights": [3, 3, 3, 32]}
 
@@ -157,9 +157,9 @@ def test_the_command_says_what_came(archives, folder, tmp_path, monkeypatch):
 
 def test_recipes_start_where_the_fetch_puts_what_they_need():
     starts = [recipe.settings for recipe in recipes.RECIPES if recipe.settings.initial_checkpoint]
-    fetched = [s for s in starts if os.path.basename(s.initial_checkpoint) in published.NAMES]
+    fetched = [s for s in starts if os.path.basename(s.initial_checkpoint) in zoo.NAMES]
     assert len(fetched) == 8
     for settings in fetched:
-        holds = published.get(os.path.basename(settings.initial_checkpoint)).holds
+        holds = zoo.get(os.path.basename(settings.initial_checkpoint)).holds
         assert os.path.dirname(settings.initial_checkpoint) == "data/weights"
         assert all(getattr(settings, name) == value for name, value in holds.items())
