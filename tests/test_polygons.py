@@ -10,7 +10,7 @@ import pytest
 
 from deeplab_nb.data import own, polygons, voc
 from deeplab_nb.errors import WorkbookError
-from tests.test_cli import call
+from tests.support.command import call
 
 HEIGHT, WIDTH = 24, 36
 NO_IMAGES = "photographs elsewhere"
