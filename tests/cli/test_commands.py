@@ -1,4 +1,4 @@
-"""The command line as a shell sees it: real processes, their words and exit codes."""
+"""The command line's words and exit codes: of commands in this process, of some as a shell sees them."""
 import json
 import os
 import shutil
@@ -8,7 +8,7 @@ import pytest
 
 from deeplab_nb import files
 from deeplab_nb.data import voc
-from tests.support.shell import call
+from tests.support.command import call, shell
 from tests.tiny_voc import make_tiny_voc, write_list, write_pair
 
 
@@ -40,6 +40,10 @@ def test_bad_input_gets_one_sentence_and_exit_code_1(arguments, sentence):
     assert sentence in said and said.strip().count("\n") == 0
 
 
+def test_a_shell_sees_the_same():
+    assert shell("run", "sampel", code=1) == call("run", "sampel", code=1)
+
+
 def test_bad_input_leaves_no_run_behind():
     before = set(os.listdir(files.RUNS))
     call("run", "sample", "--set", "learning_rat=1", code=1)
@@ -66,8 +70,8 @@ def trained(tmp_path_factory):
     """(VOC folder, folder of a tiny network trained on it through the command line)."""
     root = make_tiny_voc(tmp_path_factory.mktemp("voc"))
     out = str(tmp_path_factory.mktemp("out"))
-    tiny = dict(data_root=root, depth_multiplier=0.25, train_crop_size=33, train_batch_size=2, train_steps=2)
-    said = call("train", "sample", "--out", out, *[x for item in tiny.items() for x in ("--set", "{}={}".format(*item))])
+    tiny = dict(data_root=root, depth_multiplier=0.25, train_crop_size=33, train_batch_size=2, clones=1, train_steps=2)
+    said = shell("train", "sample", "--out", out, *[x for item in tiny.items() for x in ("--set", "{}={}".format(*item))])
     assert "model.ckpt-2" in said
     return root, out
 
@@ -101,7 +105,7 @@ def test_the_engine_is_chosen_from_the_shell(trained, tmp_path):
     root, weights = trained[0], shutil.copytree(trained[1], str(tmp_path / "weights"))
     said = call("predict", voc.image_path(root, "val_000"), "--checkpoint", weights, "--out", str(tmp_path), "--engine", "onnxruntime")
     assert "engine: ONNX Runtime, converted in" in said
-    said = call("evaluate", "--checkpoint", weights, "--data", root, "--scales", "0.5,1.0", "--json", str(tmp_path / "results.json"))
+    said = shell("evaluate", "--checkpoint", weights, "--data", root, "--scales", "0.5,1.0", "--json", str(tmp_path / "results.json"))
     assert "engine: ONNX Runtime, converted before" in said and "engine onnxruntime" in said
     assert read_json(str(tmp_path / "results.json"))["engine"] == "onnxruntime"
 
@@ -117,7 +121,7 @@ def test_two_processes_and_saved_predictions_give_the_number_of_one(trained, tmp
     how = ["evaluate", "--checkpoint", out, "--data", root, "--scales", "0.5,1.0", "--flip", "--protocol", "tight"]
     call(*how, "--json", path("one.json"), "--predictions", path("predictions"))
     for part in ("1/2", "2/2"):
-        call(*how, "--shard", part, "--out", path("shards"))
+        shell(*how, "--shard", part, "--out", path("shards"))
     call("score", path("shards"), "--merge", "--json", path("merged.json"))
     call("score", path("predictions"), "--data", root, "--json", path("saved.json"))
     one, merged, saved = (read_json(path(name)) for name in ("one.json", "merged.json", "saved.json"))
