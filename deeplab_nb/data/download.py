@@ -1,6 +1,6 @@
 """Downloads with a digest, resumed where they broke off, and unpacking within a folder.
 
-What cannot be downloaded can be put in place by hand: a file with the right digest is used as it is.
+What cannot be downloaded can be put in place by hand: a file with the right digest is used.
 """
 import dataclasses
 import os

@@ -102,7 +102,8 @@ def _check_source(root, source):
     except (OSError, ValueError):
         same = False
     if not same:
-        raise WorkbookError(f"{root} is not made of these records: move it away, or write elsewhere")
+        raise WorkbookError(f"{root} is not made of these records: move it away, or write "
+                            "elsewhere")
 
 
 def _safe(name, taken):

@@ -49,8 +49,10 @@ def new_or_resumed_run(runs_root, recipe_name, settings, name=None):
         return run if same else _start(run, recipe_name, settings)
     for info in list_runs(runs_root):
         run = os.path.join(runs_root, info.name)
-        if info.recipe == recipe_name and info.state != DONE and _settings_match(run, settings):
-            return run
+        if info.recipe == recipe_name and info.state != DONE:
+            with contextlib.suppress(WorkbookError):
+                if _is_same_run(run, recipe_name, settings):
+                    return run
     return _start(_new_folder(runs_root, recipe_name), recipe_name, settings)
 
 
@@ -198,14 +200,6 @@ def _is_same_run(run, recipe_name, settings):
         raise WorkbookError(f"settings.json of run '{name}' was edited after the run began: give "
                             "another --name")
     return True
-
-
-def _settings_match(run, settings):
-    try:
-        return (read_run(run)["settings"] == _digest(run)
-                and settings_module.load(run) == settings)
-    except WorkbookError:
-        return False
 
 
 def _digest(run):
