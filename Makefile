@@ -1,6 +1,6 @@
 # Every target but `lock` first brings .venv in step with requirements.lock (bootstrap.sh);
 # once it is, that takes a few hundredths of a second. ARGS is handed on: make test ARGS="-k sample"
-.PHONY: run reference test test-browser bench lab lock environment
+.PHONY: run reference test test-browser lint bench lab lock environment
 
 # Without it a kernel named python3 in the user's home would be taken for ours.
 export JUPYTER_PREFER_ENV_PATH = 1
@@ -23,6 +23,12 @@ test: environment
 test-browser: environment
 	@sh tests/browser/install.sh
 	.venv/bin/python -m pytest tests/browser $(ARGS)
+
+# the code's rules and its form, settings in pyproject.toml; `.venv/bin/ruff format FILES` brings files into form
+CODE = deeplab_nb tests notebooks/lessons data/painter
+lint: environment
+	.venv/bin/ruff check $(CODE)
+	.venv/bin/ruff format --check $(CODE)
 
 # what this machine takes, beside its matrix product rate: ARGS="network", "train", "input" or "evaluate"
 bench: environment

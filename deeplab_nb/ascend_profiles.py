@@ -100,6 +100,32 @@ def chosen(name="auto"):
     return (found() or PUBLISHED) if name == "auto" else get(name)
 
 
+# --- which cards a server's ranks can be
+
+def choice(devices, hardware):
+    """Yields (whether HCCL refuses it, words that go on after 'uses') for one server's cards.
+
+    A 910's cards 0-3 and 4-7 are linked directly, the two halves only through the PCIe switch.
+    """
+    listed, most = ", ".join(map(str, devices)), 7 if hardware == "910" else 15
+    as_known = " as far as is known" if hardware == "a3" else ""
+    for device in devices:
+        if not 0 <= device <= most:
+            yield hardware != "a3", f"card {device}: a server's cards are 0 to {most}{as_known}"
+    count, halves = len(devices), {device // 4 for device in devices}
+    if hardware == "910" and count not in (1, 2, 4, 8):
+        yield True, f"{count} cards: a server's ranks can be 1, 2, 4 or 8 on a 910"
+    if hardware == "910" and count in (2, 4) and len(halves) > 1:
+        # HCCL's source takes four as well if they are two and the two opposite; pairs it lets pass
+        low, high = sorted(devices)[:2], sorted(devices)[2:]
+        yield count == 4 and [device + 4 for device in low] != high, (
+            f"cards {listed}: {count} cards must lie within 0-3 or within 4-7")
+    modules = [{device % 8 for device in devices if device // 8 == module} for module in (0, 1)]
+    if hardware == "a2" and all(modules) and modules[0] != modules[1]:
+        yield False, (f"cards {listed}: of two modules, 0-7 and 8-15, take the same numbers, "
+                      "0 with 8, unless they meet over RoCE")
+
+
 # --- what a machine has
 
 def found(variables=os.environ, root=ROOT, installed=INSTALLED, tool="npu-smi"):

@@ -14,19 +14,18 @@ def examine(name="auto"):
     here = doctor_ascend.look(name)
     return [python(), numpy(version("numpy")),
             tensorflow(version("deeplab_nb.tf1", "tf.version.VERSION")),
-            *doctor_ascend.installed(here), *_by_tensorflow(here), doctor_ascend.addresses(here),
-            machine(), disk()]
+            *doctor_ascend.installed(here), *_by_tensorflow(here), doctor_ascend.ranks(here),
+            doctor_ascend.addresses(here), machine(), disk()]
 
 
 def _by_tensorflow(here):
     """What can be asked only where TensorFlow loads."""
     try:
-        from deeplab_nb.training import ascend
+        from deeplab_nb.devices import ascend
     except Exception as error:
         return [Finding("absent", "npu_bridge, GPU", "not looked for: TensorFlow does not load "
                                                      f"({type(error).__name__})")]
-    return [doctor_ascend.npu_bridge(here, ascend.problem()),
-            doctor_ascend.ranks(here, ascend.rank_problem), gpu(_gpus)]
+    return [doctor_ascend.npu_bridge(here, ascend.problem()), gpu(_gpus)]
 
 
 def _gpus():
@@ -47,34 +46,32 @@ def version(module, attribute="__version__"):
         return None
 
 
+def _judged(good, name, text, remedy):
+    return Finding("present", name, text) if good else Finding("wrong", name, f"{text}: {remedy}")
+
+
 # --- Python and its packages
 
 def python(found=sys.version_info):
-    text = "{}.{}.{}".format(*found[:3])
-    if tuple(found[:2]) == (3, 7):
-        return Finding("present", "Python", text)
-    return Finding("wrong", "Python",
-                   f"{text}: TensorFlow 1.15 needs 3.7, `make test` looks for one")
+    return _judged(tuple(found[:2]) == (3, 7), "Python", "{}.{}.{}".format(*found[:3]),
+                   "TensorFlow 1.15 needs 3.7, `make test` looks for one")
+
+
+def numpy(found):
+    numbers = tuple(int(part) for part in (found or "0.0").split(".")[:2])
+    return _judged((1, 17) <= numbers < (1, 19), "numpy", found or "does not load",
+                   "TensorFlow 1.15 and matplotlib need 1.17 or 1.18")
 
 
 def tensorflow(found):
     if found is None:
         return Finding("wrong", "TensorFlow",
                        "does not load: `make test` builds an environment with 1.15.5")
-    if not found.startswith("1.15."):
-        return Finding("wrong", "TensorFlow", f"{found}: the workbook is written for 1.15, "
-                                              "`make test` builds an environment with it")
-    if found == "1.15.5":
-        return Finding("present", "TensorFlow", "1.15.5, with which the workbook is tested")
-    return Finding("present", "TensorFlow",
-                   f"{found}; tested with 1.15.5, the same but for bug and security fixes")
-
-
-def numpy(found):
-    if found and (1, 17) <= tuple(int(part) for part in found.split(".")[:2]) < (1, 19):
-        return Finding("present", "numpy", found)
-    return Finding("wrong", "numpy", f"{found or 'does not load'}: TensorFlow 1.15 and "
-                                     "matplotlib need 1.17 or 1.18")
+    tested = ("1.15.5, with which the workbook is tested" if found == "1.15.5" else
+              f"{found}; tested with 1.15.5, the same but for bug and security fixes")
+    good = found.startswith("1.15.")
+    return _judged(good, "TensorFlow", tested if good else found, "the workbook is written for "
+                   "1.15, `make test` builds an environment with it")
 
 
 # --- the rest of the machine
@@ -98,7 +95,5 @@ def machine():
 def disk(folder=files.ROOT, wanted=1.5e9):
     """wanted: bytes; four checkpoints of the largest network, momentum included."""
     free = shutil.disk_usage(folder).free
-    if free < wanted:
-        return Finding("wrong", "disk", f"{free / 1e9:.1f} GB left for {folder}: "
-                                        f"make {wanted / 1e9:.1f} GB free")
-    return Finding("present", "disk", f"{free / 1e9:.1f} GB left for {folder}")
+    return _judged(free >= wanted, "disk", f"{free / 1e9:.1f} GB left for {folder}",
+                   f"make {wanted / 1e9:.1f} GB free")

@@ -1,21 +1,23 @@
 """What of Ascend a machine has, lacks, or has wrong, for `deeplab-nb doctor`."""
 import collections
 import glob
-import ipaddress
 import json
 import os
 import re
 
 from deeplab_nb import ascend_profiles
+from deeplab_nb.devices import ranks as rank_variables
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.launch import rank_table
-from deeplab_nb.launch.job import CHIEF as BY_CHIEF, RANK, TABLE as BY_TABLE, size_of
+from deeplab_nb.launch.rank_table_rules import are_addresses
 
 # state: present, absent or wrong; only what is wrong keeps the workbook from running
 Finding = collections.namedtuple("Finding", "state name text")
 
 FOR_NPU = "(needed only to train on an NPU)"
 MANAGERS = ("davinci_manager", "devmm_svm", "hisi_hdc")  # device files that reach every card
+RANK_VARIABLES = ("JOB_ID", *rank_variables.TABLE, *rank_variables.CHIEF, rank_variables.RANK,
+                  "ASCEND_DEVICE_ID", "DEVICE_ID")
 
 # dev, root, hccn: where device files, CANN and the cards' addresses are; cards: numbers of those
 # with a device file; found, profile: the `Profile` found, None without CANN, and the one examined
@@ -26,18 +28,18 @@ Ascend = collections.namedtuple(
 
 
 def look(name="auto", *, dev="/dev", root=ascend_profiles.ROOT, hccn=rank_table.HCCN_CONF,
-           variables=os.environ, tool="npu-smi"):
+         variables=os.environ, tool="npu-smi"):
     """The `Ascend` of a machine, for the profile of this name; 'auto' is that found here."""
     files = os.listdir(dev) if os.path.isdir(dev) else ()
-    numbers = [file[7:] for file in files if re.fullmatch(r"davinci\d+", file)]
+    numbers = [int(file[7:]) for file in files if re.fullmatch(r"davinci\d+", file)]
     found = ascend_profiles.found(variables, root, tool=tool)
     profile = ascend_profiles.get(name) if name != "auto" else found or ascend_profiles.PUBLISHED
     homes = [folder for folder, _ in ascend_profiles.homes(variables, root)]
     home = (homes or [root])[0]
     scripts = [os.path.join(folder, "set_env.sh") for folder in (home, os.path.dirname(home))]
     script = next(filter(os.path.isfile, scripts), profile.scripts[0])
-    return Ascend(dev, root, hccn, variables, sorted(map(int, numbers)), found if homes else None,
-                  profile, ascend_profiles.hardware(tool), home, script)
+    return Ascend(dev, root, hccn, variables, sorted(numbers), found if homes else None, profile,
+                  ascend_profiles.hardware(tool), home, script)
 
 
 def installed(here):
@@ -52,17 +54,15 @@ def _lacking(here, name, text, state="wrong"):
 
 
 def _profile(here):
-    if here.found is None:
-        return _lacking(here, "Ascend profile",
-                        f"{here.profile.name}, but no CANN is found: install its toolkit, "
-                        f"or source {here.script}")
-    if (here.found.cann, here.card or here.profile.hardware) != here.profile[1:]:
-        return Finding("wrong", "Ascend profile",
-                       f"{here.profile.name} is named, but here is {here.found.title}: "
-                       f"name {here.found.name}, or leave it out")
+    name, profile, found = "Ascend profile", here.profile, here.found
+    if found is None:
+        return _lacking(here, name, f"{profile.name}, but no CANN is found: install its toolkit, "
+                                    f"or source {here.script}")
+    if (found.cann, here.card or profile.hardware) != profile[1:]:
+        return Finding("wrong", name, f"{profile.name} is named, but here is {found.title}: "
+                                      f"name {found.name}, or leave it out")
     unsure = "" if here.card else ", though npu-smi does not name the card"
-    return Finding("present", "Ascend profile",
-                   f"{here.profile.name}: {here.profile.title}{unsure}")
+    return Finding("present", name, f"{profile.name}: {profile.title}{unsure}")
 
 
 def _devices(here):
@@ -74,8 +74,10 @@ def _devices(here):
     return _lacking(here, "NPU cards", _numbers(here.cards), "present")
 
 
+# --- what is read from a file
+
 def _files(here):
-    """[(name, file, what its text says, remedy)] of what is read from a file."""
+    """[(name, file, what its text says, remedy)]."""
     driver = os.path.join(here.root, "driver")
     opp = here.variables.get("ASCEND_OPP_PATH") or os.path.join(here.home, "opp")
     newer = os.path.isdir(os.path.join(opp, "built-in"))
@@ -103,22 +105,20 @@ def _of_file(here, name, path, understand, remedy):
             text = understand(file.read())
     except OSError:
         return _lacking(here, name, f"{path} is missing: {remedy}")
-    if not text:
+    except (ValueError, TypeError, AttributeError):
         return Finding("wrong", name, f"{path} cannot be read: {remedy}")
     return Finding("present", name, f"{text} in {path}")
 
 
 def _driver_version(text):
-    match = re.search(r"^Version=(\S+)", text, re.MULTILINE)
-    return match and match.group(1)
+    return re.search(r"^Version=(\S+)", text, re.MULTILINE).group(1)
 
 
 def _count(text):
-    try:
-        return str(len(json.loads(text)))
-    except (ValueError, TypeError):
-        return None
+    return len(json.loads(text))
 
+
+# --- search paths and the adapter
 
 def _folders(here, name):
     """Whether a search path names CANN's folders; `npu_bridge` tells whether they are enough."""
@@ -127,7 +127,7 @@ def _folders(here, name):
     if name == "LD_LIBRARY_PATH":
         wanted.append(os.path.join(here.root, "driver/lib64"))
     gone = [entry for entry in entries if "Ascend" in entry and not os.path.isdir(entry)]
-    lacking = [folder for folder in wanted if not any(map(_below(folder), entries))]
+    lacking = [folder for folder in wanted if not any(_is_in(path, folder) for path in entries)]
     if gone:
         return Finding("wrong", name, f"names {', '.join(gone)}, which does not exist: "
                                       f"source {here.script}")
@@ -137,10 +137,10 @@ def _folders(here, name):
     return Finding("present", name, f"names {' and '.join(wanted)}")
 
 
-def _below(folder):
-    """Whether a path is this folder or in it, as a function; links count as what they lead to."""
-    start = os.path.realpath(folder) + os.sep
-    return lambda path: (os.path.realpath(path) + os.sep).startswith(start)
+def _is_in(path, folder):
+    """Whether a path is this folder or in it; links count as what they lead to."""
+    path, folder = (os.path.realpath(each) + os.sep for each in (path, folder))
+    return path.startswith(folder)
 
 
 def npu_bridge(here, why_not):
@@ -155,66 +155,58 @@ def npu_bridge(here, why_not):
     return _lacking(here, "npu_bridge", why_not)
 
 
-def ranks(here, problem):
-    """Whether the variables of a rank fit together; problem: `ascend.rank_problem`."""
-    names = ("JOB_ID", *BY_TABLE, *BY_CHIEF, RANK, "ASCEND_DEVICE_ID", "DEVICE_ID")
-    variables = {name: here.variables[name] for name in names if here.variables.get(name)}
+# --- ranks
+
+def ranks(here):
+    """Whether the variables of a rank fit together, and to its table."""
+    variables = {name: here.variables[name] for name in RANK_VARIABLES if here.variables.get(name)}
     if not variables:
         return Finding("absent", "rank variables", FOR_NPU)
-    device = variables.get("ASCEND_DEVICE_ID", "0")
-    if here.cards and device not in map(str, range(len(here.cards))):
-        why_not = f"ASCEND_DEVICE_ID is {device}: it counts the {len(here.cards)} cards here from 0"
-    elif set(BY_CHIEF) & set(variables) and not here.profile.starts_without_table:
-        why_not = (f"CM_* variables start no ranks of {here.profile.title}: unset them and name a "
-                   "rank table")
-    else:
-        why_not = _together(problem, variables)
+    why_not = _rank_problem(here, variables)
     if why_not:
         return Finding("wrong", "rank variables", why_not)
     return Finding("present", "rank variables", ", ".join(map("=".join, variables.items())))
 
 
-def _together(problem, variables):
-    """None if the variables of a rank agree with each other and its table, else one sentence."""
-    size, path = size_of(variables), variables.get("RANK_TABLE_FILE")
+def _rank_problem(here, variables):
+    """None, or one sentence."""
+    device, path = variables.get("ASCEND_DEVICE_ID", "0"), variables.get("RANK_TABLE_FILE")
+    size, count = rank_variables.size_of(variables), len(here.cards)
+    if here.cards and device not in map(str, range(count)):
+        return f"ASCEND_DEVICE_ID is {device}: it counts the {count} cards here from 0"
+    if set(rank_variables.CHIEF) & set(variables) and not here.profile.starts_without_table:
+        return (f"CM_* variables start no ranks of {here.profile.title}: unset them and name a "
+                "rank table")
     if not size.isdigit() or size == "0":
         return f"RANK_SIZE is {size}: it is the number of ranks"
-    why_not = problem(int(size), variables)
+    why_not = rank_variables.problem(int(size), variables)
     if why_not or not path:
         return why_not
     try:
-        count = len(rank_table.read(path).cards)
+        listed = len(rank_table.read(path).cards)
     except WorkbookError as error:
         return str(error)
-    return (None if count == int(size) else
-            f"RANK_SIZE is {size}, but {path} has {count} cards: make them agree")
+    return (None if listed == int(size) else
+            f"RANK_SIZE is {size}, but {path} has {listed} cards: make them agree")
 
 
 def addresses(here):
     """The network address of each card, which a rank table is made from."""
+    name = "card addresses"
     try:
-        with open(here.hccn) as file:
-            lines = dict(re.findall(r"^\s*address_(\d+)\s*=\s*(\S+)", file.read(), re.MULTILINE))
+        found = rank_table.read_conf(here.hccn)
     except OSError:
-        lines = {}
-    for number, address in lines.items():
-        if not _is_address(address):
-            return Finding("wrong", "card addresses", f"address_{number}={address} in {here.hccn} "
-                                                      "is no address: set it with hccn_tool")
-    missing = [number for number in here.cards if str(number) not in lines]
-    if missing or not lines:
+        found = {}
+    for number, address in found.items():
+        if not are_addresses(address):
+            return Finding("wrong", name, f"address_{number}={address} in {here.hccn} is no "
+                                          "address: set it with hccn_tool")
+    missing = [number for number in here.cards if number not in found]
+    if missing or not found:
         several = "cards" if here.profile.hardware == "910" else "servers"
-        return _lacking(here, "card addresses", f"{here.hccn} has none for {_numbers(missing)} "
-                        f"(needed only for several {several}): set them with hccn_tool", "absent")
-    return Finding("present", "card addresses",
-                   f"{here.hccn} for {_numbers(sorted(map(int, lines)))}")
-
-
-def _is_address(text):
-    try:
-        return bool(ipaddress.ip_address(text))
-    except ValueError:
-        return False
+        return _lacking(here, name, f"{here.hccn} has none for {_numbers(missing)} (needed only "
+                                    f"for several {several}): set them with hccn_tool", "absent")
+    return Finding("present", name, f"{here.hccn} for {_numbers(sorted(found))}")
 
 
 def _numbers(cards):

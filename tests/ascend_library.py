@@ -5,11 +5,12 @@ import sys
 import pytest
 
 from deeplab_nb import settings as settings_module
+from deeplab_nb.devices import ranks
 from deeplab_nb.launch import job, rank_table
-from deeplab_nb.training import ascend
+from deeplab_nb.devices import ascend
 
 STAND_IN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "stand_in")
-VARIABLES = job.TABLE + job.CHIEF + (job.RANK, "JOB_ID", "ASCEND_DEVICE_ID", "DEVICE_ID", "HCCL_CONNECT_TIMEOUT")
+VARIABLES = ranks.TABLE + ranks.CHIEF + (ranks.RANK, "JOB_ID", "ASCEND_DEVICE_ID", "DEVICE_ID", "HCCL_CONNECT_TIMEOUT")
 
 
 def forget():

@@ -47,7 +47,7 @@ class Card:
             check(op)
         self._read(graph, given)
         self._fill(graph, given)
-        self.calls.append(Call(frozenset(op.name for op in given), graphs_of(operations),
+        self.calls.append(Call(frozenset(op.name for op in given), graphs_of(operations, set(given)),
                                any(op.type in UPDATING for op in given)))
 
     def compiled(self, trains):
@@ -93,7 +93,7 @@ def needed(graph, fetches, feeds):
 
 def on_card(op):
     """Whether the adapter gives an operation to the card; texts, such as a checkpoint's names, stay on the host."""
-    return op.type in OPERATIONS and all(t.dtype.base_dtype != tf.string for t in list(op.inputs) + list(op.outputs))
+    return op.type in OPERATIONS and tf.string not in {t.dtype.base_dtype for t in list(op.inputs) + list(op.outputs)}
 
 
 def check(op):
@@ -107,15 +107,15 @@ def check(op):
                 raise ValueError("{} of {} is fed a shape {}".format(op.name, op.type, tensor.shape))
 
 
-def graphs_of(operations):
+def graphs_of(operations, given):
     """How many graphs a card would be given: one more wherever a value comes back from the host."""
     number = {}  # of each operation: in the how manieth graph of the card it is, or after which it comes on the host
     for op in operations:
         before = [o for o in [t.op for t in op.inputs] + list(op.control_inputs) if o in number]
-        number[op] = max([number[o] + (on_card(op) and not on_card(o) and number[o] > 0) for o in before], default=0)
-        if on_card(op):
+        number[op] = max([number[o] + (op in given and o not in given and number[o] > 0) for o in before], default=0)
+        if op in given:
             number[op] = max(number[op], 1)
-    return max([number[op] for op in operations if on_card(op)], default=0)
+    return max([number[op] for op in given], default=0)
 
 
 def install(monkeypatch, decorates=False):

@@ -2,6 +2,7 @@
 
 The formulas make them again from nothing; only what came out had to be stored.
 """
+import functools
 import json
 import os
 import zlib
@@ -55,9 +56,10 @@ def label(batch, height, width):
 def load_weights(session, variables, gain):
     """Gives each variable the value that its name stands for, all in one run of the initialisers."""
     session.run([v.initializer for v in variables],
-                {v.initializer.inputs[1]: value(v.op.name, v.shape.as_list(), gain) for v in variables})
+                {v.initializer.inputs[1]: value(v.op.name, tuple(v.shape.as_list()), gain) for v in variables})
 
 
+@functools.lru_cache(maxsize=1000)  # those of one network, which several tests load
 def value(name, shape, gain):
     z = np.random.RandomState(zlib.crc32(name.encode()) & 0xffffffff).standard_normal(shape)
     kind = name.split("/")[-1]

@@ -12,9 +12,9 @@ from deeplab_nb import ascend_profiles, recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.cli import main
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.evaluation import offline
+from deeplab_nb.evaluation import om
 from deeplab_nb.tf1 import host_config, tf
-from deeplab_nb.training import ascend
+from deeplab_nb.devices import ascend
 from tests.ascend_machines import CHIPS, LAYOUTS, npu_smi, put
 
 ON_910 = [name for name in ascend_profiles.NAMES if name.endswith("910")]
@@ -188,7 +188,7 @@ def test_a_launch_hands_the_profile_to_its_ranks():
 @pytest.mark.parametrize("chip, kind", CHIPS)
 def test_a_chips_name_tells_its_kind(chip, kind):
     assert ascend_profiles.hardware_of(chip) == ascend_profiles.hardware_of("Ascend" + chip) == kind
-    command = offline.atc_command("a.pb", "b", soc_version="Ascend" + chip)
+    command = om.atc_command("a.pb", "b", soc_version="Ascend" + chip)
     assert f"--soc_version=Ascend{chip} " in command
 
 
@@ -196,7 +196,7 @@ def test_a_chips_name_tells_its_kind(chip, kind):
                                   "Ascend910_9", "Ascend 310", "Ascend", "Ascend310;rm"])
 def test_what_cannot_be_a_chip_is_refused(chip):
     with pytest.raises(WorkbookError, match=f"soc_version '{chip}' is no chip of this kind"):
-        offline.atc_command("a.pb", "b", soc_version=chip)
+        om.atc_command("a.pb", "b", soc_version=chip)
 
 
 @pytest.mark.parametrize("given, profile, expected", [
@@ -205,13 +205,13 @@ def test_what_cannot_be_a_chip_is_refused(chip):
     (None, "cann9-a3", "Ascend910_9391"), ("Ascend310P3", "cann5-910", "Ascend310P3"),
     ("Ascend910B1", "cann9-a2", "Ascend910B1")])
 def test_the_chip_follows_from_the_profile(given, profile, expected):
-    assert offline.chip(given, profile) == expected
+    assert om.chip(given, profile) == expected
 
 
 @pytest.mark.parametrize("chip", ["Ascend910B3", "Ascend910_9391"])
 def test_cann_5_compiles_for_no_newer_card(chip):
     with pytest.raises(WorkbookError, match=f"{chip} is newer than CANN 5, .* cann5-910 names"):
-        offline.chip(chip, "cann5-910")
+        om.chip(chip, "cann5-910")
 
 
 # --- which profile a machine has

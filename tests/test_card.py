@@ -7,13 +7,14 @@ from deeplab_nb import settings as settings_module
 from deeplab_nb.data import voc
 from deeplab_nb.data.pipeline import batch_of, timed_batches
 from deeplab_nb.data.records import write_records
+from deeplab_nb.devices import ascend, devices
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.evaluation import engine, evaluate
+from deeplab_nb.evaluation import evaluate, onnx_runtime
 from deeplab_nb.evaluation.export import export
 from deeplab_nb.evaluation.predict import Predictor
 from deeplab_nb.network.fast_layers import FastLayers
 from deeplab_nb.tf1 import tf
-from deeplab_nb.training import ascend, devices, loop, objective
+from deeplab_nb.training import loop, objective
 from deeplab_nb.training.log import read_log, steps_of
 from tests import card as cards
 from tests.ascend_library import environment, library, stand_in  # noqa: F401
@@ -53,12 +54,6 @@ def test_so_does_a_rank_of_eight_that_goes_on(card, records, monkeypatch, tmp_pa
     assert card.compiled(trains=True) <= 2, "once a process"
 
 
-def test_start_weights_reach_the_card(card, records, tmp_path):  # noqa: F811
-    start = make_tiny_checkpoint(tmp_path)
-    loop.train(settings(train_steps=1, initial_checkpoint=start), records, str(tmp_path / "run"))
-    assert card.compiled(trains=True) == 1
-
-
 def test_the_card_of_the_tests_is_as_strict_as_a_card(card, records):  # noqa: F811
     """Each of the faults that were mended fails on it."""
     chosen = settings(train_steps=2)
@@ -93,10 +88,13 @@ def test_the_card_of_the_tests_is_as_strict_as_a_card(card, records):  # noqa: F
     assert card.calls[-1].graphs == 2, "the CPU's dropout cuts the step in two"
 
 
-OPTIONS = [{}, {"loss_scale": "exponential"}, {"loss_scale": "fixed"}, {"class_weights": [1.0] * 21}, {"top_k_percent_pixels": 0.25},
-           {"upsample_logits": False}, {"loss_stride": 2}, {"learning_rate_policy": "cosine"}, {"learning_rate_policy": "step"},
-           {"slow_start_step": 5, "slow_start_type": "linear"}, {"optimizer": "adam"}, {"fine_tune_batch_norm": True},
-           {"fine_tune_batch_norm": False, "separable_head": False, "aspp": True, "decoder": True}, {"trainable": "head_kernels"}]
+# every setting that changes a step's operations, in as few networks as can hold them
+OPTIONS = [
+    {},
+    {"loss_scale": "exponential", "class_weights": [1.0] * 21, "learning_rate_policy": "cosine", "fine_tune_batch_norm": True},
+    {"loss_scale": "fixed", "top_k_percent_pixels": 0.25, "learning_rate_policy": "step", "optimizer": "adam"},
+    {"upsample_logits": False, "slow_start_step": 5, "slow_start_type": "linear", "trainable": "head_kernels"},
+    {"loss_stride": 2, "fine_tune_batch_norm": False, "separable_head": False, "aspp": True, "decoder": True}]
 TRAINING = [recipe.name for recipe in recipes.RECIPES if recipe.settings.train_steps]
 
 
@@ -180,11 +178,12 @@ def test_a_card_labels_in_graphs_of_fixed_shapes(card, weights, values):
     assert len(calls) == 2 * scales and len({call.operations for call in calls}) == scales and {call.graphs for call in calls} == {1}
 
 
-def test_quick_validation_is_the_cards(card, tmp_path):
-    root = make_tiny_voc(tmp_path / "voc", train=4, val=2)
+def test_start_weights_reach_the_card_and_quick_validation_is_the_cards(card, tmp_path):
+    root, start = make_tiny_voc(tmp_path / "voc", train=4, val=2), make_tiny_checkpoint(tmp_path)
     found = write_records(root, "train", str(tmp_path / "records"))
-    chosen = settings(train_steps=2, validate_every=1, validation_images=2, data_root=root)
+    chosen = settings(train_steps=2, validate_every=1, validation_images=2, data_root=root, initial_checkpoint=start)
     loop.train(chosen, found, str(tmp_path / "run"))
+    assert card.compiled(trains=True) == 1
     labelling = [call for call in card.calls if any(name.endswith("ArgMax") for name in call.operations)]
     assert len(labelling) == 4 and len({call.operations for call in labelling}) == 1, "two pictures of one frame, twice"
 
@@ -197,10 +196,9 @@ def test_a_protocol_of_many_frames_is_none_for_a_card(stand_in, weights, tmp_pat
 
 def test_whoever_asks_for_the_cpu_gets_it_beside_npu_bridge(card, weights, monkeypatch):
     asked = []
-    monkeypatch.setattr(engine, "find_checkpoint", lambda path: asked.append(path) or path)
-    monkeypatch.setattr(engine, "conversion_name", lambda *_: "none")
-    monkeypatch.setattr(engine, "_kept", lambda *_: None)
-    monkeypatch.setattr(engine, "_convert", lambda *_: (None, "now"))
+    monkeypatch.setattr(onnx_runtime, "find_checkpoint", lambda path: asked.append(path) or path)
+    monkeypatch.setattr(onnx_runtime.Conversion, "kept", lambda _: None)
+    monkeypatch.setattr(onnx_runtime, "_convert", lambda *_: (None, "now"))
     chosen = settings_module.read({"depth_multiplier": 0.25})
     with Predictor(chosen, weights, engine="onnxruntime") as predictor:
         assert predictor.engine == "onnxruntime" and not card.calls

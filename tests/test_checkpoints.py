@@ -1,3 +1,5 @@
+import functools
+import json
 import os
 import shutil
 
@@ -14,10 +16,14 @@ SETTINGS = {"depth_multiplier": 0.25, "num_classes": 5}
 
 
 def network(values):
-    """A graph with the network's variables."""
-    graph = tf.Graph()
-    with graph.as_default():
-        deeplab.build_logits(tf.placeholder(tf.float32, [1, 33, 33, 3]), settings=settings_module.read(values))
+    """A graph with the network's variables, built once for all tests."""
+    return _network(json.dumps(values, sort_keys=True))
+
+
+@functools.lru_cache(maxsize=None)
+def _network(text):
+    with tf.Graph().as_default() as graph:
+        deeplab.build_logits(tf.placeholder(tf.float32, [1, 33, 33, 3]), settings=settings_module.read(json.loads(text)))
     return graph
 
 
@@ -107,8 +113,8 @@ def test_restoring_gives_every_variable_its_value(folder):
     saved = tf.train.load_checkpoint(os.path.join(folder, "model.ckpt-10"))
     with network(SETTINGS).as_default(), tf.Session() as session:
         report = checkpoints.restore(session, folder, tf.global_variables(), complete=True)
-        for variable in tf.global_variables():
-            assert np.array_equal(session.run(variable), saved.get_tensor(variable.op.name))
+        found = session.run({variable.op.name: variable for variable in tf.global_variables()})
+    assert all(np.array_equal(value, saved.get_tensor(name)) for name, value in found.items())
     assert len(report.restored) == 272 and not report.fresh and not report.unused
 
 

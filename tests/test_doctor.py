@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from deeplab_nb import ascend_profiles, doctor, doctor_ascend
 from deeplab_nb.cli import main
-from deeplab_nb.training import ascend
+from deeplab_nb.devices import ascend, ranks
 from tests.ascend_library import environment, library, stand_in  # noqa: F401
 from tests.ascend_machines import LAYOUTS, npu_smi, put
 
@@ -49,7 +49,7 @@ def look(server, name="auto"):
     here = doctor_ascend.look(name, **server._asdict())
     return doctor_ascend.installed(here) + [
         doctor_ascend.npu_bridge(here, ascend.problem()),
-        doctor_ascend.ranks(here, ascend.rank_problem), doctor_ascend.addresses(here)]
+        doctor_ascend.ranks(here), doctor_ascend.addresses(here)]
 
 
 def others(server, name="auto"):
@@ -141,7 +141,7 @@ def test_what_is_wrong_is_named_with_its_remedy(stand_in, server, spoil, state, 
 
 
 KERNELS = ("root", "cann", "opp", "built-in", "op_impl", "ai_core", "tbe", "config")
-BY_CHIEF = dict(dict.fromkeys(doctor_ascend.BY_TABLE), CM_CHIEF_IP="10.0.0.1", CM_CHIEF_PORT="6000",
+BY_CHIEF = dict(dict.fromkeys(ranks.TABLE), CM_CHIEF_IP="10.0.0.1", CM_CHIEF_PORT="6000",
                 CM_CHIEF_DEVICE="0", CM_WORKER_IP="10.0.0.1", CM_WORKER_SIZE="8",
                 DEEPLAB_NB_RANK="0")
 

@@ -85,7 +85,7 @@ def real_run(shared, tmp_path_factory):
     notebooks = runner.find_notebooks(files.NOTEBOOKS)
     chosen_ones = [notebook for notebook in notebooks if notebook.number in ("05", "06", "08")]
     results = runner.run_notebooks(folder, notebooks, recipe=chosen.name, overrides=overrides,
-                                   parameters={"pictures": 5}, selected=chosen_ones)
+                                   parameters={"pictures": 5, "shown": 2}, selected=chosen_ones)
     return folder, results
 
 

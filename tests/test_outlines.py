@@ -10,7 +10,7 @@ import pytest
 
 from deeplab_nb.data import own, voc
 from deeplab_nb.errors import WorkbookError
-from tests.test_cli import call
+from tests.support.command import call
 
 HEIGHT, WIDTH = 24, 36
 SQUARE = [[4, 4], [20, 4], [20, 12], [4, 12]]       # 16 x 8 pixels

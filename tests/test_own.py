@@ -9,7 +9,7 @@ import pytest
 from deeplab_nb.data import own, voc
 from deeplab_nb.data.audit import audit, ListAudit
 from deeplab_nb.errors import WorkbookError
-from tests.test_cli import call
+from tests.support.command import call
 
 SIZE = (24, 36)  # height, width
 IDS = np.zeros(SIZE, np.uint8)

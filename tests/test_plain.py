@@ -3,10 +3,11 @@ import numpy as np
 import pytest
 
 from deeplab_nb import settings as settings_module
+from deeplab_nb.devices import collectives, devices
 from deeplab_nb.network import head
 from deeplab_nb.network.fast_layers import FastLayers
 from deeplab_nb.tf1 import tf
-from deeplab_nb.training import collectives, devices, loop, step
+from deeplab_nb.training import loop, step
 from tests import golden
 
 NETWORKS = {"mobilenet_v2": dict(depth_multiplier=0.25, aspp=True, separable_head=False),

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.launch import job, workers
+from deeplab_nb.launch import job, launcher
 from deeplab_nb.training.log import read_log
 from tests.tiny_notebooks import lives, wait_for
 from tests.tiny_training import TINY
@@ -31,7 +31,7 @@ def ranks_of(records, folder, ranks, *, only=None, prelude="", addresses=None, o
     """Launches them; checkpoints go to FOLDER/train. only: those that are started; prelude: code that each runs first."""
     folder, addresses = str(folder), addresses or job._free_addresses(ranks)
     arguments = [json.dumps(dict(EXACT, **dict(values, cards=ranks))), json.dumps(records), os.path.join(folder, "train")]
-    return workers.launch(lambda rank: [sys.executable, "-c", prelude + _TRAIN] + arguments, only or ranks, folder, on_line=on_line,
+    return launcher.launch(lambda rank: [sys.executable, "-c", prelude + _TRAIN] + arguments, only or ranks, folder, on_line=on_line,
                           environment=lambda rank: job.environment(rank, ranks, addresses=addresses))
 
 

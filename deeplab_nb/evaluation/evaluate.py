@@ -1,51 +1,69 @@
-"""A checkpoint, or saved predictions, scored on a list of photographs under a named protocol (see protocols.py)."""
+"""A checkpoint, or saved predictions, scored on a list of photographs under a named protocol."""
+
 import collections
 import contextlib
 import os
 
 import numpy as np
+from PIL import Image
 
 from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.evaluation import metrics, protocols
-from deeplab_nb.evaluation.counts import Tally
-from deeplab_nb.evaluation.origin import origin
+from deeplab_nb.evaluation import metrics
+from deeplab_nb.evaluation.confusion import Tally
+from deeplab_nb.evaluation.ledger import origin
 from deeplab_nb.evaluation.predict import Predictor
 from deeplab_nb.progress import progress
+from deeplab_nb.settings import crop_for
 
-# scores: metrics.Scores of the whole list; image_miou: {image id: mean IoU of this image alone}; results: JSON-able
+# scores: metrics.Scores of the whole list; image_miou: {image id: mean IoU of this image alone};
+# results: JSON-able
 Evaluation = collections.namedtuple("Evaluation", "scores image_miou results")
 
 
 def evaluate(settings, checkpoint, **options):
-    """Scores a checkpoint on a list of photographs and returns an `Evaluation`; options and errors as for `count`."""
-    return summarise(count(settings, checkpoint, **options), voc.class_names(settings.num_classes, settings.data_root))
+    """Scores a checkpoint on a list and returns an `Evaluation`; the rest is as for `count`."""
+    names = voc.class_names(settings.num_classes, settings.data_root)
+    return summarise(count(settings, checkpoint, **options), names)
 
 
-def count(settings, checkpoint, *, list_name=None, ids=None, predictions=None, trimap=False, predictor=None,
-          engine="tensorflow", kept=None):
+def count(
+    settings,
+    checkpoint,
+    *,
+    list_name=None,
+    ids=None,
+    predictions=None,
+    trimap=False,
+    predictor=None,
+    engine="tensorflow",
+    kept=None,
+):
     """The `Counts` of a checkpoint's predictions.
 
-    checkpoint: folder, prefix or one of its files; None leaves a `predictor` the weights that it has.
+    checkpoint: folder, prefix or one of its files; None leaves a `predictor` the weights it has.
     list_name: None takes `settings.val_list`. ids: these images of the list; None takes all.
     predictions: a folder that gets each prediction as a palette PNG under the image's id.
     trimap: count in bands along the object borders too, see `metrics.border_bands`.
-    predictor: one that was made with the same settings; it gets the checkpoint's weights and stays open.
-    engine: what computes the logits, one of `engine.ENGINES`; a `predictor` keeps to its own.
-    kept: a file for the counts as they come, with which the same call goes on after an interruption.
-    Raises WorkbookError naming a missing or damaged file, or a mask that does not fit its photograph.
+    predictor: made with the same settings; it gets the checkpoint's weights and stays open.
+    engine: one of `onnx_runtime.ENGINES`; a `predictor` keeps to its own.
+    kept: a file for the counts as they come, with which the same call goes on once interrupted.
+    Raises WorkbookError naming a missing or damaged file, or a mask that does not fit.
     """
     root, list_name = voc.check_root(settings.data_root), list_name or settings.val_list
     listed = voc.read_list(root, list_name)
-    protocol = protocols.protocol_of(settings, max(max(voc.image_size(voc.image_path(root, i))) for i in listed))
+    longest = max(max(voc.image_size(voc.image_path(root, i))) for i in listed)
+    protocol = protocol_of(settings, longest)
     if predictions:
         os.makedirs(predictions, exist_ok=True)
     with _opened(predictor, settings, checkpoint, protocol, engine, len(listed)) as network:
         tally = Tally(settings, trimap, _conditions(settings, list_name, protocol, network), kept)
         wanted = listed if ids is None else ids
         try:
-            for image_id in progress([i for i in wanted if i not in tally.confusions], label="evaluating"):
-                image, truth = (protocols.fit(part, protocol.crop) for part in read_pair(root, image_id, settings))
+            missing = [i for i in wanted if i not in tally.confusions]
+            for image_id in progress(missing, label="evaluating"):
+                pair = read_pair(root, image_id, settings)
+                image, truth = (fit(part, protocol.crop) for part in pair)
                 labels = network.labels(image, protocol.frame(truth.shape))
                 if predictions:
                     voc.write_mask(os.path.join(predictions, image_id + ".png"), labels)
@@ -56,18 +74,23 @@ def count(settings, checkpoint, *, list_name=None, ids=None, predictions=None, t
 
 
 def score(settings, predictions, *, list_name=None, trimap=False):
-    """The `Evaluation` of a folder of predictions, each a mask of class ids named by its image; no photograph is needed.
+    """The `Evaluation` of a folder of predictions, masks of class ids named by their images.
 
-    settings: data_root and classes are used, and eval_protocol for what the predictions show: the whole
-    image or MindSpore's centre crop. Raises WorkbookError naming a prediction that is missing, damaged or
-    does not fit its mask.
+    No photograph is needed. settings: data_root and classes are used, and eval_protocol for what
+    the predictions show: the whole image or MindSpore's centre crop. Raises WorkbookError naming a
+    prediction that is missing, damaged or does not fit its mask.
     """
     root, list_name = voc.check_root(settings.data_root), list_name or settings.val_list
-    ids, crop = voc.read_list(root, list_name), protocols.protocol_of(settings, 1).crop
-    says = "mindspore: saved predictions of the centre crop" if crop else "saved predictions of whole images"
+    ids, crop = voc.read_list(root, list_name), protocol_of(settings, 1).crop
+    says = (
+        "mindspore: saved predictions of the centre crop"
+        if crop
+        else "saved predictions of whole images"
+    )
     tally = Tally(settings, trimap, {"protocol": says, "list": list_name})
     for image_id in progress(ids, label="scoring"):
-        truth = protocols.fit(_read_classes("mask", voc.mask_path(root, image_id), settings, settings.ignore_label), crop)
+        mask = voc.mask_path(root, image_id)
+        truth = fit(_read_classes("mask", mask, settings, settings.ignore_label), crop)
         path = os.path.join(predictions, image_id + ".png")
         labels = _read_classes("prediction", path, settings, ignore_label=None)
         _check_size("prediction " + path, labels, "its mask", truth)
@@ -76,50 +99,53 @@ def score(settings, predictions, *, list_name=None, trimap=False):
 
 
 def summarise(counts, names=None):
-    """The `Evaluation` that counts give; the one place where counts become numbers. names: of the classes; None takes VOC's."""
-    scores = metrics.Scores(sum(counts.confusions.values()), counts.bands)
-    images, official = len(counts.confusions), voc.LIST_SIZES.get(counts.conditions["list"])
-    results = dict(scores.as_dict(names or voc.class_names(len(scores.iou))), **counts.conditions, images=images,
-                   whole_list=images == official if official else None, seconds_an_image=round(counts.seconds, 4))
-    if counts.conditions["protocol"].startswith("mindspore"):
-        results.update(standard_miou=results["miou"], **_batch_mean(list(counts.confusions.values())))
-    return Evaluation(scores, {i: metrics.Scores(c).mean_iou for i, c in counts.confusions.items()}, results)
+    """The `Evaluation` that counts give; the one place where counts become numbers.
+
+    names: of the classes; None takes VOC's.
+    """
+    matrices, conditions = counts.confusions, counts.conditions
+    scores = metrics.Scores(sum(matrices.values()), counts.bands)
+    official = voc.LIST_SIZES.get(conditions["list"])
+    results = scores.as_dict(names or voc.class_names(len(scores.iou)))
+    results.update(
+        conditions,
+        images=len(matrices),
+        whole_list=len(matrices) == official if official else None,
+        seconds_an_image=round(counts.seconds, 4),
+    )
+    if conditions["protocol"].startswith("mindspore"):
+        results.update(standard_miou=results["miou"], **_batch_mean(list(matrices.values())))
+    image_miou = {i: metrics.Scores(matrix).mean_iou for i, matrix in matrices.items()}
+    return Evaluation(scores, image_miou, results)
 
 
 def _batch_mean(confusions):
     """MindSpore's own number from the images' matrices, in their order."""
-    batches = [sum(confusions[i:i + protocols.BATCH]) for i in range(0, len(confusions), protocols.BATCH)]
-    return {"miou": metrics.mean_of_batches(batches),
-            "mean_over": "{} batches of {}, each over the classes that its masks or predictions show".format(
-                len(batches), protocols.BATCH)}
+    batches = [sum(confusions[i : i + BATCH]) for i in range(0, len(confusions), BATCH)]
+    return {
+        "miou": metrics.mean_of_batches(batches),
+        "mean_over": f"{len(batches)} batches of {BATCH}, each over the classes that its masks "
+        "or predictions show",
+    }
 
 
-def read_pair(root, image_id, settings):
-    """A photograph uint8 [h, w, 3] and its mask uint8 [h, w], checked against each other."""
-    image, path = voc.read_image(voc.image_path(root, image_id)), voc.mask_path(root, image_id)
-    truth = _read_classes("mask", path, settings, settings.ignore_label)
-    _check_size("mask " + path, truth, "its photograph", image)
-    return image, truth
-
-
-def _read_classes(what, path, settings, ignore_label):
-    """Class ids uint8 [h, w] of a file, all of them within the settings' classes or `ignore_label`."""
-    ids, _ = voc.read_mask(path)
-    bad = np.unique(ids[(ids >= settings.num_classes) & (ids != ignore_label)])
-    if bad.size:
-        raise WorkbookError("{} {} holds class {}, the settings have 0..{}{}: correct the file or num_classes".format(
-            what, path, bad[0], settings.num_classes - 1, "" if ignore_label is None else " and {}".format(ignore_label)))
-    return ids
-
-
-def _check_size(name, ids, other, array):
-    if ids.shape != array.shape[:2]:
-        raise WorkbookError("{} is {}x{}, {} {}x{}: save it at that size".format(
-            name, ids.shape[1], ids.shape[0], other, array.shape[1], array.shape[0]))
+def _conditions(settings, list_name, protocol, network):
+    """What a number must be read with."""
+    checkpoint = network.report.checkpoint
+    return {
+        "protocol": f"{settings.eval_protocol}: {protocol.says}",
+        "output_stride": settings.eval_output_stride,
+        "scales": list(settings.eval_scales),
+        "flip": settings.eval_flip,
+        "list": list_name,
+        "checkpoint": os.path.basename(checkpoint),
+        "engine": network.engine,
+        **origin(settings, checkpoint),
+    }
 
 
 def _opened(predictor, settings, checkpoint, protocol, engine, images):
-    """A context that holds the predictor: the caller's, filled with the checkpoint if there is one and left open, or one of our own.
+    """A context that holds a predictor: the caller's, left open, or one of our own.
 
     images: of the whole list, so that all shards of an evaluation choose the same engine.
     """
@@ -128,16 +154,101 @@ def _opened(predictor, settings, checkpoint, protocol, engine, images):
             predictor.load(checkpoint)
         return contextlib.nullcontext(predictor)
     if settings.device == "npu" and not protocol.one_frame:
-        raise WorkbookError("protocol {} gives photographs frames of many sizes, and a card compiles each of them: "
-                            "take protocol deeplab, or device cpu".format(settings.eval_protocol))
+        raise WorkbookError(
+            f"protocol {settings.eval_protocol} gives photographs frames of many sizes, and a card "
+            "compiles each of them: take protocol deeplab, or device cpu"
+        )
     return Predictor(settings, checkpoint, engine=engine, images=images)
 
 
-def _conditions(settings, list_name, protocol, network):
-    """What a number must be read with."""
-    checkpoint = network.report.checkpoint
+# --- protocols: a number means something only under the name of one
+
+# says: the sentence beside the number; frame: (height, width) of an image -> that of its grey
+# frame; one_frame: the frame of every image where they share one, else None; crop: side that image
+# and mask are cut to, or None
+Protocol = collections.namedtuple("Protocol", "says frame one_frame crop")
+
+BATCH = 2  # of MindSpore's evaluation: its metric is a mean over batches, so it is part of it
+
+
+def protocol_of(settings, longest_side):
+    """The protocol that `settings.eval_protocol` names.
+
+    longest_side: of the list's photographs, in pixels; the one frame of 'deeplab' follows from it.
+    """
+    stride, crop = settings.eval_output_stride, settings.train_crop_size
+    square = crop_for(longest_side)
     return {
-        "protocol": "{}: {}".format(settings.eval_protocol, protocol.says),
-        "output_stride": settings.eval_output_stride, "scales": list(settings.eval_scales), "flip": settings.eval_flip,
-        "list": list_name, "checkpoint": os.path.basename(checkpoint), "engine": network.engine, **origin(settings, checkpoint),
-    }
+        # the published networks learned from padded crops: image pooling expects the grey
+        "deeplab": Protocol(
+            f"whole image padded to {square}x{square}",
+            lambda size: (square, square),
+            (square, square),
+            None,
+        ),
+        "tight": Protocol(
+            f"whole image padded to the nearest sides of {stride}k+1",
+            lambda size: tuple(-(-(side - 1) // stride) * stride + 1 for side in size),
+            None,
+            None,
+        ),
+        "native": Protocol(
+            "whole image at its own size, without padding", lambda size: size, None, None
+        ),
+        "mindspore": Protocol(
+            f"short side scaled to {crop}, centre crop {crop}x{crop}, mean over batches of {BATCH} "
+            "of each batch's mIoU",
+            lambda size: (crop, crop),
+            (crop, crop),
+            crop,
+        ),
+    }[settings.eval_protocol]
+
+
+def fit(array, crop):
+    """A photograph uint8 [height, width, 3], or a mask [height, width], as the protocol shows it.
+
+    None leaves it whole. A crop scales the short side to it and takes the square in the middle, as
+    the MindSpore entry prepares its evaluation; nothing of that is padding. That the long side is
+    cut to whole pixels and the offset rounded is our reading of it.
+    """
+    if crop is None:
+        return array
+    height, width = array.shape[:2]
+    size = width * crop // min(height, width), height * crop // min(height, width)
+    kind = Image.NEAREST if array.ndim == 2 else Image.BILINEAR
+    scaled = np.asarray(Image.fromarray(array).resize(size, kind))
+    left, top = round((size[0] - crop) / 2), round((size[1] - crop) / 2)
+    return scaled[top : top + crop, left : left + crop]
+
+
+# --- photographs and masks, checked against each other
+
+
+def read_pair(root, image_id, settings):
+    """A photograph uint8 [h, w, 3] and its mask uint8 [h, w]."""
+    image, path = voc.read_image(voc.image_path(root, image_id)), voc.mask_path(root, image_id)
+    truth = _read_classes("mask", path, settings, settings.ignore_label)
+    _check_size("mask " + path, truth, "its photograph", image)
+    return image, truth
+
+
+def _read_classes(what, path, settings, ignore_label):
+    """Class ids uint8 [h, w] of a file, all of them of the settings' classes or `ignore_label`."""
+    ids, _ = voc.read_mask(path)
+    bad = np.unique(ids[(ids >= settings.num_classes) & (ids != ignore_label)])
+    if bad.size:
+        also = "" if ignore_label is None else f" and {ignore_label}"
+        raise WorkbookError(
+            f"{what} {path} holds class {bad[0]}, the settings have "
+            f"0..{settings.num_classes - 1}{also}: correct the file or num_classes"
+        )
+    return ids
+
+
+def _check_size(name, ids, other, array):
+    if ids.shape != array.shape[:2]:
+        (height, width), (rows, columns) = ids.shape, array.shape[:2]
+        raise WorkbookError(
+            f"{name} is {width}x{height}, {other} {columns}x{rows}: save it at that size"
+        )

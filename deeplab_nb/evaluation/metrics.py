@@ -1,36 +1,37 @@
 """One confusion matrix, and every score from it."""
+
 import numpy as np
-
-
-def confusion_matrix(truth, prediction, *, num_classes, ignore_label):
-    """int64 [num_classes, num_classes] of pixel counts: row = class in the mask, column = predicted class.
-
-    truth, prediction: integer arrays of one shape. Pixels with `ignore_label` in the mask count nowhere;
-    any other value outside the classes raises ValueError.
-    """
-    counted = truth != ignore_label
-    rows, columns = truth[counted].astype(np.int64), prediction[counted].astype(np.int64)
-    if rows.size and max(rows.max(), columns.max()) >= num_classes:
-        raise ValueError("class {} is outside 0..{}".format(max(rows.max(), columns.max()), num_classes - 1))
-    return np.bincount(rows * num_classes + columns, minlength=num_classes ** 2).reshape(num_classes, num_classes)
-
+from scipy import ndimage
 
 TRIMAP_WIDTHS = (1, 2, 5, 10, 20)
 
 
-def border_bands(truth, ignore_label):
-    """{width: bool [height, width]}: the pixels up to so many away from an object border, in any of eight directions.
+def confusion_matrix(truth, prediction, *, num_classes, ignore_label):
+    """int64 [num_classes, num_classes] of pixels: row = class in the mask, column = predicted one.
 
-    The border is the void band that VOC draws round objects, as in DeepLabv3+ (1802.02611, 'Improvement along
-    object boundaries'), and also where two classes meet without one, so that masks without void have it too.
+    truth, prediction: integer arrays of one shape. Pixels with `ignore_label` in the mask count
+    nowhere; any other value outside the classes raises ValueError.
+    """
+    counted = truth != ignore_label
+    rows, columns = truth[counted].astype(np.int64), prediction[counted].astype(np.int64)
+    largest = max(rows.max(), columns.max()) if rows.size else 0
+    if largest >= num_classes:
+        raise ValueError(f"class {largest} is outside 0..{num_classes - 1}")
+    counts = np.bincount(rows * num_classes + columns, minlength=num_classes**2)
+    return counts.reshape(num_classes, num_classes)
+
+
+def border_bands(truth, ignore_label):
+    """{width: bool [height, width]}: the pixels up to so many away from an object border.
+
+    In any of eight directions. The border is the void band that VOC draws round objects, as in
+    DeepLabv3+ (1802.02611, 'Improvement along object boundaries'), and also where two classes meet
+    without one, so that masks without void have it too.
     """
     void = truth == ignore_label
-    near, bands = void, {}
-    for width in range(1, max(TRIMAP_WIDTHS) + 1):
-        near = _grown(near) | (_meeting(truth, void) if width == 1 else False)
-        if width in TRIMAP_WIDTHS:
-            bands[width] = near
-    return bands
+    nearest = ndimage.binary_dilation(void, np.ones((3, 3))) | _meeting(truth, void)
+    away = ndimage.distance_transform_cdt(~nearest, "chessboard")  # -1 everywhere without a border
+    return {width: (away >= 0) & (away < width) for width in TRIMAP_WIDTHS}
 
 
 def _meeting(truth, void):
@@ -44,21 +45,15 @@ def _meeting(truth, void):
     return meeting
 
 
-def _grown(near):
-    """One pixel further to all sides, corners too."""
-    for axis in (0, 1):
-        before, wide = near.swapaxes(0, axis), near.swapaxes(0, axis).copy()
-        wide[1:] |= before[:-1]
-        wide[:-1] |= before[1:]
-        near = wide.swapaxes(0, axis)
-    return near
-
-
 def mean_of_batches(confusions):
-    """MindSpore's mIoU: of each batch's matrix over the classes in its masks or predictions, then the mean over batches."""
+    """MindSpore's mIoU: the mean over batches of each one's own mean IoU.
+
+    That is over the classes in its masks or predictions.
+    """
     values = []
     for confusion in confusions:
-        hit, union = np.diag(confusion), confusion.sum(0) + confusion.sum(1) - np.diag(confusion)
+        hit = np.diag(confusion)
+        union = confusion.sum(0) + confusion.sum(1) - hit
         if union.any():  # a batch of nothing but void has no number
             values.append(float(np.mean(hit[union > 0] / union[union > 0])))
     return float(np.mean(values)) if values else float("nan")
@@ -67,48 +62,62 @@ def mean_of_batches(confusions):
 class Scores:
     """What a confusion matrix says. IoU = true positives / (mask + prediction - true positives).
 
-    bands: {width: confusion matrix} of border bands, see `border_bands`; `trimap` is {width: mean IoU} of them.
-
+    bands: {width: confusion matrix} of border bands, see `border_bands`; `trimap` is
+      {width: mean IoU} of them.
     iou: float [num_classes], NaN for a class that no mask shows ('absent').
     mean_iou: over the classes that the masks show. A class that is only predicted lowers the IoU of
-      those it took pixels from and has no IoU of its own; TensorFlow's mean_iou counts it as 0 instead.
+      those it took pixels from and has no IoU of its own; TensorFlow's mean_iou counts it as 0.
     """
 
     def __init__(self, confusion, bands=None):
         self.confusion = confusion
         truth, predicted, hit = confusion.sum(1), confusion.sum(0), np.diag(confusion)
-        self.pixels = truth
+        self.pixels, pixels = truth, max(truth.sum(), 1)
         self.present = truth > 0
-        self.iou = np.where(self.present, hit / np.maximum(truth + predicted - hit, 1), np.nan)
+        union = np.maximum(truth + predicted - hit, 1)
+        self.iou = np.where(self.present, hit / union, np.nan)
         self.mean_iou = float(np.nanmean(self.iou)) if self.present.any() else float("nan")
-        self.pixel_accuracy = float(hit.sum() / max(truth.sum(), 1))
-        self.frequency_weighted_iou = float(np.nansum(truth * self.iou) / max(truth.sum(), 1))
+        self.pixel_accuracy = float(hit.sum() / pixels)
+        self.frequency_weighted_iou = float(np.nansum(truth * self.iou) / pixels)
         self.only_predicted = ~self.present & (predicted > 0)
-        self.trimap = {width: Scores(matrix).mean_iou for width, matrix in sorted((bands or {}).items())}
+        self.trimap = {
+            width: Scores(matrix).mean_iou for width, matrix in sorted((bands or {}).items())
+        }
 
     def table(self, names):
         """A line a class: IoU in percent, pixels, name; best first, absent classes last."""
-        order = sorted(range(len(names)), key=lambda i: (-self.iou[i] if self.present[i] else 2, i))
+        worth = np.where(self.present, self.iou, -1)
         lines = ["{:>6}  {:>11}  {}".format("IoU %", "mask pixels", "class")]
-        lines += ["{:>6}  {:>11,}  {}".format(self._iou_text(i), self.pixels[i], names[i]) for i in order]
-        lines.append("{:>6.2f}  {:>11,}  mean over the {} classes in the masks; pixel accuracy {:.2f} %, "
-                     "frequency-weighted IoU {:.2f} %".format(100 * self.mean_iou, self.pixels.sum(), self.present.sum(),
-                                                              100 * self.pixel_accuracy, 100 * self.frequency_weighted_iou))
-        lines += ["{:>6.2f}  mean over the pixels within {} of an object border".format(100 * miou, width)
-                  for width, miou in self.trimap.items()]
+        for i in sorted(range(len(names)), key=lambda i: (-worth[i], i)):
+            iou = f"{100 * self.iou[i]:.2f}" if self.present[i] else "absent"
+            lines.append(f"{iou:>6}  {self.pixels[i]:>11,}  {names[i]}")
+        lines.append(
+            f"{100 * self.mean_iou:>6.2f}  {self.pixels.sum():>11,}  mean over the "
+            f"{self.present.sum()} classes in the masks; pixel accuracy "
+            f"{100 * self.pixel_accuracy:.2f} %, frequency-weighted IoU "
+            f"{100 * self.frequency_weighted_iou:.2f} %"
+        )
+        lines += [
+            f"{100 * miou:>6.2f}  mean over the pixels within {width} of an object border"
+            for width, miou in self.trimap.items()
+        ]
         return "\n".join(lines)
 
     def as_dict(self, names):
-        """JSON-able: mean IoU, accuracy, and IoU and pixels by class name (IoU null where absent)."""
+        """JSON-able: mean IoU, accuracy, and IoU and pixels by class name (null where absent)."""
+
+        def number(value):
+            return float(value) if np.isfinite(value) else None
+
         return {
-            "miou": self.mean_iou if self.present.any() else None,
-            "mean_over": "the {} classes that the masks show".format(self.present.sum()),
-            "pixel_accuracy": self.pixel_accuracy, "frequency_weighted_iou": self.frequency_weighted_iou,
-            "trimap": {str(width): miou if np.isfinite(miou) else None for width, miou in self.trimap.items()},
-            "classes": {name: {"iou": float(self.iou[i]) if self.present[i] else None, "pixels": int(self.pixels[i])}
-                        for i, name in enumerate(names)},
+            "miou": number(self.mean_iou),
+            "mean_over": f"the {self.present.sum()} classes that the masks show",
+            "pixel_accuracy": self.pixel_accuracy,
+            "frequency_weighted_iou": self.frequency_weighted_iou,
+            "trimap": {str(width): number(miou) for width, miou in self.trimap.items()},
+            "classes": {
+                name: {"iou": number(self.iou[i]), "pixels": int(self.pixels[i])}
+                for i, name in enumerate(names)
+            },
             "only_predicted": [name for i, name in enumerate(names) if self.only_predicted[i]],
         }
-
-    def _iou_text(self, i):
-        return "{:.2f}".format(100 * self.iou[i]) if self.present[i] else "absent"

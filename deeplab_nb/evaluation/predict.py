@@ -1,29 +1,41 @@
-"""A network with its weights, ready to label photographs of any size."""
+"""A network with its weights, ready to label photographs of any size, at one scale or several.
+
+Several scales and the flipped image are a wrapper round a plain network (1706.05587 and 1802.02611,
+section 4). Each scale is a pass of its own with sizes known before it runs, because an Ascend card
+compiles a graph for fixed shapes; the passes meet in a running sum, so one map of probabilities is
+held, not one a scale.
+"""
+
 import collections
+import math
 
 import numpy as np
 
+from deeplab_nb.devices import devices
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.evaluation import enlarge, multi_scale
-from deeplab_nb.evaluation.engine import choose
+from deeplab_nb.evaluation import upsample
+from deeplab_nb.evaluation.onnx_runtime import choose
 from deeplab_nb.network.checkpoints import find_checkpoint, restore
 from deeplab_nb.network.deeplab import build_logits, predict_labels, variables_of
+from deeplab_nb.network.layers import resize
 from deeplab_nb.settings import MEAN_PIXEL, crop_for
 from deeplab_nb.tf1 import tf
-from deeplab_nb.training import devices
 
-# a graph from what is fed to what is found; seen: what reaches the network in it, which gives the logits
+# a graph from what is fed to what is found; seen: what reaches the network in it, which gives the
+# logits
 _Pass = collections.namedtuple("_Pass", "fed seen logits found")
 
 
 class Predictor:
     """Builds a network once and labels image after image; use it in a `with` block.
 
-    settings: the network section and eval_* are used; checkpoint: folder, prefix or one of its files.
-    engine: what computes the logits, one of `engine.ENGINES`; 'onnxruntime' is asked on the CPU, whatever else is here.
-    images: how many are to come, which 'auto' asks before it converts. self.engine says which engine it became.
-    On an Ascend card there is a graph for each shape of batch and frame, and at each scale; it is compiled when it
-    is first met. Elsewhere one graph takes all.
+    settings: the network section and eval_* are used.
+    checkpoint: folder, prefix or one of its files.
+    engine: what computes the logits, one of `onnx_runtime.ENGINES`; 'onnxruntime' is asked on the
+      CPU, whatever else is here. self.engine says which engine it became.
+    images: how many are to come, which 'auto' asks before it converts.
+    On an Ascend card there is a graph for each shape of batch and frame, and at each scale; it is
+    compiled when it is first met. Elsewhere one graph takes all.
     Raises WorkbookError for a checkpoint that is missing, damaged or of another network.
     """
 
@@ -33,8 +45,7 @@ class Predictor:
         self.engine, self._compute = "tensorflow", None
         self._device = device_for(settings, engine)
         self._fixed = self._device == "npu"
-        graph = tf.Graph()
-        with graph.as_default():
+        with tf.Graph().as_default():
             self._layers = devices.evaluation_layers(self._device)(variables_of(self.settings))
             self._session = tf.Session(config=devices.evaluation_config(self._device, settings))
         try:
@@ -44,57 +55,64 @@ class Predictor:
             raise
 
     def load(self, checkpoint):
-        """Puts another checkpoint's weights into the network as it stands, chooses its engine; returns the RestoreReport."""
-        checkpoint = find_checkpoint(checkpoint)  # the same one for the engine, even if a newer is saved meanwhile
+        """Gives the network other weights and chooses its engine; returns the RestoreReport."""
+        prefix = find_checkpoint(checkpoint)  # one for both, even if a newer is saved meanwhile
         with self._session.graph.as_default():
-            self.report = restore(self._session, checkpoint, tf.global_variables(), complete=True)
-        self.engine, self._compute = choose(self._wanted, self.settings, checkpoint, self._logits_by_tensorflow,
-                                            images=self._images, device=self._device)
+            self.report = restore(self._session, prefix, tf.global_variables(), complete=True)
+        self.engine, self._compute = choose(
+            self._wanted,
+            self.settings,
+            prefix,
+            self._logits_by_tensorflow,
+            images=self._images,
+            device=self._device,
+        )
         return self.report
 
     def labels(self, images, frame=None):
-        """Class ids uint8 [height, width] of a photograph uint8 [height, width, 3]; of a batch of one size, [batch, ...].
+        """Class ids uint8 [height, width] of a photograph uint8 [height, width, 3].
 
-        frame: side, or (height, width), in pixels, of the grey frame that the photograph is laid into, at its
-        top left. None takes the smallest square of 16k+1 that holds it (513 for VOC's 500 x 375).
+        Of a batch of photographs of one size, [batch, height, width].
+        frame: side, or (height, width), in pixels, of the grey frame that the photograph is laid
+        into, at its top left. None takes the smallest square of 16k+1 that holds it (513 for VOC's
+        500 x 375).
         """
-        if self.settings.eval_scales == (1.0,) and not self.settings.eval_flip:  # the largest logit needs no softmax
-            found = self._largest(framed(images, frame), images)
+        frames, size = framed(images, frame), images.shape[-3:-1]
+        if self.settings.eval_scales == (1.0,) and not self.settings.eval_flip:
+            found = self._largest(frames, size)  # the largest logit needs no softmax
         else:
-            found = self._sum(images, frame).argmax(axis=3)
-        return _alike(found.astype(np.uint8), images)
-
-    def _largest(self, frames, images):
-        """Labels at scale 1: by the graph where its shapes are fixed, else from the logits."""
-        made = self._label_pass(frames)
-        feeds = {made.fed[0]: frames}
-        if not self._fixed:
-            feeds[made.logits] = self._logits(made, feeds)
-            step = enlarge.factors(frames.shape[1:3], feeds[made.logits].shape[1:3])
-            if step:
-                return enlarge.largest(feeds[made.logits], images.shape[-3:-1], step)
-        return _inside(self._session.run(made.found, feeds), images)
+            found = self._sum(frames, size).argmax(axis=3)
+        return found.astype(np.uint8).reshape(images.shape[:-1])
 
     def probabilities(self, images, frame=None):
-        """As `labels`, float32 [height, width, num_classes]: softmax, the mean over scales and mirror images."""
-        total = self._sum(images, frame)
-        return _alike(np.divide(total, len(self.settings.eval_scales), out=total), images)
+        """As `labels`, float32 [height, width, num_classes]: the mean over scales and flip."""
+        total = self._sum(framed(images, frame), images.shape[-3:-1])
+        np.divide(total, len(self.settings.eval_scales), out=total)
+        return total.reshape(images.shape[:-1] + total.shape[-1:])
 
-    def _sum(self, images, frame):
-        """Probabilities added up over the scales, one scale after the other: [batch, height, width, num_classes]."""
-        total, square = None, framed(images, frame)
+    def _largest(self, frames, size):
+        """Class ids at scale 1: by the graph where shapes are fixed, else from the logits."""
+        made = self._pass(frames)
+        feeds = {made.fed[0]: frames}
+        if not self._fixed:
+            logits = feeds[made.logits] = self._logits(made, feeds)
+            factors = upsample.factors(frames.shape[1:3], logits.shape[1:3])
+            if factors:
+                return upsample.largest(logits, size, factors)
+        return _inside(self._session.run(made.found, feeds), size)
+
+    def _sum(self, frames, size):
+        """Probabilities [batch, height, width, num_classes], added up scale after scale."""
+        total = None
         for scale in self.settings.eval_scales:
-            sizes = multi_scale.sizes(square.shape[1:3], scale, self.settings)
-            maps = _inside(self._run(self._scale_pass(square, sizes), (square,) + sizes), images)
+            sizes = scaled_sizes(frames.shape[1:3], scale, self.settings)
+            made = self._pass(frames, sizes)
+            feeds = dict(zip(made.fed, (frames,) + sizes))
+            if self._compute:  # TensorFlow takes fed logits in place of computing them
+                feeds[made.logits] = self._logits(made, feeds)
+            maps = _inside(self._session.run(made.found, feeds), size)
             total = maps if total is None else np.add(total, maps, out=total)
         return total
-
-    def _run(self, made, values):
-        """What a pass finds for the values that are fed."""
-        feeds = dict(zip(made.fed, values))
-        if self._compute:  # TensorFlow takes fed logits in place of computing them
-            feeds[made.logits] = self._logits(made, feeds)
-        return self._session.run(made.found, feeds)
 
     def _logits(self, made, feeds):
         """The logits of a pass by the engine."""
@@ -102,40 +120,38 @@ class Predictor:
             return self._compute(self._session.run(made.seen, feeds))
         return self._session.run(made.logits, feeds)
 
-    def _label_pass(self, frames):
-        """The pass to labels at scale 1."""
-        return self._pass("labels", frames, lambda network, images: (
-            (), predict_labels(network(images), frames.shape[1:3] if self._fixed else tf.shape(images)[1:3])))
-
-    def _scale_pass(self, frames, sizes):
-        """The pass to probabilities: with fixed shapes a graph for each scale, otherwise one that is fed the sizes too."""
-        def build(network, images):
-            fed = () if self._fixed else (tf.placeholder(tf.int32, [2]), tf.placeholder(tf.int32, [2]))
-            return fed, multi_scale.probabilities(network, images, *(fed or sizes), flip=self.settings.eval_flip)
-        return self._pass(sizes if self._fixed else "any size", frames, build)
-
-    def _pass(self, key, frames, build):
-        """The `_Pass` under this key, of the frames' shape where shapes are fixed, built once.
-
-        build: takes a function from images to logits, and the images; returns (what is fed beside them, found).
-        """
-        shape = frames.shape if self._fixed else (None, None, None, 3)
-        if (key, shape) not in self._passes:
-            seam = []
-
-            def network(images):
-                logits = build_logits(images, settings=self.settings, layers=self._layers)
-                seam.extend([images, logits])
-                return logits
-            with self._session.graph.as_default():
-                images = tf.placeholder(tf.float32, shape)
-                fed, found = build(network, images)
-            self._passes[key, shape] = _Pass((images,) + fed, *seam, found)
-        return self._passes[key, shape]
-
     def _logits_by_tensorflow(self, images):
-        made = self._label_pass(images)
+        made = self._pass(images)
         return self._session.run(made.logits, {made.fed[0]: images})
+
+    def _pass(self, frames, sizes=None):
+        """The `_Pass` to labels at scale 1 or, with `sizes`, to probabilities; built once.
+
+        With fixed shapes once for each of them, otherwise it is fed the sizes too.
+        """
+        key = (frames.shape, sizes) if self._fixed else sizes is None
+        if key not in self._passes:
+            shape = frames.shape if self._fixed else (None, None, None, 3)
+            with self._session.graph.as_default():
+                self._passes[key] = self._build(tf.placeholder(tf.float32, shape), sizes)
+        return self._passes[key]
+
+    def _build(self, images, sizes):
+        size = images.shape[1:3] if self._fixed else tf.shape(images)[1:3]
+        if sizes is None:
+            logits = self._network(images)
+            return _Pass((images,), images, logits, predict_labels(logits, size))
+        fed = () if self._fixed else (tf.placeholder(tf.int32, [2]), tf.placeholder(tf.int32, [2]))
+        scaled, grid = fed or sizes
+        seen = resize(images, scaled)
+        if self.settings.eval_flip:
+            seen = tf.concat([seen, flipped(seen)], axis=0)
+        logits = self._network(seen)
+        maps = mean_softmax(logits, grid, size, flip=self.settings.eval_flip)
+        return _Pass((images,) + fed, seen, logits, maps)
+
+    def _network(self, images):
+        return build_logits(images, settings=self.settings, layers=self._layers)
 
     def close(self):
         self._session.close()
@@ -148,39 +164,75 @@ class Predictor:
 
 
 def device_for(settings, engine):
-    """'cpu', 'gpu' or 'npu': where an engine computes. Raises WorkbookError for one that has no such device."""
+    """'cpu', 'gpu' or 'npu': where an engine computes. Raises WorkbookError where it cannot."""
     if engine != "onnxruntime":
         return devices.find(settings)
     if settings.device in ("gpu", "npu"):
-        raise WorkbookError("engine onnxruntime computes on the CPU and device is {}: take engine tensorflow, or device cpu".format(
-            settings.device))
+        raise WorkbookError(
+            "engine onnxruntime computes on the CPU and device is "
+            f"{settings.device}: take engine tensorflow, or device cpu"
+        )
     return "cpu"
 
 
 def framed(images, frame=None):
-    """float32 [batch, *frame, 3]: photographs uint8 [height, width, 3] or [batch, ...] at the top left of a grey frame.
+    """float32 [batch, *frame, 3]: photographs at the top left of a grey frame.
 
-    frame: side, or (height, width); None takes the smallest square of 16k+1 that holds it. Raises
-    WorkbookError for one that is too small.
+    images: uint8 [height, width, 3] or [batch, height, width, 3].
+    frame: side, or (height, width); None takes the smallest square of 16k+1 that holds them.
+    Raises WorkbookError for one that is too small.
     """
     height, width = images.shape[-3:-1]
     smallest = crop_for(max(height, width))
-    rows, columns = (frame or smallest,) * 2 if not isinstance(frame, tuple) else frame
+    rows, columns = frame if isinstance(frame, tuple) else (frame or smallest,) * 2
     if rows < height or columns < width:
-        raise WorkbookError("a photograph of {}x{} does not fit a frame of {}: use a frame of at least {}".format(
-            width, height, rows if rows == columns else "{}x{}".format(columns, rows), smallest))
+        given = rows if rows == columns else f"{columns}x{rows}"
+        raise WorkbookError(
+            f"a photograph of {width}x{height} does not fit a frame of {given}: "
+            f"use a frame of at least {smallest}"
+        )
     batch = images.reshape((-1,) + images.shape[-3:])
     grey = np.full((len(batch), rows, columns, 3), MEAN_PIXEL, np.float32)
     grey[:, :height, :width] = batch
     return grey
 
 
-def _inside(maps, images):
-    """The part of [batch, height, width, ...] maps that shows the photographs and not their frame."""
-    height, width = images.shape[-3:-1]
+def _inside(maps, size):
+    """The part of [batch, height, width, ...] maps that shows the photographs, not their frame."""
+    height, width = size
     return maps[:, :height, :width]
 
 
-def _alike(maps, images):
-    """Without the batch where the photograph came without one."""
-    return maps if images.ndim == 4 else maps[0]
+# --- several scales, and flip
+
+
+def scaled_sizes(frame, scale, settings):
+    """(size that a padded image is seen at, size of its logits before they are spread over it).
+
+    frame: (height, width). DeepLab's logits keep their grid from scale 1 on and are brought to that
+    of scale 1 below it; MindSpore's entry rounds up and spreads them over the scaled image first.
+    """
+    if settings.eval_protocol == "mindspore":
+        return (tuple(math.ceil(side * scale) for side in frame),) * 2
+    stride = 4 if settings.decoder else settings.eval_output_stride
+    return (
+        tuple(int((side - 1) * scale + 1) for side in frame),
+        tuple(int((side - 1) * max(1.0, scale) / stride + 1) for side in frame),
+    )
+
+
+def mean_softmax(logits, grid, size, *, flip):
+    """Softmax over the classes, float32 [batch, *size, num_classes], of logits brought to `grid`.
+
+    flip: the second half of the logits is of the flipped images; the mean of both is taken.
+    """
+    if flip:
+        straight, reverse = tf.split(logits, 2)
+        logits = tf.concat([straight, flipped(reverse)], axis=0)
+    maps = tf.nn.softmax(resize(resize(logits, grid), size))
+    return tf.add_n(tf.split(maps, 2)) / 2 if flip else maps
+
+
+def flipped(images):
+    """Left and right exchanged."""
+    return tf.reverse(images, axis=[2])

@@ -1,17 +1,18 @@
-"""Photographs larger than the network was trained on: tile by tile, with probabilities blended where tiles overlap."""
+"""Photographs larger than the network was trained on: tile by tile, blended where tiles overlap."""
+
 import numpy as np
 
 from deeplab_nb.settings import crop_for
 
-TILE = 1025     # side; twice DeepLab's crop, so that objects and image pooling see more than a detail
+TILE = 1025  # side; twice DeepLab's crop, so that image pooling sees more than a detail
 OVERLAP = 0.25  # of the tile, at least; within it a tile's weight falls to its edge
 
 
 def tiled_labels(predictor, image, tile=TILE):
     """Class ids uint8 [height, width] of a photograph uint8 [height, width, 3] of any size.
 
-    One that fits a tile is labelled whole. Of a larger one only a strip as high as a tile is held as
-    probabilities; rows become labels as soon as no further tile reaches them.
+    One that fits a tile is labelled whole. Of a larger one only a strip as high as a tile is held
+    as probabilities; rows become labels as soon as no further tile reaches them.
     """
     height, width = image.shape[:2]
     if max(height, width) <= tile:
@@ -21,10 +22,11 @@ def tiled_labels(predictor, image, tile=TILE):
     strip = np.zeros((min(tile, height), width, predictor.settings.num_classes), np.float32)
     for row, following in zip(rows, rows[1:] + [height]):
         for column in columns:
-            part = image[row:row + tile, column:column + tile]
+            part = image[row : row + tile, column : column + tile]
             maps = predictor.probabilities(part, crop_for(tile))
-            maps *= weights(part.shape[0], tile)[:, None, None] * weights(part.shape[1], tile)[:, None]
-            strip[:, column:column + tile] += maps
+            down, across = (weights(side, tile) for side in part.shape[:2])
+            maps *= down[:, None, None] * across[:, None]
+            strip[:, column : column + tile] += maps
         done = following - row
         labels[row:following] = strip[:done].argmax(axis=2)
         strip[:-done] = strip[done:].copy()
@@ -37,10 +39,15 @@ def starts(length, tile):
     if length <= tile:
         return [0]
     step = tile - int(OVERLAP * tile)
-    return np.linspace(0, length - tile, 1 + -(-(length - tile) // step)).astype(int).tolist()
+    count = 1 + -(-(length - tile) // step)
+    return np.linspace(0, length - tile, count).astype(int).tolist()
 
 
 def weights(length, tile):
-    """float32 [length]: 1 in the middle, falling over the overlap to both edges; the largest sum wins, so none is normalised."""
-    places = np.arange(1, length + 1)
-    return (np.minimum(np.minimum(places, places[::-1]), int(OVERLAP * tile)) / int(OVERLAP * tile)).astype(np.float32)
+    """float32 [length]: 1 in the middle, falling over the overlap to both edges.
+
+    The largest sum wins, so none is normalised.
+    """
+    places, overlap = np.arange(1, length + 1), int(OVERLAP * tile)
+    edge = np.minimum(np.minimum(places, places[::-1]), overlap)
+    return (edge / overlap).astype(np.float32)

@@ -12,17 +12,14 @@ import sys
 
 from deeplab_nb import ascend_profiles, files
 from deeplab_nb import settings as settings_module
+from deeplab_nb.devices import ranks as rank_variables
+from deeplab_nb.devices.ranks import CHIEF, RANK, TABLE
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.launch import rank_table as rank_tables
-from deeplab_nb.launch import rank_table_rules
-from deeplab_nb.launch.rank_table_form import are_addresses, is_number
+from deeplab_nb.launch import rank_table_rules as rules
 
-HCCL_CONNECT_TIMEOUT = "1800"  # seconds that ranks wait for one another, as in the published port; its scripts say 600 to 1200
-
-# what tells a rank who it is: by rank table, the first three; by chief, the others alone
-TABLE = ("RANK_ID", "RANK_SIZE", "RANK_TABLE_FILE")
-CHIEF = ("CM_CHIEF_IP", "CM_CHIEF_PORT", "CM_CHIEF_DEVICE", "CM_WORKER_IP", "CM_WORKER_SIZE")
-RANK = "DEEPLAB_NB_RANK"  # ours: with a chief, RANK_ID must be absent
+# seconds that ranks wait for one another, as in the published port; its scripts say 600 to 1200
+HCCL_CONNECT_TIMEOUT = "1800"
 
 # ranks: those of this machine; command: the same for all; environments, devices: by rank; warnings:
 # sentences about the rank table
@@ -50,10 +47,9 @@ def plan(recipe, overrides, folder, *, cards=None, rank_table=None, server=None,
         devices = {rank: values["ASCEND_DEVICE_ID"] for rank, values in environments.items()}
     elif rank_table:
         table = _table(settings, rank_table)
-        mine, warnings = _cards_here(table, server, conf, tool), table.warnings
-        environments = {card.rank: environment(card.rank, settings.cards, table.path)
-                        for card in mine}
-        devices = {card.rank: card.device for card in mine}
+        devices = {card.rank: card.device for card in _cards_here(table, server, conf, tool)}
+        environments = {rank: environment(rank, settings.cards, table.path) for rank in devices}
+        warnings = table.warnings
     else:
         environments = _without_table(settings, addresses, server)
         if settings.cards == 1 and os.environ.get("ASCEND_DEVICE_ID"):
@@ -66,34 +62,37 @@ def plan(recipe, overrides, folder, *, cards=None, rank_table=None, server=None,
 
 def _check_start(settings, rank_table, addresses, chief):
     """Raises WorkbookError for ways to start that do not go together, or if one is missing."""
-    given = {name: value for name, value in (
-        ("--rank-table (or RANK_TABLE_FILE)", rank_table), ("--addresses", addresses),
-        ("--chief", chief)) if value}
-    npus = set(given) - {"--addresses"}
+    ways = {"--rank-table (or RANK_TABLE_FILE)": rank_table, "--addresses": addresses,
+            "--chief": chief}
+    given, cards = [name for name, value in ways.items() if value], settings.cards
     if len(given) > 1:
         raise WorkbookError(f"{' and '.join(given)} are given together: leave all but one out")
-    if settings.cards > 1 and npus and settings.device in ("cpu", "gpu"):
-        raise WorkbookError(f"{npus.pop()} is for NPUs and device is {settings.device}: leave it "
+    for_npus = bool(rank_table or chief)
+    if cards > 1 and for_npus and settings.device in ("cpu", "gpu"):
+        raise WorkbookError(f"{given[0]} is for NPUs and device is {settings.device}: leave it "
                             "out")
-    if settings.cards == 1 and chief:
+    if cards == 1 and chief:
         raise WorkbookError("--chief is for several cards and cards is 1: give --cards, or leave "
                             "it out")
-    if addresses and len(addresses) != settings.cards:
-        raise WorkbookError(f"{len(addresses)} addresses are given for {settings.cards} ranks: "
-                            "give one a rank")
-    if settings.device == "npu" and settings.cards > 1 and not npus:
-        for _, words in _refused(range(settings.cards), settings):
-            raise WorkbookError(f"cards is {settings.cards}, which on one server uses {words}; for "
+    if addresses and len(addresses) != cards:
+        raise WorkbookError(f"{len(addresses)} addresses are given for {cards} ranks: give one a "
+                            "rank")
+    if settings.device == "npu" and cards > 1 and not for_npus:
+        for words in _refused(cards, settings)[:1]:
+            raise WorkbookError(f"cards is {cards}, which on one server uses {words}; for "
                                 "several servers give their --rank-table")
         raise WorkbookError(
-            f"{settings.cards} NPUs need a rank table: make one with `deeplab-nb rank-table make "
-            f"--cards {settings.cards}` and give it with --rank-table, or give --chief")
+            f"{cards} NPUs need a rank table: make one with `deeplab-nb rank-table make --cards "
+            f"{cards}` and give it with --rank-table, or give --chief")
 
 
-def _refused(devices, settings):
+def _refused(count, settings):
+    """What HCCL refuses of a server's first `count` cards."""
     hardware = ascend_profiles.chosen(settings.ascend_profile).hardware
-    return [found for found in rank_table_rules.choice(list(devices), hardware) if found[0]]
+    return [words for refused, words in ascend_profiles.choice(list(range(count)), hardware) if refused]
 
+
+# --- the cards of this machine
 
 def _table(settings, path):
     """The table that a launch goes by. Raises WorkbookError for one that it cannot go by."""
@@ -111,18 +110,37 @@ def _table(settings, path):
     return table
 
 
-def _without_table(settings, addresses, server):
-    """Environments by rank of CPUs or GPUs, or of one card."""
-    if settings.cards == 1:
-        return {0: environment(0, 1)}
-    addresses = addresses or _free_addresses(settings.cards)
-    ranks = _ranks_here(addresses, server)
-    values = {rank: environment(rank, settings.cards, addresses=addresses) for rank in ranks}
-    if settings.device == "gpu":
-        for place, rank in enumerate(ranks):
-            values[rank]["CUDA_VISIBLE_DEVICES"] = str(place)
-    return values
+def _cards_here(table, server, conf, tool="hccn_tool"):
+    """The table's cards in this machine; their addresses are compared where it knows them."""
+    servers = rank_tables.servers(table)
+    name, cards = servers[_this(server, servers, f"{table.path} lists {len(servers)} servers")]
+    if os.path.exists(conf) or shutil.which(tool):
+        devices = [card.device for card in cards if card.address]
+        rank_tables.check_addresses(
+            table, name, rank_tables.addresses(devices, conf=conf, tool=tool))
+    return cards
 
+
+def _ranks_here(addresses, server):
+    """The ranks whose host this machine is; hosts are counted in the order they come up."""
+    hosts = [address.rsplit(":", 1)[0] for address in addresses]
+    names = list(dict.fromkeys(hosts))
+    here = _this(server, names, f"the addresses are of {len(names)} hosts, {', '.join(names)}")
+    return [rank for rank, host in enumerate(hosts) if host == names[here]]
+
+
+def _this(server, servers, said):
+    """The number of this machine among servers; said: what they are, for the WorkbookError."""
+    if server is None and len(servers) > 1:
+        raise WorkbookError(f"{said}: say with --server 0 to {len(servers) - 1} which this machine "
+                            "is")
+    if (server or 0) not in range(len(servers)):
+        raise WorkbookError(f"--server {server} is none of these, {said}: give 0 to "
+                            f"{len(servers) - 1}")
+    return server or 0
+
+
+# --- before a launch writes anything
 
 def preflight(plan):
     """Looks for what ranks would miss and writes nothing. Raises WorkbookError for the first."""
@@ -157,23 +175,26 @@ def _check_cards(plan):
                             "give --rank-table or --chief, or --set device=cpu")
 
 
+# --- what a rank gets
+
 def command(recipe, overrides, folder):
-    """The words of the command that each rank runs; which rank it is, its environment says."""
+    """The words that each rank runs; which rank it is, its environment says."""
     words = [os.path.join(os.path.dirname(sys.executable), "deeplab-nb"), "train", recipe.name]
     for name, value in overrides.items():
-        words += ["--set", "{}={}".format(name, value)]
+        words += ["--set", f"{name}={value}"]
     return words + ["--out", os.path.join(folder, "train")]
 
 
 def environment(rank, ranks, rank_table=None, addresses=None):
-    """{name: text} that makes a process rank `rank` of `ranks`; a name without text is to be taken out.
+    """As `ranks.environment`, with what a rank table or the addresses of all ranks add to it.
 
-    A rank table switches Ascend's collectives on by its presence alone, so a single rank gets none.
-    addresses: HOST:PORT of every rank, for TensorFlow's own collectives; they go by TF_CONFIG, in TensorFlow's form.
+    addresses: HOST:PORT of every rank, for TensorFlow's own collectives; they go by TF_CONFIG, in
+    TensorFlow's form.
     """
-    values = {"JOB_ID": "deeplab_nb", "RANK_ID": str(rank), "RANK_SIZE": str(ranks), "RANK_TABLE_FILE": None}
+    values = rank_variables.environment(rank, ranks)
     if addresses:
-        values["TF_CONFIG"] = json.dumps({"cluster": {"worker": addresses}, "task": {"type": "worker", "index": rank}})
+        values["TF_CONFIG"] = json.dumps({"cluster": {"worker": addresses},
+                                          "task": {"type": "worker", "index": rank}})
     if rank_table:
         table = rank_tables.read(rank_table)
         values["ASCEND_DEVICE_ID"] = str(table.cards[rank].device)
@@ -196,12 +217,13 @@ def chief_environments(settings, chief, here=None, server=None, server_ip=None):
     profile, here = ascend_profiles.chosen(settings.ascend_profile), here or min(settings.cards, 8)
     servers, (host, _, port) = settings.cards // here, chief.rpartition(":")
     server = 0 if servers == 1 and server is None else server
-    refused = ", ".join(words for _, words in _refused(range(here), settings))
+    refused = ", ".join(_refused(here, settings))
     for wrong, why in (
             (not profile.starts_without_table,
              "a start without rank table is for 910 and A2 with CANN 8 or newer, not for "
              f"{profile.name}: give --rank-table, or this machine's --ascend-profile"),
-            (not (host and are_addresses(host) and is_number(port) and int(port) <= 65520),
+            (not (host and rules.are_addresses(host) and rules.is_number(port)
+                  and int(port) <= 65520),
              f"{chief} is no IP:PORT with a port of 0 to 65520: give such as 10.0.0.10:6000"),
             (servers * here != settings.cards,
              f"{settings.cards} cards are not {here} on each server: say with --here how many are"),
@@ -223,54 +245,31 @@ def _patience():
     return os.environ.get("HCCL_CONNECT_TIMEOUT", HCCL_CONNECT_TIMEOUT)
 
 
-def size_of(variables):
-    """How many ranks these environment variables speak of, as text."""
-    return variables.get("RANK_SIZE") or variables.get("CM_WORKER_SIZE") or "1"
-
-
-def rank_of(variables):
-    """Which rank a process with these environment variables is."""
-    return int(variables.get("RANK_ID") or variables[RANK])
-
-
-def text(plan):
-    """What each rank would run, a line a rank, as one could type it."""
-    words = " ".join(shlex.quote(word) for word in plan.command)
-    given = [["{}={}".format(name, shlex.quote(value)) for name, value in sorted(plan.environments[rank].items()) if value]
-             for rank in plan.ranks]
-    return "\n".join(" ".join(values + [words]) for values in given)
+def _without_table(settings, addresses, server):
+    """Environments by rank of CPUs or GPUs, or of one card."""
+    if settings.cards == 1:
+        return {0: environment(0, 1)}
+    addresses = addresses or _free_addresses(settings.cards)
+    ranks = _ranks_here(addresses, server)
+    values = {rank: environment(rank, settings.cards, addresses=addresses) for rank in ranks}
+    if settings.device == "gpu":
+        for place, rank in enumerate(ranks):
+            values[rank]["CUDA_VISIBLE_DEVICES"] = str(place)
+    return values
 
 
 def _free_addresses(count):
-    """So many addresses of this machine; held all at once, so that they differ, and let go for the ranks."""
+    """So many addresses of this machine; held all at once, so that they differ, then let go."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
             each.bind(("127.0.0.1", 0))
-        return ["127.0.0.1:{}".format(each.getsockname()[1]) for each in sockets]
+        return [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
 
 
-def _ranks_here(addresses, server):
-    """The ranks whose host this machine is; hosts are counted in the order in which they come up."""
-    hosts = list(collections.OrderedDict.fromkeys(address.rsplit(":", 1)[0] for address in addresses))
-    if server is None and len(hosts) > 1 or not 0 <= (server or 0) < len(hosts):
-        raise WorkbookError("the addresses are of {} hosts, {}: say with --server 0 to {} which this machine is".format(
-            len(hosts), ", ".join(hosts), len(hosts) - 1))
-    return [rank for rank, address in enumerate(addresses) if address.rsplit(":", 1)[0] == hosts[server or 0]]
-
-
-def _cards_here(table, server, conf, tool="hccn_tool"):
-    """The table's cards that are in this machine; their addresses are compared where it knows them."""
-    servers = rank_tables.servers(table)
-    if server is None and len(servers) > 1:
-        raise WorkbookError("{} lists {} servers: say with --server 0 to {} which this machine is".format(
-            table.path, len(servers), len(servers) - 1))
-    if not 0 <= (server or 0) < len(servers):
-        raise WorkbookError("--server {} is none of {}, which lists {}: give 0 to {}".format(
-            server, table.path, len(servers), len(servers) - 1))
-    name, cards = servers[server or 0]
-    if os.path.exists(conf) or shutil.which(tool):
-        devices = [card.device for card in cards if card.address]
-        known = rank_tables.addresses(devices, conf=conf, tool=tool)
-        rank_tables.check_addresses(table, name, known)
-    return cards
+def text(plan):
+    """What each rank would run, a line a rank, as one could type it."""
+    words = [shlex.quote(word) for word in plan.command]
+    return "\n".join(" ".join(
+        [f"{name}={shlex.quote(value)}" for name, value in sorted(plan.environments[rank].items())
+         if value] + words) for rank in plan.ranks)

@@ -14,17 +14,19 @@ import subprocess
 from deeplab_nb import ascend_profiles
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.files import write_json
-from deeplab_nb.launch import rank_table_form as forms
 from deeplab_nb.launch import rank_table_rules as rules
-from deeplab_nb.launch.rank_table_form import Card
+from deeplab_nb.launch.rank_table_rules import ANEW, said
 
 HCCN_CONF = "/etc/hccn.conf"
 CARDS_A_SERVER = 8
+MOST = 1 << 24  # characters of a file; 100,000 cards take fewer
 
 # path: the file; cards: every `Card` in the order of ranks; hardware: those of '910', 'a2' and 'a3'
 # that take the table; warnings: sentences; content: the file's object
 RankTable = collections.namedtuple("RankTable", "path cards hardware warnings content")
 
+
+# --- read
 
 def read(path, profile=None):
     """The `RankTable` of a file in either form, checked for an Ascend profile by name.
@@ -32,11 +34,44 @@ def read(path, profile=None):
     'auto' is this machine's, unless the table's form is for other hardware; None any that takes it.
     Raises WorkbookError for the first thing that HCCL refuses.
     """
-    return _judged(path, forms.load(path), profile)
+    return _judged(path, load(path), profile)
+
+
+def load(path):
+    """The object in a file. Raises WorkbookError where there is none."""
+    try:
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise OSError(0, "no regular file")
+        with open(path, encoding="utf-8-sig") as file:
+            text = file.read(MOST + 1)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise WorkbookError(f"rank table {path} cannot be read ({why}): correct the path, "
+                            f"or {ANEW}")
+    try:
+        if len(text) > MOST:
+            raise ValueError("it is too long")
+        table = json.loads(text, object_pairs_hook=lambda pairs: _object(path, pairs))
+    except (RecursionError, ValueError) as error:
+        comment = next((mark for mark in ("//", "/*", "#") if mark in text), None)
+        remedy = f"take out the comment '{comment}', JSON has none" if comment else ANEW
+        raise WorkbookError(f"{path} is no JSON ({error}): {remedy}")
+    if not isinstance(table, dict) or not {"server_list", "group_list"} & set(table):
+        raise WorkbookError(f"{path} holds {said(table)}, neither server_list nor group_list: "
+                            f"it is no rank table, {ANEW}")
+    return table
+
+
+def _object(path, pairs):
+    for name, count in collections.Counter(name for name, _ in pairs).items():
+        if count > 1:
+            raise WorkbookError(f"{path}: {said(name)} is there {count} times in one object: "
+                                "leave the right one")
+    return dict(pairs)
 
 
 def _judged(path, content, profile=None):
-    cards = forms.cards_of(path, content)
+    cards = rules.cards_of(path, content)
     asked = found = rules.made_for(content, cards)
     if profile:
         own = ascend_profiles.chosen(profile).hardware
@@ -51,16 +86,17 @@ def _judged(path, content, profile=None):
     taking = [hardware for hardware in asked if hardware not in refusals]
     if not taking:
         raise refusals[asked[-1]]
-    said = [sentence + (f" (on {', '.join(on)})" if len(on) < len(taking) else "")
-            for sentence, on in warnings.items()]
-    said += [f"{error} (refused on {hardware.upper()})" for hardware, error in refusals.items()]
-    return RankTable(os.path.abspath(path), sorted(cards, key=lambda card: card.rank), taking, said,
-                     content)
+    sentences = [sentence + (f" (on {', '.join(on)})" if len(on) < len(taking) else "")
+                 for sentence, on in warnings.items()]
+    sentences += [f"{error} (refused on {hardware.upper()})"
+                  for hardware, error in refusals.items()]
+    return RankTable(os.path.abspath(path), sorted(cards, key=lambda card: card.rank), taking,
+                     sentences, content)
 
 
 def is_older(table):
     """Whether a table has the form with `group_list`."""
-    return forms.is_older(table.content)
+    return rules.is_older(table.content)
 
 
 def servers(table):
@@ -70,6 +106,26 @@ def servers(table):
         found.setdefault(card.server, []).append(card)
     return list(found.items())
 
+
+def show(table):
+    """The table as text, a line a card."""
+    lines = [f"{'rank':>4s}  {'server':24s} {'device':>6s}  address"]
+    for card in table.cards:
+        number = card.members.get("super_device_id")
+        lines.append(f"{card.rank:4d}  {card.server:24s} {card.device:6d}  {card.address or '-'}"
+                     + (f"  super device {number}" if number else ""))
+    lines.append(f"{_count(table.cards, 'card')} on {_count(servers(table), 'server')}")
+    for pod in table.content.get("super_pod_list", ()):
+        ids = ", ".join(server["server_id"] for server in pod["server_list"])
+        lines.append(f"super pod {pod['super_pod_id']}: {ids}")
+    return "\n".join(lines)
+
+
+def _count(items, what):
+    return f"{len(items)} {what}{'' if len(items) == 1 else 's'}"
+
+
+# --- write
 
 def make(path, count=CARDS_A_SERVER, *, first=0, devices=None, profile="auto", server=None,
          super_pod=None, super_devices=None, conf=HCCN_CONF, tool="hccn_tool", smi="npu-smi"):
@@ -85,7 +141,7 @@ def make(path, count=CARDS_A_SERVER, *, first=0, devices=None, profile="auto", s
     asked = f"--cards {count} --first {first}" if not devices else "--devices"
     devices = devices or list(range(first, first + count))
     hardware = "a3" if super_pod else ascend_profiles.chosen(profile).hardware
-    for refused, words in rules.choice(devices, hardware):
+    for refused, words in ascend_profiles.choice(devices, hardware):
         if refused or hardware == "910":  # none is made against the guide, though HCCL may take it
             raise WorkbookError(f"{asked} uses {words}")
     known = addresses(devices, conf=conf, tool=tool, needed=hardware == "910")
@@ -132,19 +188,40 @@ def merge(path, tables, profile=None):
     return _write(path, content, profile)
 
 
-def show(table):
-    """The table as text, a line a card."""
-    lines = [f"{'rank':>4s}  {'server':24s} {'device':>6s}  address"]
-    for card in table.cards:
-        number = card.members.get("super_device_id")
-        lines.append(f"{card.rank:4d}  {card.server:24s} {card.device:6d}  {card.address or '-'}"
-                     + (f"  super device {number}" if number else ""))
-    count = f"{_count(len(table.cards), 'card')} on {_count(len(servers(table)), 'server')}"
-    pods = [f"super pod {pod['super_pod_id']}: "
-            + ", ".join(server["server_id"] for server in pod["server_list"])
-            for pod in table.content.get("super_pod_list", ())]
-    return "\n".join(lines + [count] + pods)
+def _servers_of(table):
+    if not is_older(table):
+        return table.content["server_list"]
+    return [{"server_id": server, "device": [
+        {"device_id": str(card.device), "device_ip": card.address, "rank_id": str(card.rank)}
+        for card in cards]} for server, cards in servers(table)]
 
+
+def _content(listed, version="1.0", status="completed"):
+    return {"version": version, "server_count": str(len(listed)), "server_list": listed,
+            "status": status}
+
+
+def _write(path, content, profile):
+    table = _judged(path, content, profile)
+    if os.path.lexists(path) and not _holds(path, content):
+        raise WorkbookError(f"{path} exists and is another table: give another name with --out, or "
+                            "delete it")
+    try:
+        write_json(path, content)
+    except OSError as error:
+        raise WorkbookError(f"{path} cannot be written ({error.strerror}): give another place "
+                            "with --out")
+    return table
+
+
+def _holds(path, content):
+    try:
+        return load(path) == content
+    except WorkbookError:
+        return False
+
+
+# --- ask this machine
 
 def addresses(devices, *, conf=HCCN_CONF, tool="hccn_tool", needed=True):
     """{device: its network address}, from `hccn_tool` where there is one, else from /etc/hccn.conf.
@@ -152,8 +229,10 @@ def addresses(devices, *, conf=HCCN_CONF, tool="hccn_tool", needed=True):
     Raises WorkbookError naming the device that has none, if they are needed.
     """
     source = tool if shutil.which(tool) else conf
-    if source == tool:
-        found = _from_tool(devices, tool)
+    if source == tool:  # lines such as 'ipaddr:192.168.100.101'
+        texts = {device: _said_by(tool, "-i", str(device), "-ip", "-g") for device in devices}
+        found = [(device, re.search(r"ipaddr\s*:\s*(\S+)", text)) for device, text in texts.items()]
+        found = {device: match.group(1) for device, match in found if match}
     else:
         found = _from_conf(conf) if needed or os.path.exists(conf) else {}
     for device in devices if needed else ():
@@ -162,6 +241,22 @@ def addresses(devices, *, conf=HCCN_CONF, tool="hccn_tool", needed=True):
                 f"{source} holds no address of card {device}: set it with `hccn_tool -i {device} "
                 "-ip -s address IP netmask MASK`, or name fewer cards")
     return found
+
+
+def read_conf(path):
+    """{device: address} of lines such as 'address_0=192.168.100.101'. Raises OSError."""
+    with open(path) as file:
+        found = re.findall(r"^\s*address_(\d+)\s*=\s*(\S+)", file.read(), re.MULTILINE)
+    return {int(device): address for device, address in found}
+
+
+def _from_conf(conf):
+    try:
+        return read_conf(conf)
+    except OSError as error:
+        raise WorkbookError(f"{conf} cannot be read ({error.strerror}) and hccn_tool is not on the "
+                            "path: run this on the server with the cards, or name its copy with "
+                            "--hccn-conf")
 
 
 def check_addresses(table, server, known):
@@ -186,71 +281,17 @@ def own_address():
     return address
 
 
+def _super_device(device, smi):
+    """The SDID of a card of an A3; that its NPU of two dies is `device // 2` is inferred."""
+    number, die = divmod(device, 2)
+    told = shutil.which(smi) and re.search(r"SDID\s*:\s*(\d+)", _said_by(
+        smi, "info", "-t", "spod-info", "-i", str(number), "-c", str(die)))
+    if not told:
+        raise WorkbookError(f"{smi} tells no SDID of card {device}: give those of all cards with "
+                            "--super-devices")
+    return told.group(1)
+
+
 def _said_by(*words):
     return subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, universal_newlines=True).stdout
-
-
-def _from_tool(devices, tool):
-    """From lines such as 'ipaddr:192.168.100.101'."""
-    texts = {device: _said_by(tool, "-i", str(device), "-ip", "-g") for device in devices}
-    found = [(device, re.search(r"ipaddr\s*:\s*(\S+)", text)) for device, text in texts.items()]
-    return {device: match.group(1) for device, match in found if match}
-
-
-def _from_conf(conf):
-    """From lines such as 'address_0=192.168.100.101'."""
-    try:
-        with open(conf) as file:
-            matches = re.findall(r"^\s*address_(\d+)\s*=\s*(\S+)", file.read(), re.MULTILINE)
-    except OSError as error:
-        raise WorkbookError(f"{conf} cannot be read ({error.strerror}) and hccn_tool is not on the "
-                            "path: run this on the server with the cards, or name its copy with "
-                            "--hccn-conf")
-    return {int(device): address for device, address in matches}
-
-
-def _super_device(device, smi):
-    """The SDID of a card of an A3; that its NPU of two dies is `device // 2` is inferred."""
-    match = re.search(r"SDID\s*:\s*(\d+)", _said_by(
-        smi, "info", "-t", "spod-info", "-i", str(device // 2), "-c", str(device % 2))
-                      if shutil.which(smi) else "")
-    if not match:
-        raise WorkbookError(f"{smi} tells no SDID of card {device}: give those of all cards with "
-                            "--super-devices")
-    return match.group(1)
-
-
-def _content(listed, version="1.0", status="completed"):
-    return {"version": version, "server_count": str(len(listed)), "server_list": listed,
-            "status": status}
-
-
-def _servers_of(table):
-    if not is_older(table):
-        return table.content["server_list"]
-    return [{"server_id": server, "device": [
-        {"device_id": str(card.device), "device_ip": card.address, "rank_id": str(card.rank)}
-        for card in cards]} for server, cards in servers(table)]
-
-
-def _write(path, content, profile):
-    table = _judged(path, content, profile)
-    if os.path.lexists(path):
-        try:
-            same = forms.load(path) == content
-        except WorkbookError:
-            same = False
-        if not same:
-            raise WorkbookError(f"{path} exists and is another table: give another name with "
-                                "--out, or delete it")
-    try:
-        write_json(path, content)
-    except OSError as error:
-        raise WorkbookError(f"{path} cannot be written ({error.strerror}): give another place "
-                            "with --out")
-    return table
-
-
-def _count(number, what):
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -1,17 +1,119 @@
 """What HCCL takes for a rank table, by hardware: each broken rule a sentence with file and place.
 
+Forms: `server_list`, version 1.0, or 1.2 with the super pods of A3; and the 910's older one with
+`group_list`, of which a variant from the makers' laboratory gives each instance a `rank_id`. Every
+value of theirs is a text; what else a table holds is let pass.
 What both the guides of CANN 8 and 9 and HCCL's published source refuse is an error; what only the
 guides refuse, or what they leave open, is a warning. Not run on hardware.
 """
 import collections
+import ipaddress
 import itertools
+import json
 import os
+import re
 
+from deeplab_nb import ascend_profiles
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.launch.rank_table_form import addresses_of, is_number, is_older, said
 
-HARDWARE = ("910", "a2", "a3")
+ANEW = "make the table anew with `deeplab-nb rank-table make`"
 
+# server: its id; device: number of the card in it; address: of its network port, several with
+# commas between, '' without; rank: global; place: of the card in the file; members: what is there
+Card = collections.namedtuple("Card", "server device address rank place members")
+
+
+# --- the form
+
+def addresses_of(text):
+    """The addresses of a `device_ip`, none for ''. Raises ValueError for what is no address."""
+    return [ipaddress.ip_address(part) for part in text.split(",")] if text else []
+
+
+def are_addresses(text):
+    try:
+        return addresses_of(text) is not None
+    except ValueError:
+        return False
+
+
+def is_number(text):
+    return re.fullmatch("[0-9]{1,10}", text)
+
+
+KINDS = {  # of text: what tells it, and how it is called
+    "text": (lambda text: True, ""),
+    "number": (is_number, "a number in digits"),
+    "port": (lambda text: is_number(text) and 0 < int(text) < 65536, "a port, 1 to 65535"),
+    "name": (lambda text: text.isprintable() and 0 < len(text.encode()) <= 64,
+             "a name of 1 to 64 characters"),
+    "addresses": (are_addresses, "an IP address, address_N of /etc/hccn.conf for card N")}
+# member: its form; '?': may be missing; a list has at least one item
+CARD = {"device_id": "number", "rank_id": "number", "device_ip?": "addresses",
+        "device_port?": "port", "host_port?": "port", "super_device_id?": "text",
+        "backup_device_ip?": "addresses", "backup_device_port?": "port"}
+SERVERS = {
+    "version": "text", "status": "text", "server_count?": "number",
+    "server_list": [{"server_id": "name", "host_ip?": "addresses", "device": [CARD]}],
+    "super_pod_list?": [{"super_pod_id": "name", "server_list": [{"server_id": "name"}]}]}
+GROUPS = {"status": "text", "group_count": "number", "group_list": [{
+    "instance_count?": "number", "device_count?": "number", "device_num?": "number",
+    "server_num?": "number", "instance_list": [{
+        "server_id": "name", "rank_id?": "number",
+        "devices": [{"device_id": "number", "device_ip": "addresses"}]}]}]}
+
+
+def is_older(table):
+    return "server_list" not in table
+
+
+def cards_of(path, table):
+    """The `Card`s in the order of the file. Raises WorkbookError for a member of another form."""
+    if table.get("status") == "initializing" and not table.get("server_list"):
+        return []
+    older = is_older(table)
+    _check(path, "", table, GROUPS if older else SERVERS)
+    place, listed, name = (
+        ("group_list[0].instance_list", table["group_list"][0]["instance_list"], "devices")
+        if older else ("server_list", table["server_list"], "device"))
+    cards = []
+    for i, holder in enumerate(listed):
+        for j, device in enumerate(holder[name]):
+            # in the older form without `rank_id` cards are numbered in the order they stand in
+            rank = holder.get("rank_id", len(cards)) if older else device["rank_id"]
+            cards.append(Card(holder["server_id"], int(device["device_id"]),
+                              device.get("device_ip", ""), int(rank),
+                              f"{place}[{i}].{name}[{j}]", device))
+    return cards
+
+
+def _check(path, place, value, form):
+    kind = type(form)
+    if not isinstance(value, kind) or value == []:
+        as_text = f'"{value}"' if type(value) in (int, float) else "one or leave it out"
+        raise WorkbookError(f"{path}: {place or 'the table'} is {said(value)}: " + {
+            str: f"every value is a text, write {as_text}",
+            list: f"it must be a list with an item or more, {ANEW}",
+            dict: f"it must be an object, {ANEW}"}[kind])
+    if kind is str and not KINDS[form][0](value):
+        raise WorkbookError(f"{path}: {place} is {said(value)}: it must be {KINDS[form][1]}")
+    for number, item in enumerate(value if kind is list else ()):
+        _check(path, f"{place}[{number}]", item, form[0])
+    for name in form if kind is dict else ():
+        member = name.rstrip("?")
+        if member in value:
+            _check(path, f"{place}.{member}".lstrip("."), value[member], form[name])
+        elif member == name:
+            raise WorkbookError(f"{path}: {place or 'the table'} has no {name}: {ANEW}")
+
+
+def said(value):
+    """A value as JSON on one line, shortened."""
+    text = json.dumps(value)
+    return text if len(text) < 80 else text[:75] + "..."
+
+
+# --- what fits together
 
 def judge(path, table, cards, hardware):
     """Sentences that warn of a table. Raises WorkbookError for the first thing HCCL refuses."""
@@ -31,31 +133,7 @@ def made_for(table, cards):
     """The hardware that a table's form is for."""
     if table.get("version") == "1.2" or _has_pods(table, cards):
         return ("a3",)
-    return ("910",) if is_older(table) else HARDWARE
-
-
-def choice(devices, hardware):
-    """Yields (whether HCCL refuses it, words that go on after 'uses') for one server's cards.
-
-    A 910's cards 0-3 and 4-7 are linked directly, the two halves only through the PCIe switch.
-    """
-    listed, most = ", ".join(map(str, devices)), 7 if hardware == "910" else 15
-    for device in devices:
-        if not 0 <= device <= most:
-            yield hardware != "a3", f"card {device}: a server's cards are 0 to {most}" + (
-                " as far as is known" if hardware == "a3" else "")
-    count, halves = len(devices), {device // 4 for device in devices}
-    if hardware == "910" and count not in (1, 2, 4, 8):
-        yield True, f"{count} cards: a server's ranks can be 1, 2, 4 or 8 on a 910"
-    if hardware == "910" and count in (2, 4) and len(halves) > 1:
-        # HCCL's source takes four as well if they are two and the two opposite; pairs it lets pass
-        low, high = sorted(devices)[:2], sorted(devices)[2:]
-        yield count == 4 and [device + 4 for device in low] != high, (
-            f"cards {listed}: {count} cards must lie within 0-3 or within 4-7")
-    modules = [{device % 8 for device in devices if device // 8 == module} for module in (0, 1)]
-    if hardware == "a2" and all(modules) and modules[0] != modules[1]:
-        yield False, (f"cards {listed}: of two modules, 0-7 and 8-15, take the same numbers, "
-                      "0 with 8, unless they meet over RoCE")
+    return ("910",) if is_older(table) else tuple(ascend_profiles.HARDWARE)
 
 
 # --- the rules: each yields (whether HCCL refuses it, place, the rest of a sentence)
@@ -78,36 +156,18 @@ def _head(table, cards, hardware):
 
 def _counts(table, cards, hardware):
     group = table["group_list"][0] if is_older(table) else {}
-    for holder, place, name, listed in (
-            (table, "", "server_count", table.get("server_list")),
-            (table, "", "group_count", table.get("group_list")),
-            (group, "group_list[0].", "instance_count", group.get("instance_list")),
-            (group, "group_list[0].", "device_count", cards),
-            (group, "group_list[0].", "device_num", cards),
-            (group, "group_list[0].", "server_num", {card.server for card in cards})):
+    for place, holder, name, listed in (
+            ("", table, "server_count", table.get("server_list")),
+            ("", table, "group_count", table.get("group_list")),
+            ("group_list[0].", group, "instance_count", group.get("instance_list")),
+            ("group_list[0].", group, "device_count", cards),
+            ("group_list[0].", group, "device_num", cards),
+            ("group_list[0].", group, "server_num", {card.server for card in cards})):
         if name in holder and listed is not None and int(holder[name]) != len(listed):
             yield True, place + name, (f"is {said(holder[name])}, but {len(listed)} are listed: "
                                        "correct it or complete the list")
     if group and len(table["group_list"]) > 1:
         yield True, "group_list", "has several groups: training uses one, hccl_world_group"
-
-
-def _twice(places, rule):
-    """places: (place, value) of what must differ."""
-    seen = {}
-    for place, value in places:
-        if seen.setdefault(value, place) != place:
-            yield True, place, f"is {said(str(value))}, as {seen[value]} is: {rule}"
-
-
-def _parted(values):
-    """The values that come again after others."""
-    runs = collections.Counter(key for key, _ in itertools.groupby(values))
-    return [value for value, count in runs.items() if count > 1]
-
-
-def _each(cards, name):
-    return [(f"{card.place}.{name}", card.members[name]) for card in cards if name in card.members]
 
 
 def _ranks(table, cards, hardware):
@@ -119,7 +179,7 @@ def _ranks(table, cards, hardware):
             yield True, card.place + ".rank_id", (
                 f"is {card.rank} and {missing} is missing among {len(cards)} cards: ranks are "
                 "numbered from 0 without gaps")
-    for place, text in _each(cards, "device_id") + _each(cards, "rank_id"):
+    for place, text in _each(cards, "device_id", "rank_id"):
         if text != str(int(text)):
             yield False, place, f"is {said(text)}, which HCCL reads as {int(text)}: write that"
     ordered = [card.server for card in sorted(cards, key=lambda card: card.rank)]
@@ -131,8 +191,7 @@ def _ranks(table, cards, hardware):
 
 
 def _servers(table, cards, hardware):
-    yield from _twice([(f"server_list[{i}].server_id", server["server_id"])
-                       for i, server in enumerate(table.get("server_list", ()))],
+    yield from _twice(_ids("server_list", table.get("server_list", ()), "server_id"),
                       "list each server once, with all its cards")
     by_server = collections.OrderedDict()
     for card in cards:
@@ -140,14 +199,16 @@ def _servers(table, cards, hardware):
     for server, members in by_server.items():
         yield from _twice([(card.place + ".device_id", card.device) for card in members],
                           "a card runs one rank")
-        for refused, words in choice([card.device for card in members], hardware):
+        for refused, words in ascend_profiles.choice([card.device for card in members], hardware):
             yield refused, members[0].place.rsplit("[", 1)[0], f"of server {server} uses {words}"
-        yield from _twice(_each(members, "host_port") if hardware == "a3" else (),
-                          "the cards of a server have ports of their own")
+        if hardware == "a3":
+            yield from _twice(_each(members, "host_port"),
+                              "the cards of a server have ports of their own")
     counts = [len(members) for members in by_server.values()]
     if len(set(counts)) > 1:
-        yield False, "server_list", (f"has servers with {', '.join(map(str, counts))} cards: " + (
-            "by the guide" if hardware == "910" else "it is quicker if") + " each has as many")
+        why = "by the guide" if hardware == "910" else "it is quicker if"
+        yield False, "server_list", (f"has servers with {', '.join(map(str, counts))} cards: {why} "
+                                     "each has as many")
 
 
 def _addresses(table, cards, hardware):
@@ -172,10 +233,9 @@ def _addresses(table, cards, hardware):
 
 
 def _ports(table, cards, hardware):
-    for name in ("device_port", "host_port", "backup_device_port"):
-        for place, text in _each(cards, name):
-            if int(text) < 1024:
-                yield False, place, f"is {said(text)}: ports below 1024 are reserved"
+    for place, text in _each(cards, "device_port", "host_port", "backup_device_port"):
+        if int(text) < 1024:
+            yield False, place, f"is {said(text)}: ports below 1024 are reserved"
     for card in cards if hardware == "a3" else ():
         backup = card.members.get("backup_device_ip", "")
         if set(addresses_of(backup)) & set(addresses_of(card.address)):
@@ -183,41 +243,65 @@ def _ports(table, cards, hardware):
                 f"is {said(backup)}, the card's own: give that of its NPU's other die")
 
 
-def _has_pods(table, cards):
-    return "super_pod_list" in table or any(card.members.get("super_device_id") for card in cards)
-
-
 def _pods(table, cards, hardware):
-    pods, version, servers = table.get("super_pod_list", ()), table.get("version"), {
-        card.server for card in cards}
+    pods, version = table.get("super_pod_list", ()), table.get("version")
     if version == "1.0" and _has_pods(table, cards):
         yield False, "version", 'is "1.0", by which HCCL passes over super pods: write "1.2"'
     if version == "1.2" and not pods:
         yield False, "super_pod_list", "is missing: HCCL takes the servers for ones outside a pod"
     if version != "1.2" or not pods:
         return
-    yield from _twice([(f"super_pod_list[{i}].super_pod_id", pod["super_pod_id"])
-                       for i, pod in enumerate(pods)], "list each pod once")
-    listed = [(f"super_pod_list[{i}].server_list[{j}].server_id", server["server_id"])
-              for i, pod in enumerate(pods) for j, server in enumerate(pod["server_list"])]
+    yield from _twice(_ids("super_pod_list", pods, "super_pod_id"), "list each pod once")
+    listed = [pair for i, pod in enumerate(pods) for pair in _ids(
+        f"super_pod_list[{i}].server_list", pod["server_list"], "server_id")]
     yield from _twice(listed, "a server stands in one pod, once")
+    servers = {card.server for card in cards}
     for place, server in listed:
         if server not in servers:
             yield True, place, f"is {said(server)}, which server_list lacks: correct or add it"
     pod_of = {server["server_id"]: pod["super_pod_id"]
               for pod in pods for server in pod["server_list"]}
-    for card in cards:
-        if card.server not in pod_of:
-            yield True, "super_pod_list", f"leaves out server {card.server}: give it a pod"
-        number = card.members.get("super_device_id", "")
+    numbers = [(card.place + ".super_device_id", card.members.get("super_device_id", ""),
+                card.server) for card in cards]
+    for place, number, server in numbers:
+        if server not in pod_of:
+            yield True, "super_pod_list", f"leaves out server {server}: give it a pod"
         if not is_number(number):
-            yield True, card.place + ".super_device_id", (
+            yield True, place, (
                 f"is {said(number)}: give SDID of `npu-smi info -t spod-info -i ID -c CHIP`")
-    yield from _twice([(card.place + ".super_device_id",
-                        f"{card.members['super_device_id']} in super pod {pod_of[card.server]}")
-                       for card in cards], "a super pod has each once")
+    yield from _twice([(place, f"{number} in super pod {pod_of[server]}")
+                       for place, number, server in numbers], "a super pod has each once")
     for pod in _parted(pod_of[card.server] for card in cards):
         yield True, "server_list", f"parts the servers of super pod {pod}: list them together"
 
 
 RULES = (_head, _counts, _ranks, _servers, _addresses, _ports, _pods)
+
+
+def _has_pods(table, cards):
+    return "super_pod_list" in table or any(card.members.get("super_device_id") for card in cards)
+
+
+def _each(cards, *names):
+    """[(place, text)] of members of cards, where they are there."""
+    return [(f"{card.place}.{name}", card.members[name])
+            for name in names for card in cards if name in card.members]
+
+
+def _ids(place, holders, name):
+    """[(place, id)] of a list's servers or pods."""
+    return [(f"{place}[{i}].{name}", holder[name]) for i, holder in enumerate(holders)]
+
+
+def _twice(places, rule):
+    """places: (place, value) of what must differ."""
+    seen = {}
+    for place, value in places:
+        if seen.setdefault(value, place) != place:
+            yield True, place, f"is {said(str(value))}, as {seen[value]} is: {rule}"
+
+
+def _parted(values):
+    """The values that come again after others."""
+    runs = collections.Counter(key for key, _ in itertools.groupby(values))
+    return [value for value, count in runs.items() if count > 1]

@@ -94,7 +94,7 @@ class HalfLayers(FastLayers):
     Not as on a device: additions, rectifications and resizes between the convolutions, which there
     may be float16 too, as the Ascend compiler's list or TensorFlow's GPU rewrite decides; the sums
     inside a convolution, which are float32 here; the Ascend 910's saturation, which gives the
-    largest number in place of inf (`training.precision`); and speed, which suffers here.
+    largest number in place of inf (`devices.precision`); and speed, which suffers here.
     """
 
     def _convolve(self, x, weights, *how):

@@ -7,13 +7,13 @@ import time
 from deeplab_nb import recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.data import layouts
+from deeplab_nb.devices import devices, ranks
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.launch import job
 from deeplab_nb.network.checkpoints import find_checkpoint
 from deeplab_nb.processes import terminable
 from deeplab_nb.published import places
 from deeplab_nb.runs.run import Run, train_together
-from deeplab_nb.training import devices
 from deeplab_nb.training.loop import check_same_run, check_trainable
 
 
@@ -88,7 +88,7 @@ def _changes(recipe, settings):
 
 def _rank(request):
     """This process's rank as a text, where a script has started each rank itself; else None."""
-    own = os.environ.get("RANK_ID") or os.environ.get(job.RANK)
+    own = os.environ.get("RANK_ID") or os.environ.get(ranks.RANK)
     return own if request.cards > 1 and "cards" not in request.given else None
 
 

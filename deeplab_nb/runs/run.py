@@ -16,7 +16,7 @@ from deeplab_nb.data.sample import make_sample
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation.evaluate import evaluate
 from deeplab_nb.files import write_json
-from deeplab_nb.launch import job, workers
+from deeplab_nb.launch import job, launcher
 from deeplab_nb.network.checkpoints import find_checkpoint, newest_checkpoint
 from deeplab_nb.training.loop import check_same_run, check_trainable, train
 
@@ -120,7 +120,7 @@ def open_run(recipe="sample", run_folder=None, overrides=None):
 def train_together(recipe, plan, *, silence=None, on_line=None):
     """Trains a recipe by a `job.Plan`, one process a rank; returns the ranks' logs.
 
-    silence, on_line: as for `workers.launch`, whose errors these are too. What `job.preflight` finds
+    silence, on_line: as for `launcher.launch`, whose errors these are too. What `job.preflight` finds
     missing is said before anything is written.
     """
     check_trainable(plan.settings)
@@ -130,5 +130,5 @@ def train_together(recipe, plan, *, silence=None, on_line=None):
     run = Run(recipe, plan.settings, plan.folder)
     check_same_run(run.settings, run.train_folder)
     run.records(run.settings.train_list)  # once, before all ranks would at the same time
-    return workers.launch(lambda rank: plan.command, plan.ranks, plan.folder, environment=plan.environments.get,
-                          devices=plan.devices, heartbeat_seconds=silence or workers.SILENCE, on_line=on_line)
+    return launcher.launch(lambda rank: plan.command, plan.ranks, plan.folder, environment=plan.environments.get,
+                          heartbeat_seconds=silence or launcher.SILENCE, on_line=on_line)

@@ -12,7 +12,7 @@ from deeplab_nb import files, recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.evaluation.counts import load_counts
+from deeplab_nb.evaluation.confusion import load_counts
 from deeplab_nb.evaluation.evaluate import count, summarise
 from deeplab_nb.evaluation.predict import Predictor
 from deeplab_nb.network import zoo

@@ -1,58 +1,36 @@
-"""Colours of classes: VOC's own, and colours that people who see red and green alike can tell apart too."""
+"""Colours of classes: VOC's own, and colours that people who see red and green alike tell apart."""
+
 import functools
 
 import numpy as np
 
 from deeplab_nb.data import voc
 
-# Linear light to what is seen without one kind of cone (Machado, Oliveira and Fernandes 2009, table 1, severity 1.0).
-DEFICIENCIES = {
-    "protanopia": ((0.152286, 1.052583, -0.204868), (0.114503, 0.786281, 0.099216), (-0.003882, -0.048116, 1.051998)),
-    "deuteranopia": ((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413), (-0.011820, 0.042940, 0.968881)),
-    "tritanopia": ((1.255528, -0.076749, -0.178779), (-0.078411, 0.930809, 0.147602), (0.004733, 0.691367, 0.303900)),
-}
-_TO_XYZ = np.array(((0.4124, 0.3576, 0.1805), (0.2126, 0.7152, 0.0722), (0.0193, 0.1192, 0.9505)))  # sRGB, D65
-_LEVELS = (0, 51, 102, 153, 204, 255)  # of each channel: 216 colours to choose from
+# Red, green and blue in steps of 17. Each colour is, of all those whose steps are multiples of 3,
+# the farthest from those before it for the eye that tells it apart worst; tests/show/test_palettes
+# holds the search. From about 30 classes on some pairs come close: no palette of so many is safe.
+_SAFE = """
+    000 f0f 0f0 060 969 009 f96 606 9cf f06 03f 030 690 c99 cf9 303 333 639 936 9f6 c6c 6ff
+    90c 0cc 096 6c0 963 09f c3c f9c 006 9c9 933 00c 93f ffc 609 636 c9f 069 600 c00 ff0 0c6
+    699 036 939 fc9 f63 f30 ccc 633 f3c 6fc 003 c63 363 60c fc0 93c 300 039 96f 00f 900 cc6
+    c66 966 603 fff 39c c33 c90 f90 306 0f9 993 c6f 03c f66 66c cfc ff9 669 cc0 999 cc9 660
+    cff ccf cf0 9c6 60f 393 90f 3cf c3f c39 fc6 f6c c69 903 033 906 996 9f9 c36 cf6 330 099
+    696 99f 3c9 630 336 c03 663 c60 9f0 36c f99 c30 066 f60 3f6 c0c 930 0c3 666 ff6 090 69c
+    63c 9c0 f09 309 6cc 9fc 99c 9cc 9ff 6c6 c96 c0f 69f 36f c93 990 693 63f f0c 6f3 fcf 909
+    fcc 6c9 c09 c06 f6f f93 339 f9f 66f f00 366 6f9 063 30c f33 c9c f03 f69 6f6 cc3 9c3 6c3
+    33c 360 6cf 30f fc3 0c0 33f 369 06c 093 f36 3f3 06f 390 396 399 09c f39 39f 3c0 3c3 3c6
+    0c9 3cc 96c 0cf 6f0 9f3 cf3 ff3 3f0 0f6 3f9 960 f3f 0fc 0ff 0f3 3fc
+""".split()
 
 
 @functools.lru_cache(maxsize=None)
-def safe_palette(size=256):
-    """Colours of class ids, uint8 [size, 3]: each the farthest from those before it, for the eye that tells it apart worst.
-
-    Background stays black and void VOC's cream. From about 30 classes on, neighbours in the list stay
-    apart but some pairs come close: no palette of so many colours is safe.
-    """
-    candidates = np.array(np.meshgrid(_LEVELS, _LEVELS, _LEVELS)).reshape(3, -1).T
-    void = voc.palette()[voc.VOID]
-    chosen, nearest = [np.zeros(3, int)], np.minimum(distances(candidates, (0, 0, 0)), distances(candidates, void))
-    while len(chosen) < min(size, len(candidates) - 1):
-        chosen.append(candidates[nearest.argmax()])
-        nearest = np.minimum(nearest, distances(candidates, chosen[-1]))
-    colours = np.resize(np.array(chosen, np.uint8), (size, 3))
-    if size > voc.VOID:
-        colours[voc.VOID] = void
+def safe_palette():
+    """Colours of class ids, uint8 [256, 3]; background stays black and void VOC's cream."""
+    table = [[17 * int(step, 16) for step in word] for word in _SAFE]
+    colours = np.resize(np.array(table, np.uint8), (256, 3))
+    colours[voc.VOID] = voc.palette()[voc.VOID]
     colours.setflags(write=False)  # the same array serves every caller
     return colours
 
 
 PALETTES = {"VOC": voc.palette, "colour-blind safe": safe_palette}
-
-
-def distances(colours, other):
-    """How far colours [n, 3] in 0..255 are from another one in CIELAB, for the eye that tells them apart worst: float [n]."""
-    colours, other = _linear(colours), _linear([other])
-    views = [np.eye(3)] + [np.array(matrix) for matrix in DEFICIENCIES.values()]
-    return np.min([np.linalg.norm(_lab(colours @ view.T) - _lab(other @ view.T), axis=1) for view in views], axis=0)
-
-
-def _linear(colours):
-    """sRGB's curve undone: light, 0..1."""
-    values = np.asarray(colours, float) / 255
-    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
-
-
-def _lab(light):
-    """CIELAB of linear sRGB [n, 3]; equal distances look about equally different."""
-    xyz = light.clip(0, 1) @ _TO_XYZ.T / _TO_XYZ.sum(axis=1)
-    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116).T
-    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)

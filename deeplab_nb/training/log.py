@@ -15,9 +15,9 @@ from PIL import Image
 
 from deeplab_nb import settings as settings_module
 from deeplab_nb.data import voc
+from deeplab_nb.devices import ranks
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.files import write_text
-from deeplab_nb.launch import workers
 from deeplab_nb.progress import prints_logs
 from deeplab_nb.tf1 import tf
 
@@ -177,7 +177,7 @@ def log_folder(folder, team):
     """Where a rank logs: rank 0 beside the checkpoints, another where its launcher logs it."""
     if team.rank == 0:
         return folder
-    path = workers.rank_folder() or os.path.join(folder, f"rank_{team.rank}")
+    path = ranks.folder() or os.path.join(folder, f"rank_{team.rank}")
     os.makedirs(path, exist_ok=True)
     return path
 

@@ -14,14 +14,15 @@ import numpy as np
 from deeplab_nb import settings as settings_module
 from deeplab_nb.data.pipeline import batch_of, timed_batches
 from deeplab_nb.data.records import count_records, read_ids
+from deeplab_nb.devices import ascend, collectives, devices
+from deeplab_nb.devices.ranks import beat
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.launch import workers
 from deeplab_nb.network.checkpoints import newest_checkpoint, restore, step_of
 from deeplab_nb.network.deeplab import variables_of
 from deeplab_nb.processes import asked_to_stop, peak_memory
 from deeplab_nb.progress import progress
 from deeplab_nb.tf1 import tf
-from deeplab_nb.training import ascend, collectives, devices, objective
+from deeplab_nb.training import objective
 from deeplab_nb.training.log import Log, best_before, cannot_write, log_folder, save_settings
 from deeplab_nb.training.step import is_finite, numbers, training_step
 from deeplab_nb.training.validation import QuickValidation
@@ -125,7 +126,7 @@ class Training(collections.namedtuple(
                 done, seen = done + 1, values.global_step
                 if not is_finite(values, self.settings):
                     raise self._not_finite(done, values, places)
-                workers.beat()
+                beat()
                 bar.set_postfix_str(f"loss {values.loss:.3f}", refresh=False)
                 bar.update()
                 self._after(done, values, done == first)

@@ -2,9 +2,10 @@
 import collections
 import math
 
+from deeplab_nb.devices import collectives, devices
 from deeplab_nb.network.deeplab import build_logits, training_layers
 from deeplab_nb.tf1 import tf
-from deeplab_nb.training import collectives, devices, objective
+from deeplab_nb.training import objective
 
 # the operation that trains, then scalars of the step; losses are means over all ranks;
 # shared: a `collectives.Shared`, or () without

@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from deeplab_nb.network.deeplab import build_logits, training_layers
 from deeplab_nb.network.fast_layers import FastLayers, HalfLayers
 from deeplab_nb.tf1 import tf
-from deeplab_nb.training import devices, objective, precision
+from deeplab_nb.devices import devices, precision
+from deeplab_nb.training import objective
 
 # float16: below the first it is 0 or its smallest number, below the second it has fewer digits,
 # from the last on it is inf

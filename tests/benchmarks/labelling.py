@@ -17,7 +17,7 @@ from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation.evaluate import count
 from deeplab_nb.evaluation.predict import Predictor
-from deeplab_nb.evaluation.protocols import protocol_of
+from deeplab_nb.evaluation.evaluate import protocol_of
 from deeplab_nb.network.deeplab import variables_of
 from deeplab_nb.processes import peak_memory
 from deeplab_nb.progress import progress, run_times

@@ -5,9 +5,8 @@ import os
 import numpy as np
 
 from deeplab_nb.data import voc
-from deeplab_nb.evaluation import multi_scale
-from deeplab_nb.evaluation.predict import framed
-from deeplab_nb.evaluation.protocols import protocol_of
+from deeplab_nb.evaluation.predict import flipped, framed, scaled_sizes
+from deeplab_nb.evaluation.evaluate import protocol_of
 from deeplab_nb.network.checkpoints import restore
 from deeplab_nb.network.deeplab import build_logits, predict_labels
 from deeplab_nb.network.layers import resize
@@ -88,8 +87,8 @@ def plain_labels(images, settings):
         return predict_labels(logits(images), size)
     maps = []
     for scale in settings.eval_scales:
-        seen, grid = multi_scale.sizes(size, scale, settings)
-        for turn in (tf.identity, multi_scale.mirrored)[: 1 + settings.eval_flip]:
+        seen, grid = scaled_sizes(size, scale, settings)
+        for turn in (tf.identity, flipped)[: 1 + settings.eval_flip]:
             maps.append(
                 tf.nn.softmax(resize(resize(turn(logits(resize(turn(images), seen))), grid), size))
             )

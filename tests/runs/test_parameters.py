@@ -6,16 +6,6 @@ from deeplab_nb.errors import WorkbookError
 from deeplab_nb.runs import parameters
 from deeplab_nb.settings import Settings, override
 
-CELL = 'recipe = "sample"\nrun_folder = None\noverrides = {}\n'
-
-
-def write(path, cell=CELL, tags=("parameters",), kernel="python3"):
-    notebook = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": kernel, "display_name": "x", "language": "python"}})
-    notebook.cells = [nbformat.v4.new_code_cell(cell, metadata={"tags": list(tags)})]
-    nbformat.write(notebook, str(path))
-    return str(path)
-
-
 @pytest.fixture
 def notebooks(tmp_path):
     first = write(tmp_path / "05_evaluation.ipynb", CELL + "images = 4\nshow = True\nthreshold = 0.5\ntitle = 'a'\n")

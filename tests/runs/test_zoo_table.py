@@ -11,13 +11,13 @@ import pytest
 from deeplab_nb import settings as settings_module
 from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.evaluation.counts import load_counts
+from deeplab_nb.evaluation.confusion import load_counts
 from deeplab_nb.evaluation.evaluate import evaluate
 from deeplab_nb.network import zoo
 from deeplab_nb.runs import zoo_table
 from tests.file_server import server  # noqa: F401
-from tests.test_engine import save_random
 from tests.network.test_weights import packed, packed_file
+from tests.tiny_checkpoint import save_random
 from tests.tiny_voc import make_tiny_voc
 
 ROW, WEIGHTS = "mobilenetv2_dm05", "mobilenetv2_dm05_coco_voc_trainaug"

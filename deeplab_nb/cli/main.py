@@ -1,0 +1,81 @@
+"""What all commands share; and those that only look: recipes, doctor."""
+import sys
+
+import click
+
+from deeplab_nb import doctor as doctors
+from deeplab_nb import recipes
+from deeplab_nb import settings as settings_module
+from deeplab_nb.errors import WorkbookError
+from deeplab_nb.runs import parameters
+
+# an option whose parameter bears a setting's name stands for that setting
+set_option = click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE",
+                          help="Change one setting; may be repeated.")
+profile_option = click.option(
+    "--ascend-profile", metavar="NAME", help="CANN version and card, such as cann8-a2. Default: "
+    "the setting ascend_profile, else what this machine has, or cann5-910.")
+
+
+def choice(setting, name, **options):
+    """An option that takes what a setting takes."""
+    kinds = settings_module.FIELDS[setting].metadata["choices"]
+    return click.option(name, setting, type=click.Choice(kinds), **options)
+
+
+def options(*several):
+    """Several click options as one decorator."""
+    def decorate(function):
+        for option in reversed(several):
+            function = option(function)
+        return function
+    return decorate
+
+
+def with_given(assignments, values):
+    """The assignments of --set, and those of {setting: text} that were given."""
+    return assignments + tuple(f"{name}={value}" for name, value in values.items() if value)
+
+
+def overrides_of(assignments):
+    """{setting: text}, paths as meant from where the person stands."""
+    return settings_module.make_absolute(parameters.parse_assignments(assignments))
+
+
+class _Sentences(click.Group):
+    """Turns a WorkbookError into one sentence and exit code 1, Ctrl-C into exit code 130."""
+
+    def invoke(self, context):
+        try:
+            return super().invoke(context)
+        except WorkbookError as error:
+            raise click.ClickException(str(error))
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            sys.exit(130)
+
+
+@click.group(cls=_Sentences)
+@click.version_option(package_name="deeplab_nb")
+def main():
+    """Reproduce, understand and run DeepLabv3+ and DeepLabv3."""
+
+
+@main.command("recipes")
+def show_recipes():
+    """List the recipes with source, hardware, time and expected number."""
+    for recipe in recipes.RECIPES:
+        click.echo(f"{recipe.name}: {recipe.title}")
+        for label in ("source", "hardware", "time", "expected"):
+            click.echo(f"    {label:9s} {getattr(recipe, label)}")
+
+
+@main.command()
+@profile_option
+def doctor(ascend_profile):
+    """Look at Python, TensorFlow, Ascend, GPU and room here; exit code 1 if something is wrong."""
+    findings = doctors.examine(ascend_profile or "auto")
+    for finding in findings:
+        click.echo("{:8s} {:16s} {}".format(*finding))
+    if any(finding.state == "wrong" for finding in findings):
+        sys.exit(1)

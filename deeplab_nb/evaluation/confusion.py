@@ -1,0 +1,118 @@
+"""Confusion matrices of an evaluation, image by image, in memory and on disk."""
+
+import collections
+import json
+import os
+import time
+import zipfile
+
+import numpy as np
+
+from deeplab_nb.errors import WorkbookError
+from deeplab_nb.evaluation import metrics
+
+# what a pass over a list leaves. confusions: {image id: matrix} in the list's order; bands:
+# {width: matrix}, empty unless asked for; conditions: what the number must be read with; seconds:
+# an image
+Counts = collections.namedtuple("Counts", "confusions bands conditions seconds")
+
+SAVE_EVERY = 30  # seconds of work that a process which is killed may lose
+
+
+class Tally:
+    """Confusion matrices image after image, and those of the border bands added up.
+
+    conditions: of the `Counts` that it makes.
+    path: where they are kept as they come; what an earlier process left there is gone on with.
+    None keeps nothing.
+    Raises WorkbookError for a kept file that is damaged or was made under other conditions.
+    """
+
+    def __init__(self, settings, trimap, conditions, path=None):
+        self._classes = {"num_classes": settings.num_classes, "ignore_label": settings.ignore_label}
+        self._trimap, self._conditions, self._path = trimap, conditions, path
+        self.confusions, self.bands, self._before = {}, {}, (0, 0.0)
+        if path and os.path.exists(path):
+            self._go_on_with(load_counts(path))
+        self._saved = time.time()
+        self._times = [self._saved]
+
+    def _go_on_with(self, kept):
+        if kept.conditions != self._conditions or bool(kept.bands) != self._trimap:
+            raise WorkbookError(
+                f"counts {self._path} were made under other conditions: "
+                "delete the file to begin anew"
+            )
+        self.confusions, self.bands = kept.confusions, kept.bands
+        self._before = len(kept.confusions), kept.seconds
+
+    def add(self, image_id, truth, labels):
+        near = {
+            width: self._matrix(truth[band], labels[band])
+            for width, band in self._bands(truth).items()
+        }
+        # together and last, so that an interruption leaves no image half counted
+        self.confusions[image_id] = self._matrix(truth, labels)
+        self.bands = {width: self.bands.get(width, 0) + matrix for width, matrix in near.items()}
+        self._times.append(time.time())
+        if time.time() > self._saved + SAVE_EVERY:
+            self.save()
+
+    def _bands(self, truth):
+        if not self._trimap:
+            return {}
+        return metrics.border_bands(truth, self._classes["ignore_label"])
+
+    def _matrix(self, truth, labels):
+        return metrics.confusion_matrix(truth, labels, **self._classes)
+
+    def save(self):
+        """Writes what there is, where it is to be kept; does nothing otherwise."""
+        if self._path and self.confusions:
+            save_counts(self._path, self.counts(self.confusions))
+        self._saved = time.time()
+
+    def counts(self, ids):
+        """The `Counts` of these images, in this order."""
+        matrices = {i: self.confusions[i] for i in ids}
+        return Counts(matrices, self.bands, self._conditions, self._seconds())
+
+    def _seconds(self):
+        """Of one image, reading included; not of the first, with which the graph is built."""
+        spans, (images, seconds) = np.diff(self._times), self._before
+        spans = spans[1:] if len(spans) > 1 else spans
+        total = len(spans) + images
+        return float((spans.sum() + images * seconds) / total) if total else 0.0
+
+
+def save_counts(path, counts):
+    """Arrays alone, nothing pickled, whole or not at all."""
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    widths = sorted(counts.bands)
+    with open(path + ".part", "wb") as file:
+        np.savez_compressed(
+            file,
+            ids=np.array(list(counts.confusions)),
+            confusions=np.array(list(counts.confusions.values())),
+            widths=np.array(widths, np.int64),
+            bands=np.array([counts.bands[w] for w in widths]),
+            conditions=np.array(json.dumps(counts.conditions, sort_keys=True)),
+            seconds=np.array(counts.seconds),
+        )
+    os.replace(path + ".part", path)
+
+
+def load_counts(path):
+    """What `save_counts` wrote. Raises WorkbookError for a file that is none."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return Counts(
+                dict(zip(arrays["ids"].tolist(), arrays["confusions"])),
+                dict(zip(arrays["widths"].tolist(), arrays["bands"])),
+                json.loads(str(arrays["conditions"])),
+                float(arrays["seconds"]),
+            )
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise WorkbookError(
+            f"counts {path} are not readable ({error}): delete the file and evaluate again"
+        )

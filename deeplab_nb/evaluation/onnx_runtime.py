@@ -1,0 +1,285 @@
+"""Networks as ONNX: logits by ONNX Runtime, on a CPU up to twice as fast as TensorFlow 1.15.
+
+TensorFlow stays the reference and the fallback. A conversion is made once and kept beside its
+checkpoint. Its name ends with a digest of the checkpoint's bytes, of the network's settings, of the
+packages that made it and of its own bytes: so it serves nothing else, and one that is damaged is
+made anew.
+"""
+
+import collections
+import contextlib
+import glob
+import hashlib
+import importlib
+import json
+import logging
+import os
+import time
+
+import numpy as np
+from tensorflow.tools.graph_transforms import TransformGraph
+
+from deeplab_nb.errors import WorkbookError
+from deeplab_nb.network.checkpoints import blocks, find_checkpoint, restore
+from deeplab_nb.network.deeplab import build_logits, variables_of
+from deeplab_nb.network.fast_layers import DilatedLayers
+from deeplab_nb.settings import known
+from deeplab_nb.tf1 import host_session, tf
+
+ENGINES = ("auto", "tensorflow", "onnxruntime")
+OPSET = 13  # the newest that was tried
+
+PAYS_FROM = 100  # images: a conversion takes as long as it then saves on 50 to 100 of 513x513
+
+# Largest difference from TensorFlow's logits, as a share of the largest logit; rounding was seen to
+# make up to 5e-6.
+TOLERANCE = 1e-4
+
+
+def choose(engine, settings, checkpoint, reference, *, images, device="cpu"):
+    """`(name, logits)`: the engine taken, and what computes logits with it.
+
+    logits: a function of float32 [batch, h, w, 3] in 0..255 to float32 [batch, h/s, w/s, classes].
+    With TensorFlow it is None: the logits are computed in the graph that they are part of.
+    engine: one of ENGINES; 'auto' takes ONNX Runtime on a CPU, if it is converted already or there
+    are many images. Where ONNX Runtime fails, TensorFlow is taken; a line says what and why.
+    device: where TensorFlow computes; 'auto' stays with it on a GPU or NPU.
+    reference: such a function by TensorFlow; a new conversion is compared with it.
+    """
+    if engine not in ENGINES:
+        raise WorkbookError(f"engine '{engine}' is unknown: there are {', '.join(ENGINES)}")
+    if engine == "tensorflow" or engine == "auto" and device != "cpu":
+        return "tensorflow", None
+    try:
+        conversion = Conversion(settings, find_checkpoint(checkpoint))
+        model = conversion.kept()
+        if model is None and engine == "auto" and images < PAYS_FROM:
+            print(
+                "engine: TensorFlow; --engine onnxruntime converts the network once, "
+                f"which pays from {PAYS_FROM} images"
+            )
+            return "tensorflow", None
+        session, how = (
+            (open_onnx(model), "converted before")
+            if model
+            else _convert(settings, conversion, reference)
+        )
+    except WorkbookError as error:
+        print(f"engine: TensorFlow, because {error}")
+        return "tensorflow", None
+    print(f"engine: ONNX Runtime, {how}")
+    return "onnxruntime", lambda frames: _run(session, frames)
+
+
+def _convert(settings, conversion, reference):
+    """`(session, sentence)` of a new conversion, which was seen to give the reference's logits."""
+    started = time.time()
+    key = conversion.key()  # before the weights are read: of later ones it would serve no one
+    model = convert(settings, conversion.prefix)
+    session = open_onnx(model)
+    _compare(lambda frames: _run(session, frames), reference)
+    return session, f"converted in {time.time() - started:.0f} s, {conversion.keep(model, key)}"
+
+
+def convert(settings, checkpoint):
+    """The evaluation network as ONNX, bytes: `images` float32 [batch, h, w, 3] -> `logits`."""
+    network = settings.for_evaluation()
+
+    def build():
+        images = tf.placeholder(tf.float32, [None, None, None, 3], name="images")
+        layers = DilatedLayers(variables_of(network))
+        logits = build_logits(images, settings=network, layers=layers)
+        tf.identity(logits, name="logits")
+
+    return to_onnx(freeze(build, checkpoint, ["images"], ["logits"]), ["images"], ["logits"])
+
+
+def _run(session, frames):
+    return session.run(["logits"], {"images": frames})[0]
+
+
+def _compare(logits, reference):
+    """Raises WorkbookError unless both give the same for noise, at sides of 16k+1 and others."""
+    for height, width in ((65, 65), (72, 91)):
+        images = np.random.RandomState(0).uniform(0, 255, (1, height, width, 3)).astype(np.float32)
+        try:
+            ours, wanted = logits(images), reference(images)
+        except Exception as error:  # ONNX Runtime's errors are of no common class
+            raise WorkbookError(f"the converted network does not run ({str(error)[:200]})")
+        allowed = TOLERANCE * np.abs(wanted).max()
+        # written so that a NaN is refused
+        if ours.shape != wanted.shape or not np.abs(ours - wanted).max() <= allowed:
+            raise WorkbookError("the converted network gives other logits than TensorFlow")
+
+
+class Conversion:
+    """The conversion of a checkpoint's network, kept as PREFIX.engine-BACKBONE-osN-DIGEST.onnx.
+
+    prefix: of the checkpoint. Raises WorkbookError where a package is missing.
+    """
+
+    def __init__(self, settings, prefix):
+        seen = settings.for_evaluation()
+        network = {name: getattr(seen, name) for name in known("network")}
+        versions = [import_package(name).__version__ for name in ("onnxruntime", "tf2onnx")]
+        self.prefix, self._made_by = prefix, json.dumps([network, OPSET, versions], sort_keys=True)
+        self._stem = f"{prefix}.engine-{settings.backbone}-os{settings.eval_output_stride}"
+
+    def key(self):
+        """A hash of all that a conversion depends on; it reads the whole checkpoint."""
+        key = hashlib.sha256(self._made_by.encode())
+        for block in blocks(self.prefix):
+            key.update(block)
+        return key
+
+    def path(self, model, key):
+        """Where a model's bytes are kept."""
+        digest = key.copy()
+        digest.update(model)
+        return f"{self._stem}-{digest.hexdigest()[:16]}.onnx"
+
+    def kept(self):
+        """The bytes of the conversion that is kept, or None; an outdated or damaged one is None."""
+        paths = glob.glob(glob.escape(self._stem) + "-*.onnx")
+        key = self.key() if paths else None
+        for path in paths:
+            with contextlib.suppress(OSError), open(path, "rb") as file:
+                model = file.read()
+                if path == self.path(model, key):
+                    return model
+        return None
+
+    def keep(self, model, key):
+        """Writes a model's bytes in place of earlier ones; returns words that say where."""
+        path = self.path(model, key)
+        part = f"{path}.{os.getpid()}.part"
+        try:
+            with open(part, "wb") as file:
+                file.write(model)
+            os.replace(part, path)
+        except OSError as error:  # such as a read-only or full disk
+            with contextlib.suppress(OSError):
+                os.remove(part)
+            return f"not kept, because the checkpoint's folder takes no files ({error.strerror})"
+        self._remove_outdated(path)
+        return f"kept as {path}"
+
+    def _remove_outdated(self, kept):
+        """Removes earlier conversions of this network, and those whose checkpoint is gone."""
+        folder = glob.escape(os.path.dirname(self.prefix))
+        for path in glob.glob(os.path.join(folder, "*.engine-*-os*-*.onnx")):
+            checkpoint = path.rpartition(".engine-")[0]
+            alive = os.path.exists(checkpoint + ".index") or os.path.exists(checkpoint)
+            if path != kept and (path.startswith(self._stem + "-") or not alive):
+                with contextlib.suppress(OSError):  # another process may have done so
+                    os.remove(path)
+
+
+# --- a network and its weights as one graph without variables, and that graph as ONNX
+
+
+def freeze(build, checkpoint, inputs, outputs):
+    """GraphDef in which a checkpoint's weights, and all that follows from them, are constants.
+
+    build: makes the network in the current graph; inputs, outputs: the names that it gives there.
+    Raises WorkbookError for a checkpoint that is missing, damaged or of another network.
+    """
+    with tf.Graph().as_default() as graph, host_session() as session:
+        build()
+        restore(session, checkpoint, tf.global_variables(), complete=True)
+        frozen = tf.graph_util.convert_variables_to_constants(
+            session, graph.as_graph_def(), outputs
+        )
+    return TransformGraph(frozen, inputs, outputs, ["fold_constants(ignore_errors=true)"])
+
+
+def to_onnx(graph_def, inputs, outputs):
+    """The bytes of the ONNX model of a frozen graph; its ends keep their names, without ':0'.
+
+    Raises WorkbookError where the converter is not installed or does not succeed.
+    """
+    converter = import_package("tf2onnx.convert")
+    tensors = {name: name + ":0" for name in inputs + outputs}
+    try:
+        model, _ = converter.from_graph_def(
+            graph_def,
+            name="deeplab_nb",
+            opset=OPSET,
+            input_names=[tensors[name] for name in inputs],
+            output_names=[tensors[name] for name in outputs],
+            tensors_to_rename={tensor: name for name, tensor in tensors.items()},
+        )
+    except Exception as error:  # whatever a converter of another project raises
+        raise WorkbookError(
+            f"the conversion to ONNX failed ({str(error)[:200]}): use TensorFlow's forms"
+        )
+    _pad_in_convolutions(model.graph)
+    return model.SerializeToString()
+
+
+def _pad_in_convolutions(graph):
+    """Leaves zeros round a map to the convolution that reads it, which needs no padded copy."""
+    to_array = import_package("onnx.numpy_helper").to_array
+    attribute = import_package("onnx.helper").make_attribute
+    constants = {tensor.name: to_array(tensor) for tensor in graph.initializer}
+    readers = collections.Counter(name for node in graph.node for name in node.input)
+    pads = {
+        node.output[0]: node
+        for node in graph.node
+        if _pads_sides_alone(node, constants) and readers[node.output[0]] == 1
+    }
+    for node in list(graph.node):
+        own = {one.name for one in node.attribute}
+        if node.op_type == "Conv" and node.input[0] in pads and not {"pads", "auto_pad"} & own:
+            pad = pads[node.input[0]]
+            sides = constants[pad.input[1]][[2, 3, 6, 7]].tolist()  # top, left, bottom, right
+            node.attribute.append(attribute("pads", sides))
+            node.input[0] = pad.input[0]
+            graph.node.remove(pad)
+
+
+def _pads_sides_alone(node, constants):
+    """Whether a node puts zeros round height and width, and it is known how many."""
+    return (
+        node.op_type == "Pad"
+        and not node.attribute
+        and len(node.input) == 2
+        and node.input[1] in constants
+        and not constants[node.input[1]][[0, 1, 4, 5]].any()
+    )
+
+
+def import_package(name):
+    """A package that only ONNX needs.
+
+    Importing tf2onnx sets TensorFlow's log level for all processes started from here: that is
+    taken back.
+    """
+    level = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise WorkbookError(
+            f"ONNX needs the package {name.split('.')[0]} ({error}): run `make environment`"
+        )
+    finally:
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = level
+        logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+
+
+def open_onnx(model):
+    """An ONNX Runtime session on the CPU for a model's bytes.
+
+    Raises WorkbookError where that is not possible.
+    """
+    onnxruntime = import_package("onnxruntime")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors only
+    # left to itself it may take a machine of two cores for one core with two threads, and use one
+    options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    # threads that wait leave their core to others
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its errors are of no common class
+        raise WorkbookError(f"ONNX Runtime refuses the model ({str(error)[:200]}): use TensorFlow")
