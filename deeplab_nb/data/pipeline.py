@@ -4,6 +4,7 @@ The order is the original library's. What it makes whole and then cuts, this fil
 where no value changes: mask pixels are looked up for the crop alone, and the image stays uint8
 until it is scaled.
 """
+
 import collections
 import os
 
@@ -40,8 +41,9 @@ def training_batches(paths, settings, *, first_step=0, rank=0, ranks=1):
     """
     check_records(paths)
     done = first_step * settings.train_batch_size * ranks
-    numbered = tf.data.Dataset.zip((shuffled(paths, settings.seed, done),
-                                    tf.data.experimental.Counter(done))).shard(ranks, rank)
+    numbered = tf.data.Dataset.zip(
+        (shuffled(paths, settings.seed, done), tf.data.experimental.Counter(done))
+    ).shard(ranks, rank)
 
     def prepare(record_and_place, number):
         record, place = record_and_place
@@ -74,7 +76,8 @@ def batch_of(paths, settings, step, *, rank=0, ranks=1):
     """`(images, labels)` of a rank's batch of a step, made once more on the host."""
     with tf.Graph().as_default(), host_session() as session:
         iterator, images, labels, _ = training_batches(
-            paths, settings, first_step=step - 1, rank=rank, ranks=ranks)
+            paths, settings, first_step=step - 1, rank=rank, ranks=ranks
+        )
         session.run(iterator.initializer)
         return session.run([images, labels])
 
@@ -91,8 +94,11 @@ def shuffled(paths, seed, done):
     # the seeds of two runs stay apart for as many epochs as any run has
     epochs = counter(1000000 * seed + done // count).flat_map(
         tf.autograph.experimental.do_not_convert(
-            lambda epoch: records.shuffle(SHUFFLE_BUFFER, seed=epoch,
-                                          reshuffle_each_iteration=False)))
+            lambda epoch: records.shuffle(
+                SHUFFLE_BUFFER, seed=epoch, reshuffle_each_iteration=False
+            )
+        )
+    )
     return epochs.skip(done % count)
 
 
@@ -132,14 +138,19 @@ def augment(image, label, *, settings, number):
     size = random_size(tf.shape(image)[:2], drawn[0], settings)
     room = tf.maximum(size - settings.train_crop_size, 0) + 1
     offset = tf.cast(drawn[1:3] * tf.cast(room, tf.float32), tf.int32)
-    return crop_both(image, label, size=size, offset=offset, flipped=drawn[3] < 0.5,
-                     settings=settings)
+    return crop_both(
+        image, label, size=size, offset=offset, flipped=drawn[3] < 0.5, settings=settings
+    )
 
 
 def resize_to_range(image, label, settings):
     """Both, the short side at min_resize_value unless the long one exceeded max_resize_value."""
-    size = range_size(tf.shape(image)[:2], settings.min_resize_value, settings.max_resize_value,
-                      settings.resize_factor)
+    size = range_size(
+        tf.shape(image)[:2],
+        settings.min_resize_value,
+        settings.max_resize_value,
+        settings.resize_factor,
+    )
     image = tf.image.resize_bilinear(image[None], size, align_corners=True)[0]
     label = tf.image.resize_nearest_neighbor(label[None, ..., None], size, align_corners=True)
     return image, label[0, ..., 0]
@@ -165,8 +176,9 @@ def random_size(size, drawn, settings):
         return tf.cast(sides * random_scale(drawn, settings), tf.int32)
     # MindSpore: the scales are of the crop, not of the image, and the short side is any whole
     # number between
-    low, high = (int(scale * settings.train_crop_size)
-                 for scale in (settings.min_scale, settings.max_scale))
+    low, high = (
+        int(scale * settings.train_crop_size) for scale in (settings.min_scale, settings.max_scale)
+    )
     short = low + tf.cast(drawn * (high - low + 1), tf.int32)
     # in whole numbers, as the entry divides: in float32 a short side of 500 could come out as 499
     return size * short // tf.reduce_min(size)
@@ -188,14 +200,16 @@ def crop_both(image, label, *, size, offset, flipped, settings):
     image_fill, label_fill = _FILL[settings.augmentation]
     if label_fill is None:
         label_fill = settings.ignore_label
-    return (crop_image(image, size, offset, flipped, crop=crop, fill=image_fill),
-            crop_label(label, size, offset, flipped, crop=crop, fill=label_fill))
+    return (
+        crop_image(image, size, offset, flipped, crop=crop, fill=image_fill),
+        crop_label(label, size, offset, flipped, crop=crop, fill=label_fill),
+    )
 
 
 def crop_image(image, size, offset, flipped, *, crop, fill):
     """float32 [crop, crop, 3], bilinear; corners stay corners."""
     image = tf.image.resize_bilinear(image[None], size, align_corners=True)[0]
-    image = image[offset[0]:offset[0] + crop, offset[1]:offset[1] + crop]
+    image = image[offset[0] : offset[0] + crop, offset[1] : offset[1] + crop]
     height, width = tf.unstack(tf.shape(image)[:2])
     # joined, for tf.pad computes an index for every number: 9 ms an image, more than the scaling
     image = tf.concat([image, tf.fill([height, crop - width, 3], fill)], axis=1)

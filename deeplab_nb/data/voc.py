@@ -2,6 +2,7 @@
 
 Source: Everingham et al., The PASCAL Visual Object Classes Challenge 2012, development kit.
 """
+
 import os
 
 import numpy as np
@@ -10,9 +11,28 @@ from PIL import Image
 from deeplab_nb.errors import WorkbookError
 
 CLASSES = (
-    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
-    "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa",
-    "train", "tv")
+    "background",
+    "aeroplane",
+    "bicycle",
+    "bird",
+    "boat",
+    "bottle",
+    "bus",
+    "car",
+    "cat",
+    "chair",
+    "cow",
+    "diningtable",
+    "dog",
+    "horse",
+    "motorbike",
+    "person",
+    "pottedplant",
+    "sheep",
+    "sofa",
+    "train",
+    "tv",
+)
 NAMES = "classes.txt"  # of a data folder that is not VOC: a class name a line, from number 0 on
 VOID = 255  # object borders and difficult pixels
 
@@ -63,19 +83,28 @@ def list_path(root, name):
 def check_root(root):
     """The folder itself, or the VOC2012 inside it; WorkbookError where neither is a VOC folder."""
     if not os.path.isdir(root):
-        raise WorkbookError(f"data folder {root} does not exist: `deeplab-nb fetch voc` brings VOC "
-                            "2012, or give the folder that holds JPEGImages")
-    for candidate in (root, os.path.join(root, "VOC2012"),
-                      os.path.join(root, "VOCdevkit", "VOC2012")):
+        raise WorkbookError(
+            f"data folder {root} does not exist: `deeplab-nb fetch voc` brings VOC "
+            "2012, or give the folder that holds JPEGImages"
+        )
+    for candidate in (
+        root,
+        os.path.join(root, "VOC2012"),
+        os.path.join(root, "VOCdevkit", "VOC2012"),
+    ):
         if os.path.isdir(os.path.join(candidate, "JPEGImages")):
             break
     else:
-        raise WorkbookError(f"data folder {root} has no JPEGImages: give the VOC2012 folder of an "
-                            "unpacked VOCdevkit")
+        raise WorkbookError(
+            f"data folder {root} has no JPEGImages: give the VOC2012 folder of an "
+            "unpacked VOCdevkit"
+        )
     for name in ("SegmentationClass", os.path.join("ImageSets", "Segmentation")):
         if not os.path.isdir(os.path.join(candidate, name)):
-            raise WorkbookError(f"data folder {candidate} has no {name}: masks and lists are "
-                                "needed beside the photographs")
+            raise WorkbookError(
+                f"data folder {candidate} has no {name}: masks and lists are "
+                "needed beside the photographs"
+            )
     return candidate
 
 
@@ -147,8 +176,10 @@ def _ids_of_colours(rgb, path):
     if (ids < 0).any():
         y, x = np.argwhere(ids < 0)[0]
         colour = tuple(rgb[y, x].tolist())
-        raise WorkbookError(f"mask {path} has colour {colour} at row {y}, column {x}, which is not "
-                            "one of VOC's: save the masks as class ids")
+        raise WorkbookError(
+            f"mask {path} has colour {colour} at row {y}, column {x}, which is not "
+            "one of VOC's: save the masks as class ids"
+        )
     return ids.astype(np.uint8)
 
 
