@@ -3,6 +3,7 @@
 Values that must move together are properties here and are asked for nowhere else. `settings` reads
 and changes them, strictly.
 """
+
 import dataclasses
 from typing import NewType, Optional, Tuple
 
@@ -20,14 +21,17 @@ def _setting(default, doc, choices=None, at_least=None, **known):
     path: holds the path of a file or folder; '' is none.
     quick: the value in a quick validation while training: a curve to steer by, not to report.
     """
-    return dataclasses.field(default=default, metadata={
-        "doc": doc, "choices": choices, "at_least": at_least, **known})
+    return dataclasses.field(
+        default=default, metadata={"doc": doc, "choices": choices, "at_least": at_least, **known}
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
     """All settings. Build them with `settings.read`, change them with `settings.override`."""
 
+    # a table, so one field below the other in as few lines as it needs
+    # fmt: off
     # --- data
     data_root: str = _setting(
         "data/sample/VOCdevkit/VOC2012", "folder that holds JPEGImages, SegmentationClass and "
@@ -208,6 +212,8 @@ class Settings:
         "nearest sides, quicker and up to 1.5 points lower, since image pooling sees less of the "
         "grey; 'native': not padded; 'mindspore': centre crop, mean of per-batch mIoU",
         choices=("deeplab", "tight", "native", "mindspore"), resumable=True, quick="deeplab")
+
+    # fmt: on
 
     # --- derived: never asked for
     @property

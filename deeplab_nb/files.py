@@ -1,4 +1,5 @@
 """Files and folders that are whole or absent, and where the project's own folders are."""
+
 import contextlib
 import json
 import os
@@ -30,7 +31,7 @@ def beside(path):
 
 def write_json(path, values):
     """Writes values as JSON, as `write_text` does."""
-    write_text(path, json.dumps(values, indent=2) + "\n")
+    return write_text(path, json.dumps(values, indent=2) + "\n")
 
 
 def write_text(path, text):

@@ -1,4 +1,5 @@
 """Processes that end together: a lock for one at a time, one way to be ended, no orphans."""
+
 import contextlib
 import fcntl
 import os
@@ -18,8 +19,10 @@ def locked(path, in_use):
     try:
         file = open(path, "a+", opener=_no_link)
     except OSError as error:
-        raise WorkbookError(f"lock {path} cannot be opened ({error.strerror}): remove it, or mend "
-                            "its folder's rights")
+        raise WorkbookError(
+            f"lock {path} cannot be opened ({error.strerror}): remove it, or mend "
+            "its folder's rights"
+        )
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -99,7 +102,10 @@ class Watcher:
         collect = 'groups=; while read -r group; do groups="$groups -$group"; done; '
         self._shell = subprocess.Popen(
             ["/bin/sh", "-c", collect + "kill -s KILL -- $groups"],
-            stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
+            stdin=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
     def add(self, group):
         os.write(self._shell.stdin.fileno(), b"%d\n" % group)

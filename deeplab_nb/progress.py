@@ -1,4 +1,5 @@
 """Progress that suits where it is shown, a bar or plain lines when headless; and time spent."""
+
 import builtins
 import os
 import statistics
@@ -18,8 +19,17 @@ def progress(items=None, *, label, total=None, unit="image"):
     if executed or not (_in_notebook() or sys.stderr.isatty()):
         # a notebook shows the error stream as a warning, so its lines go to the output
         lines = _Lines(sys.stdout if executed else sys.stderr)
-        return plain_tqdm(items, desc=label, total=total, unit=unit, file=lines,
-                          mininterval=15, miniters=1, ascii=True, ncols=80)
+        return plain_tqdm(
+            items,
+            desc=label,
+            total=total,
+            unit=unit,
+            file=lines,
+            mininterval=15,
+            miniters=1,
+            ascii=True,
+            ncols=80,
+        )
     return auto_tqdm(items, desc=label, total=total, unit=unit)
 
 

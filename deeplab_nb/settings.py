@@ -1,9 +1,9 @@
-"""Reads settings strictly and keeps them.
+"""Reads settings strictly and keeps them; `fields` lists them.
 
-An unknown name or a wrong type is an error that names the nearest right one. `fields` lists the
-settings. Both files import only ground files: errors, files, and the names of Ascend profiles and
-of the originals.
+An unknown name or a wrong type is an error that names the nearest right one. Both files import only
+ground files: errors, files, and the names of Ascend profiles and of the originals.
 """
+
 import dataclasses
 import difflib
 import json
@@ -19,13 +19,13 @@ from deeplab_nb.fields import FIELDS, ClassWeights, Settings, known
 from deeplab_nb.files import ROOT, write_json
 
 SIX_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)  # of the papers' and the MindSpore entry
-MEAN_PIXEL = 127.5  # the grey that frames are filled with; the network's normalisation maps it to 0
+MEAN_PIXEL = 127.5  # the grey of padding; the network's normalisation maps it to 0
 
 
 def crop_for(longest_side):
-    """Side of the smallest frame 16k+1 that holds an image: 500 gives VOC's 513.
+    """Side of the smallest square 16k+1 that holds an image: 500 gives VOC's 513.
 
-    16k+1 keeps the image's corners on the feature grid at output stride 8 and 16.
+    At output strides 8 and 16 its corners then lie on the feature grid.
     """
     return -(-(longest_side - 1) // 16) * 16 + 1
 
@@ -61,28 +61,30 @@ def override(settings: Settings, values: Mapping) -> Settings:
 
 
 def as_dict(settings: Settings) -> dict:
-    return {name: list(value) if isinstance(value, tuple) else value
-            for name, value in dataclasses.asdict(settings).items()}
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in dataclasses.asdict(settings).items()
+    }
 
 
 def resolve(settings):
     """The same settings with absolute paths; relative ones start at the project's folder."""
     given = {name: getattr(settings, name) for name in known("path")}
-    return dataclasses.replace(
-        settings, **{name: os.path.join(ROOT, path) for name, path in given.items() if path})
+    absolute = {name: os.path.join(ROOT, path) for name, path in given.items() if path}
+    return dataclasses.replace(settings, **absolute)
 
 
 def make_absolute(overrides):
     """Paths that a person typed are meant from where they stand."""
-    return {name: os.path.abspath(value) if name in known("path") and value else value
-            for name, value in overrides.items()}
+    return {
+        name: os.path.abspath(value) if name in known("path") and value else value
+        for name, value in overrides.items()
+    }
 
 
 def save(settings: Settings, folder: str) -> str:
     """Writes FOLDER/settings.json, whole or not at all; returns its path."""
-    path = os.path.join(folder, "settings.json")
-    write_json(path, as_dict(settings))
-    return path
+    return write_json(os.path.join(folder, "settings.json"), as_dict(settings))
 
 
 def load(folder: str) -> Settings:
@@ -94,8 +96,9 @@ def load(folder: str) -> Settings:
     except FileNotFoundError:
         raise WorkbookError(f"{path} does not exist: name a folder that a run has written")
     except ValueError as error:
-        raise WorkbookError(f"{path} is not readable JSON ({error}): delete it and start the run "
-                            "again")
+        raise WorkbookError(
+            f"{path} is not readable JSON ({error}): delete it and start the run again"
+        )
     if not isinstance(values, dict):
         raise WorkbookError(f"{path} holds no settings: delete it and start the run again")
     return read(values)
@@ -208,8 +211,8 @@ def _checked(field, value):
     choices, at_least = field.metadata["choices"], field.metadata["at_least"]
     if choices and checked not in choices:
         close = nearest(checked, choices) if field.type is str else ""
-        raise WorkbookError(f"setting '{field.name}' is {checked!r}, it can be "
-                            f"{', '.join(map(str, choices))}{close}")
+        allowed = ", ".join(map(str, choices))
+        raise WorkbookError(f"setting '{field.name}' is {checked!r}, it can be {allowed}{close}")
     if at_least is not None and checked is not None and checked < at_least:
         raise WorkbookError(f"setting '{field.name}' is {checked}, it must be at least {at_least}")
     return checked
@@ -226,32 +229,45 @@ def _of_data(settings):
     if settings.max_scale < settings.min_scale:
         yield f"max_scale {settings.max_scale} is below min_scale {settings.min_scale}: swap them"
     if (settings.max_resize_value or settings.resize_factor) and not settings.min_resize_value:
-        yield ("max_resize_value and resize_factor do nothing while min_resize_value is 0: set it "
-               "too")
+        yield (
+            "max_resize_value and resize_factor do nothing while min_resize_value is 0: set it too"
+        )
     if not settings.num_classes <= settings.ignore_label <= 255:
-        yield (f"ignore_label {settings.ignore_label} must lie in num_classes..255 "
-               f"({settings.num_classes}..255), or it would hide a class")
+        yield (
+            f"ignore_label {settings.ignore_label} must lie in num_classes..255 "
+            f"({settings.num_classes}..255), or it would hide a class"
+        )
     crop = settings.train_crop_size
     if (crop - 1) % 8:
-        yield (f"train_crop_size {crop} must be 8k+1, such as {(crop - 1) // 8 * 8 + 1}, so that "
-               "its corners lie on the feature grid")
+        yield (
+            f"train_crop_size {crop} must be 8k+1, such as {(crop - 1) // 8 * 8 + 1}, so that "
+            "its corners lie on the feature grid"
+        )
 
 
 def _of_loss(settings):
     if settings.class_weights and len(settings.class_weights) != settings.num_classes:
-        yield (f"class_weights has {len(settings.class_weights)} numbers for "
-               f"{settings.num_classes} classes: give one a class")
+        yield (
+            f"class_weights has {len(settings.class_weights)} numbers for "
+            f"{settings.num_classes} classes: give one a class"
+        )
     if not 0 < settings.top_k_percent_pixels <= 1:
-        yield (f"top_k_percent_pixels is {settings.top_k_percent_pixels}, it must be above 0 and "
-               "at most 1: it is a share of the pixels")
+        yield (
+            f"top_k_percent_pixels is {settings.top_k_percent_pixels}, it must be above 0 and "
+            "at most 1: it is a share of the pixels"
+        )
     if settings.hard_example_mining_step and settings.top_k_percent_pixels == 1:
         yield "hard_example_mining_step needs a share to go to: set top_k_percent_pixels below 1"
     if settings.loss_stride > 1 and not settings.upsample_logits:
-        yield (f"loss_stride {settings.loss_stride} is for upsampled logits: set "
-               "upsample_logits=true or loss_stride=1")
+        yield (
+            f"loss_stride {settings.loss_stride} is for upsampled logits: set "
+            "upsample_logits=true or loss_stride=1"
+        )
     if settings.train_batch_size % settings.clones:
-        yield (f"clones {settings.clones} do not share train_batch_size "
-               f"{settings.train_batch_size} evenly: change one")
+        yield (
+            f"clones {settings.clones} do not share train_batch_size "
+            f"{settings.train_batch_size} evenly: change one"
+        )
 
 
 def _changed(settings, *names):
@@ -264,8 +280,10 @@ def _of_slow_start(settings):
         for name in _changed(settings, "slow_start_learning_rate", "slow_start_type"):
             yield f"{name} has no steps: set slow_start_step"
     if 0 < settings.train_steps <= settings.slow_start_step:
-        yield (f"slow_start_step {settings.slow_start_step} leaves none of the "
-               f"{settings.train_steps} train_steps to the schedule: lower it")
+        yield (
+            f"slow_start_step {settings.slow_start_step} leaves none of the "
+            f"{settings.train_steps} train_steps to the schedule: lower it"
+        )
 
 
 def _of_precision(settings):
@@ -274,7 +292,9 @@ def _of_precision(settings):
             yield f"{name} does nothing while loss_scale is none: set loss_scale=exponential"
     on_card = settings.mixed_precision and settings.device == "npu"
     if settings.mixed_type == "bfloat16" and not on_card:
-        yield ("mixed_type bfloat16 is for mixed precision on an Ascend card: set "
-               "mixed_precision=true and device=npu, or leave it out")
+        yield (
+            "mixed_type bfloat16 is for mixed precision on an Ascend card: set "
+            "mixed_precision=true and device=npu, or leave it out"
+        )
     if settings.mixlist and not settings.mixed_precision:
         yield f"mixlist {settings.mixlist} is for mixed precision: set mixed_precision=true"

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from deeplab_nb.data import own, voc
+from deeplab_nb.data import mask_forms, own, voc
 from deeplab_nb.data.audit import audit, ListAudit
 from deeplab_nb.errors import WorkbookError
 from tests.support.command import call
@@ -45,8 +45,8 @@ def rgb_mask():
 
 
 @pytest.mark.parametrize("mask, form, wanted", [
-    (palette_mask(), own.PALETTE, IDS), (Image.fromarray(IDS), own.INDEX, IDS),
-    (Image.fromarray((IDS == 1).astype(np.uint8) * 255), own.BINARY, (IDS == 1).astype(np.uint8))])
+    (palette_mask(), mask_forms.PALETTE, IDS), (Image.fromarray(IDS), mask_forms.INDEX, IDS),
+    (Image.fromarray((IDS == 1).astype(np.uint8) * 255), mask_forms.BINARY, (IDS == 1).astype(np.uint8))])
 def test_masks_of_numbers_keep_them(tmp_path, mask, form, wanted):
     out = str(tmp_path / "out")
     found = own.convert(*write(tmp_path, mask), out, classes=("background", "leaf"))
@@ -59,7 +59,7 @@ def test_masks_of_numbers_keep_them(tmp_path, mask, form, wanted):
 def test_colours_become_the_classes_they_were_given_and_cream_stays_ignored(tmp_path):
     found = own.convert(*write(tmp_path, rgb_mask()), str(tmp_path / "out"), colours=COLOURS)
     ids, _ = voc.read_mask(voc.mask_path(str(tmp_path / "out"), "leaf_0"))
-    assert found.form == own.RGB and np.array_equal(ids, IDS)
+    assert found.form == mask_forms.RGB and np.array_equal(ids, IDS)
     assert "2 class 2  (200, 0, 0)" in str(found)
 
 

@@ -4,6 +4,7 @@ The commonest bad score comes from masks that are not what the network expects: 
 classes, objects coded as the ignore label, sizes that differ. All of it is found here, with file
 names. Weights for rare classes follow from the same counts.
 """
+
 import collections
 import dataclasses
 import itertools
@@ -16,19 +17,20 @@ from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.progress import in_threads
 
-NAMED = 3            # offenders that an error names before it only counts
+NAMED = 3  # offenders that an error names before it only counts
 IGNORED_SHARE = 0.2  # VOC's own borders stay well below it, an object coded 255 does not
 
 
 @dataclasses.dataclass(frozen=True)
 class ListAudit:
     """One list of ids. `pixels` and `images` have 256 entries, one for each possible mask value."""
+
     name: str
     count: int
-    official: Optional[int]   # size of VOC's list of this name, None where VOC has none
-    pixels: Tuple[int, ...]   # pixels of each value
-    images: Tuple[int, ...]   # masks in which each value occurs
-    longest_side: int         # of the photographs, in pixels
+    official: Optional[int]  # size of VOC's list of this name, None where VOC has none
+    pixels: Tuple[int, ...]  # pixels of each value
+    images: Tuple[int, ...]  # masks in which each value occurs
+    longest_side: int  # of the photographs, in pixels
 
     @property
     def values(self):
@@ -40,7 +42,8 @@ class ListAudit:
         """The list's size in words, beside VOC's official one."""
         whole = {None: "", self.count: ", VOC's full list"}
         return f"{self.count} images" + whole.get(
-            self.official, f", not VOC's full list of {self.official}")
+            self.official, f", not VOC's full list of {self.official}"
+        )
 
     def median_frequency(self, num_classes):
         """Class weights: the median frequency / the class's (Eigen and Fergus 2015, section 4.3.2).
@@ -61,23 +64,27 @@ class ListAudit:
         return _weights(1.0, np.where(images > 0, np.log(constant + share), 0))
 
     def _counts(self, num_classes):
-        pixels, images = (np.array(counts[:num_classes], float)
-                          for counts in (self.pixels, self.images))
+        pixels, images = (
+            np.array(counts[:num_classes], float) for counts in (self.pixels, self.images)
+        )
         if not pixels.any():
-            raise WorkbookError(f"list {self.name} has no labelled pixel: audit its masks before "
-                                "weighing classes")
+            raise WorkbookError(
+                f"list {self.name} has no labelled pixel: audit its masks before weighing classes"
+            )
         return pixels, images
 
 
 def _weights(numerator, denominators):
-    weights = np.divide(numerator, denominators, out=np.zeros(len(denominators)),
-                        where=denominators > 0)
+    weights = np.divide(
+        numerator, denominators, out=np.zeros(len(denominators)), where=denominators > 0
+    )
     return tuple(round(float(weight), 3) for weight in weights)
 
 
 @dataclasses.dataclass(frozen=True)
 class Audit:
     """The outcome of `audit`. Problems and warnings are pairs (image id or list, sentence)."""
+
     root: str
     num_classes: int
     ignore_label: int
@@ -100,8 +107,7 @@ class Audit:
             count = len(self.problems)
             named = "; ".join(sentence for _, sentence in self.problems[:NAMED])
             more = f"; and {count - NAMED} more" if count > NAMED else ""
-            raise WorkbookError(
-                f"{count} problem{'s' * (count > 1)} in {self.root}: {named}{more}")
+            raise WorkbookError(f"{count} problem{'s' * (count > 1)} in {self.root}: {named}{more}")
 
     def void_share(self, list_name):
         """Share of a list's pixels that are the ignore label, 0 to 1."""
@@ -111,19 +117,23 @@ class Audit:
     def table(self, list_name):
         """A list's classes as text: share of the labelled pixels and number of images of each."""
         one = self.of(list_name)
-        labelled = max(1, sum(one.pixels[:self.num_classes]))
+        labelled = max(1, sum(one.pixels[: self.num_classes]))
         names = voc.class_names(self.num_classes, self.root)
         rows = [(value, name, one.pixels[value] / labelled) for value, name in enumerate(names)]
         rows.append((self.ignore_label, "(ignored)", self.void_share(list_name)))
         return "\n".join(
-            [f"{one.name} ({one.size})", f"{'id':>3}  {'class':<14}{'pixels':>8}{'images':>9}"] +
-            [f"{value:>3}  {name:<14}{100 * share:>7.2f}%{one.images[value]:>9}"
-             for value, name, share in rows])
+            [f"{one.name} ({one.size})", f"{'id':>3}  {'class':<14}{'pixels':>8}{'images':>9}"]
+            + [
+                f"{value:>3}  {name:<14}{100 * share:>7.2f}%{one.images[value]:>9}"
+                for value, name, share in rows
+            ]
+        )
 
 
 @dataclasses.dataclass(frozen=True)
 class _Pair:
     """One photograph with its mask."""
+
     problems: Tuple[str, ...]
     warning: Optional[str] = None
     pixels: Tuple[int, ...] = (0,) * 256
@@ -139,18 +149,29 @@ def audit(root, lists, *, num_classes=21, ignore_label=255):
     root = voc.check_root(root)
     ids = {name: voc.read_list(root, name) for name in lists}
     every = list(dict.fromkeys(itertools.chain.from_iterable(ids.values())))
-    pairs = dict(zip(every, in_threads(
-        lambda image_id: _look(root, image_id, num_classes, ignore_label), every,
-        label="audit " + ", ".join(lists))))
+    pairs = dict(
+        zip(
+            every,
+            in_threads(
+                lambda image_id: _look(root, image_id, num_classes, ignore_label),
+                every,
+                label="audit " + ", ".join(lists),
+            ),
+        )
+    )
     crossing = _shared_ids(ids)
     return Audit(
-        root=root, num_classes=num_classes, ignore_label=ignore_label,
+        root=root,
+        num_classes=num_classes,
+        ignore_label=ignore_label,
         lists=tuple(_summary(name, [pairs[i] for i in ids[name]]) for name in lists),
         problems=tuple((i, sentence) for i in every for sentence in pairs[i].problems)
         + crossing["problem"],
         warnings=tuple((i, pairs[i].warning) for i in every if pairs[i].warning)
-        + crossing["warning"] + _twice(ids),
-        notes=tuple(sentence for _, sentence in crossing["note"]))
+        + crossing["warning"]
+        + _twice(ids),
+        notes=tuple(sentence for _, sentence in crossing["note"]),
+    )
 
 
 def _look(root, image_id, num_classes, ignore_label):
@@ -167,12 +188,16 @@ def _look(root, image_id, num_classes, ignore_label):
         return _Pair(tuple(problems + [str(error)]), side=max(size or (0,)))
     pixels = tuple(Image.fromarray(mask).histogram())
     if size and size != mask.shape:
-        problems.append("mask {} is {}x{}, its photograph {}x{} (height x width): save it in the "
-                        "photograph's size".format(mask_path, *mask.shape, *size))
+        problems.append(
+            "mask {} is {}x{}, its photograph {}x{} (height x width): save it in the "
+            "photograph's size".format(mask_path, *mask.shape, *size)
+        )
     wrong = [value for value in range(num_classes, 256) if pixels[value] and value != ignore_label]
     if wrong:
-        problems.append(f"mask {mask_path} has {_values(wrong)}, only 0..{num_classes - 1} and "
-                        f"{ignore_label} are allowed: correct it or num_classes")
+        problems.append(
+            f"mask {mask_path} has {_values(wrong)}, only 0..{num_classes - 1} and "
+            f"{ignore_label} are allowed: correct it or num_classes"
+        )
     warning = _ignored_object(mask_path, pixels, ignore_label)
     return _Pair(tuple(problems), warning, pixels, max(size or (0,)))
 
@@ -185,8 +210,9 @@ def _decoded_size(path):
     height, width = voc.image_size(path)
     with Image.open(path) as image:
         if image.format not in ("JPEG", "MPO", "PNG"):
-            raise WorkbookError(f"photograph {path} is a {image.format} file, TensorFlow needs "
-                                "JPEG: convert it")
+            raise WorkbookError(
+                f"photograph {path} is a {image.format} file, TensorFlow needs JPEG: convert it"
+            )
         image.draft("RGB", (width // 8, height // 8))
         try:
             image.load()
@@ -205,17 +231,22 @@ def _ignored_object(mask_path, pixels, ignore_label):
     share = pixels[ignore_label] / max(1, sum(pixels))
     if pixels[0] + pixels[ignore_label] < sum(pixels) or share <= IGNORED_SHARE:
         return None
-    return (f"mask {mask_path} holds only 0 and {ignore_label} ({share:.0%}): {ignore_label} is "
-            "the ignore value here, so the object is ignored; code it as a class id")
+    return (
+        f"mask {mask_path} holds only 0 and {ignore_label} ({share:.0%}): {ignore_label} is "
+        "the ignore value here, so the object is ignored; code it as a class id"
+    )
 
 
 def _summary(name, pairs):
     pixels = np.array([pair.pixels for pair in pairs])
     return ListAudit(
-        name=name, count=len(pairs), official=voc.LIST_SIZES.get(name),
+        name=name,
+        count=len(pairs),
+        official=voc.LIST_SIZES.get(name),
         pixels=tuple(pixels.sum(axis=0).tolist()),
         images=tuple((pixels > 0).sum(axis=0).tolist()),
-        longest_side=max(pair.side for pair in pairs))
+        longest_side=max(pair.side for pair in pairs),
+    )
 
 
 def _role(name):
@@ -226,9 +257,11 @@ def _role(name):
 # How bad it is that two lists share images. Pairs that are not here, such as train with trainaug,
 # do so by their nature.
 _SHARING = {frozenset(("train", "val")): "problem", frozenset(("trainval", "val")): "note"}
-_REMEDY = {"problem": ": take the evaluation images out of the training list",
-           "warning": ": a score on images that were trained on says little",
-           "note": ": trainval holds both by nature, score such a training on other images"}
+_REMEDY = {
+    "problem": ": take the evaluation images out of the training list",
+    "warning": ": a score on images that were trained on says little",
+    "note": ": trainval holds both by nature, score such a training on other images",
+}
 
 
 def _shared_ids(ids):
@@ -240,14 +273,27 @@ def _shared_ids(ids):
         others = set(ids[other])
         common = [i for i in ids[one] if i in others]
         if common and kind:
-            found[kind] += ((one, f"lists {one} and {other} share {len(common)} of their images, "
-                                  f"{common[0]} is the first{_REMEDY[kind]}"),)
+            found[kind] += (
+                (
+                    one,
+                    f"lists {one} and {other} share {len(common)} of their images, "
+                    f"{common[0]} is the first{_REMEDY[kind]}",
+                ),
+            )
     return found
 
 
 def _twice(ids):
     """Warnings for lists that name an image more than once."""
-    repeats = {name: [i for i, n in collections.Counter(ids[name]).items() if n > 1]
-               for name in ids}
-    return tuple((name, f"list {name} names {twice[0]} more than once ({len(twice)} such ids): it "
-                        "counts each time") for name, twice in repeats.items() if twice)
+    repeats = {
+        name: [i for i, n in collections.Counter(ids[name]).items() if n > 1] for name in ids
+    }
+    return tuple(
+        (
+            name,
+            f"list {name} names {twice[0]} more than once ({len(twice)} such ids): it "
+            "counts each time",
+        )
+        for name, twice in repeats.items()
+        if twice
+    )

@@ -1,7 +1,8 @@
 """Downloads with a digest, resumed where they broke off, and unpacking within a folder.
 
-What cannot be downloaded can be put in place by hand: a file with the right digest is used as it is.
+What cannot be downloaded can be put in place by hand: a file with the right digest is used.
 """
+
 import dataclasses
 import os
 import posixpath
@@ -27,6 +28,7 @@ IDENTITY = {"Accept-Encoding": "identity"}
 @dataclasses.dataclass(frozen=True)
 class Archive:
     """Something to download; digest: 'algorithm:hex', or None, which records the first one's."""
+
     name: str
     url: str
     file: str
@@ -34,14 +36,18 @@ class Archive:
 
 
 VOC2012 = Archive(
-    name="PASCAL VOC 2012 train/val", file="VOCtrainval_11-May-2012.tar",
+    name="PASCAL VOC 2012 train/val",
+    file="VOCtrainval_11-May-2012.tar",
     url="http://host.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar",
-    digest="md5:6cd6e144f989b92b3379bac3b3de84fd")
+    digest="md5:6cd6e144f989b92b3379bac3b3de84fd",
+)
 SBD = Archive(
-    name="Semantic Boundaries Dataset", file="benchmark.tgz",
+    name="Semantic Boundaries Dataset",
+    file="benchmark.tgz",
     url="https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/"
-        "semantic_contours/benchmark.tgz",
-    digest="md5:82b4d87ceb2ed10f6038a1cba92111cb")
+    "semantic_contours/benchmark.tgz",
+    digest="md5:82b4d87ceb2ed10f6038a1cba92111cb",
+)
 
 
 def fetch_archive(archive, folder, *, url=None):
@@ -62,10 +68,12 @@ def fetch_archive(archive, folder, *, url=None):
         digest = known_digest(archive, folder) or "not known"
         raise WorkbookError(
             f"{archive.name} did not come from {url} ({_reason(error)}): run again to go on at "
-            f"{_size(part) / 1e6:.1f} MB, or put the file at {path} by hand (digest {digest})")
+            f"{_size(part) / 1e6:.1f} MB, or put the file at {path} by hand (digest {digest})"
+        )
     except OSError as error:
-        raise WorkbookError(f"{part} cannot be written ({error.strerror}): make room in {folder} "
-                            "and run again")
+        raise WorkbookError(
+            f"{part} cannot be written ({error.strerror}): make room in {folder} and run again"
+        )
     try:
         _check_digest(archive, part, folder, "it is removed, run again to fetch it anew")
     except WorkbookError:
@@ -111,10 +119,13 @@ def unpack(archive_path, folder):
         return _move_entries(beside, folder)
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         if getattr(error, "errno", None) is None:  # gzip complains with a plain OSError
-            raise WorkbookError(f"archive {archive_path} is damaged ({error}): delete it and fetch "
-                                "it again")
-        raise WorkbookError(f"archive {archive_path} cannot be unpacked into {folder} "
-                            f"({error.strerror}): make room there and run again")
+            raise WorkbookError(
+                f"archive {archive_path} is damaged ({error}): delete it and fetch it again"
+            )
+        raise WorkbookError(
+            f"archive {archive_path} cannot be unpacked into {folder} "
+            f"({error.strerror}): make room there and run again"
+        )
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
@@ -147,10 +158,12 @@ def _transfer(archive, url, part):
         have = 0
     headers = dict(IDENTITY, Range=f"bytes={have}-") if have else IDENTITY
     with open(part, "ab" if have else "wb") as file, progress(
-            label=archive.name, total=total - have, unit="B") as bar:
+        label=archive.name, total=total - have, unit="B"
+    ) as bar:
         bar.unit_scale = True
-        pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 16, timeout=SECONDS_WITHOUT_DATA,
-                             headers=headers)(url, file, None)
+        pooch.HTTPDownloader(
+            progressbar=bar, chunk_size=1 << 16, timeout=SECONDS_WITHOUT_DATA, headers=headers
+        )(url, file, None)
     if _size(part) < total:
         raise requests.ConnectionError("connection closed early")
 
@@ -186,11 +199,14 @@ def _check_members(archive_path, members):
     links = {posixpath.normpath(name) for name, target in entries if target is not None}
     for member, (name, target) in zip(members, entries):
         if isinstance(member, tarfile.TarInfo) and member.isdev():
-            raise WorkbookError(f"archive {archive_path} holds a device, {name}: do not use this "
-                                "archive")
+            raise WorkbookError(
+                f"archive {archive_path} holds a device, {name}: do not use this archive"
+            )
         if _leaves(name, links) or target is not None and _leaves(target, links):
-            raise WorkbookError(f"archive {archive_path} holds {name}, which leads out of its "
-                                "folder: do not use this archive")
+            raise WorkbookError(
+                f"archive {archive_path} holds {name}, which leads out of its "
+                "folder: do not use this archive"
+            )
 
 
 def _entry(member):

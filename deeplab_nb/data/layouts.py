@@ -4,6 +4,7 @@ records  LIST-00000-of-00004.tfrecord, in the folder or in its `tfrecord`
 edge     train/Images/*.jpg and train/SegmentationClassRaw/*.png, and the same under eval
 voc      VOC's own layout
 """
+
 import collections
 import json
 import os
@@ -35,7 +36,8 @@ def find(path, list_name):
     except WorkbookError as error:
         raise WorkbookError(
             f"{error}; or a folder of record files {list_name}-00000-of-00004.tfrecord, or one of "
-            f"{edge or 'train'}/Images and SegmentationClassRaw")
+            f"{edge or 'train'}/Images and SegmentationClassRaw"
+        )
     return Layout("voc", root, name)
 
 
@@ -67,15 +69,19 @@ def lay_out(layout, folder):
         with alone_in(folder):
             {"records": _unpack, "edge": _link}[layout.kind](layout, root)
     except OSError as error:
-        raise WorkbookError(f"{root} cannot be written ({error.strerror}): make room on the "
-                            "disk, or give a folder that you may write to")
+        raise WorkbookError(
+            f"{root} cannot be written ({error.strerror}): make room on the "
+            "disk, or give a folder that you may write to"
+        )
 
 
 def _unpack(layout, root):
     """The records' own bytes as files; whole or absent."""
     shards = records.existing_shards(layout.root, layout.name)
-    source = {os.path.realpath(path): [os.path.getsize(path), os.stat(path).st_mtime_ns]
-              for path in shards}
+    source = {
+        os.path.realpath(path): [os.path.getsize(path), os.stat(path).st_mtime_ns]
+        for path in shards
+    }
     if os.path.exists(root):
         return _check_source(root, source)
     ids = {}
@@ -102,7 +108,9 @@ def _check_source(root, source):
     except (OSError, ValueError):
         same = False
     if not same:
-        raise WorkbookError(f"{root} is not made of these records: move it away, or write elsewhere")
+        raise WorkbookError(
+            f"{root} is not made of these records: move it away, or write elsewhere"
+        )
 
 
 def _safe(name, taken):
@@ -129,8 +137,10 @@ def _link(layout, root):
 
 def _edge_pair(layout, name):
     folder = os.path.join(layout.root, _EDGE[layout.name])
-    return (os.path.join(folder, "Images", name + ".jpg"),
-            os.path.join(folder, "SegmentationClassRaw", name + ".png"))
+    return (
+        os.path.join(folder, "Images", name + ".jpg"),
+        os.path.join(folder, "SegmentationClassRaw", name + ".png"),
+    )
 
 
 def _edge_ids(layout):
@@ -138,15 +148,18 @@ def _edge_ids(layout):
     folders = [os.path.dirname(path) for path in _edge_pair(layout, "")]
     if not os.path.isdir(folders[1]):
         raise WorkbookError(f"{folders[1]} does not exist: masks lie beside Images")
-    images, masks = ({name[:-4] for name in os.listdir(folder) if name.endswith(ending)}
-                     for folder, ending in zip(folders, (".jpg", ".png")))
+    images, masks = (
+        {name[:-4] for name in os.listdir(folder) if name.endswith(ending)}
+        for folder, ending in zip(folders, (".jpg", ".png"))
+    )
     for name in sorted(images ^ masks):
         there, missing = sorted(_edge_pair(layout, name), key=os.path.lexists, reverse=True)
         raise WorkbookError(f"{there} has no {missing}: add it, or remove the one")
     for name in images:
         if re.search(r"\s", name):
-            raise WorkbookError(f"{_edge_pair(layout, name)[0]} has a blank in its name: rename it "
-                                "and its mask")
+            raise WorkbookError(
+                f"{_edge_pair(layout, name)[0]} has a blank in its name: rename it and its mask"
+            )
     if not images:
         raise WorkbookError(f"{folders[0]} holds no .jpg: give the folder of train and eval")
     return sorted(images)

@@ -4,6 +4,7 @@ pycocotools tells which pixels lie inside. A pixel belongs to the shape drawn la
 order, in COCO's the smallest. What COCO calls a crowd, and labelme's __ignore__, is left out of
 loss and score.
 """
+
 import contextlib
 import glob
 import json
@@ -22,9 +23,10 @@ NO_CLASS = {"background": 0, "_background_": 0, IGNORED: voc.VOID}  # the last t
 
 class Outlines(NamedTuple):
     """One photograph's shapes: [(label, segmentation as COCO has it)]."""
+
     kind: str
-    name: str              # of the photograph's file
-    source: str            # the file that holds the shapes
+    name: str  # of the photograph's file
+    source: str  # the file that holds the shapes
     size: Tuple[int, int]  # height, width
     shapes: list
 
@@ -58,10 +60,13 @@ def draw(outlines, classes):
         if label not in ids:
             raise WorkbookError(
                 f"{outlines.source} has a shape of '{label}', which is not among the classes "
-                f"{', '.join(classes)}: name it, or take it out")
+                f"{', '.join(classes)}: name it, or take it out"
+            )
     with _readable(outlines.source, outlines.kind):
-        shapes = [(ids[label], _inside(segmentation, outlines.size))
-                  for label, segmentation in outlines.shapes]
+        shapes = [
+            (ids[label], _inside(segmentation, outlines.size))
+            for label, segmentation in outlines.shapes
+        ]
     if outlines.kind == COCO:
         shapes.sort(key=lambda shape: -shape[1].sum())
     mask = np.zeros(outlines.size, np.uint8)
@@ -98,8 +103,12 @@ def _coco(path, values):
     for entry in values["annotations"]:
         label = IGNORED if entry.get("iscrowd") else names[entry["category_id"]]
         shapes[entry["image_id"]].append((label, entry["segmentation"]))
-    found = [Outlines(COCO, entry["file_name"], path, (entry["height"], entry["width"]),
-                      shapes[entry["id"]]) for entry in values["images"]]
+    found = [
+        Outlines(
+            COCO, entry["file_name"], path, (entry["height"], entry["width"]), shapes[entry["id"]]
+        )
+        for entry in values["images"]
+    ]
     used = _labels(found)
     return found, [name for name in names.values() if name in used]
 
@@ -107,6 +116,7 @@ def _coco(path, values):
 def _inside(segmentation, size):
     """bool [height, width] of COCO's polygons, or of its run lengths, packed or not."""
     from pycocotools import mask  # compiled, and wanted here only
+
     if isinstance(segmentation, list):
         points = min(len(outline) // 2 for outline in segmentation) if segmentation else 0
         if points < 3:
@@ -118,8 +128,11 @@ def _inside(segmentation, size):
         packed = segmentation
     inside = mask.decode(packed).astype(bool)
     if inside.shape != tuple(size):
-        raise ValueError("a shape is of {}x{} pixels, its image of {}x{}".format(
-            *inside.shape[::-1], *size[::-1]))
+        raise ValueError(
+            "a shape is of {}x{} pixels, its image of {}x{}".format(
+                *inside.shape[::-1], *size[::-1]
+            )
+        )
     return inside
 
 
@@ -133,5 +146,7 @@ def _readable(path, kind):
     try:
         yield
     except Exception as error:  # pycocotools raises no kind of its own, and JSON may hold anything
-        raise WorkbookError(f"{path} cannot be read as {kind}'s ({type(error).__name__}: {error}): "
-                            "export it anew, or take it out")
+        raise WorkbookError(
+            f"{path} cannot be read as {kind}'s ({type(error).__name__}: {error}): "
+            "export it anew, or take it out"
+        )

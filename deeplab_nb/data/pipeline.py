@@ -1,8 +1,10 @@
-"""Records to training batches with tf.data: decode, resize, scale, pad, crop, flip (the original library's order).
+"""Records to training batches with tf.data: decode, resize, scale, pad, crop, flip.
 
-What the original makes whole and then cuts, this file makes smaller where no value changes: mask pixels
-are looked up for the crop alone, and the image stays uint8 until it is scaled.
+The order is the original library's. What it makes whole and then cuts, this file makes smaller
+where no value changes: mask pixels are looked up for the crop alone, and the image stays uint8
+until it is scaled.
 """
+
 import collections
 import os
 
@@ -15,8 +17,8 @@ from deeplab_nb.tf1 import host_session, tf
 
 SHUFFLE_BUFFER = 1000  # records; a smaller training set is shuffled whole
 
-# what fills a frame beyond its image: (image, mask), None for the ignore label. The MindSpore entry fills both
-# with 0: black before the network's normalisation, and background in the mask, so its padding is trained on.
+# what an image and its mask are padded with, None for the ignore label. The MindSpore entry pads
+# both with 0: black before the network's normalisation, and background, so padding is trained on.
 _FILL = {"deeplab": (MEAN_PIXEL, None), "mindspore": (0.0, 0)}
 
 _FEATURES = {
@@ -27,25 +29,28 @@ _FEATURES = {
 
 
 def training_batches(paths, settings, *, first_step=0, rank=0, ranks=1):
-    """Endless batches from record files, as an initializable iterator's `(iterator, images, labels, places)`.
+    """Endless batches from record files: `(initializable iterator, images, labels, places)`.
 
     images: float32 [batch, crop, crop, 3] in 0..255; labels: int32 [batch, crop, crop];
     places: int64 [batch], each image's position in `records.read_ids(paths)`.
-    first_step: where a resumed run goes on. Order and augmentation are functions of the seed and of an
-    image's number in the whole run, so a resumed run sees what an uninterrupted one would have seen.
-    rank, ranks: every process shuffles alike and takes each ranks-th image, so that all make equally many
-    steps and their batches together are the batch of one process with a larger one.
+    first_step: where a resumed run goes on. Order and augmentation are functions of the seed and of
+    an image's number in the whole run, so a resumed run sees what an uninterrupted one would have.
+    rank, ranks: every process shuffles alike and takes each ranks-th image, so that all make
+    equally many steps and their batches together are the batch of one process with a larger one.
     Raises WorkbookError for missing files and for files without a record.
     """
     check_records(paths)
     done = first_step * settings.train_batch_size * ranks
-    numbered = tf.data.Dataset.zip((shuffled(paths, settings.seed, done), tf.data.experimental.Counter(done))).shard(ranks, rank)
+    numbered = tf.data.Dataset.zip(
+        (shuffled(paths, settings.seed, done), tf.data.experimental.Counter(done))
+    ).shard(ranks, rank)
 
     def prepare(record_and_place, number):
         record, place = record_and_place
         return augment(*decode(record), settings=settings, number=number) + (place,)
 
-    # AutoGraph would rewrite every function below line by line, in seconds; none has Python control flow over tensors
+    # AutoGraph would rewrite every function below line by line, in seconds; none has Python control
+    # flow over tensors
     dataset = numbered.map(tf.autograph.experimental.do_not_convert(prepare), num_parallel_calls=2)
     dataset = dataset.batch(settings.train_batch_size, drop_remainder=True).prefetch(2)
     iterator = tf.data.make_initializable_iterator(dataset)
@@ -71,16 +76,17 @@ def batch_of(paths, settings, step, *, rank=0, ranks=1):
     """`(images, labels)` of a rank's batch of a step, made once more on the host."""
     with tf.Graph().as_default(), host_session() as session:
         iterator, images, labels, _ = training_batches(
-            paths, settings, first_step=step - 1, rank=rank, ranks=ranks)
+            paths, settings, first_step=step - 1, rank=rank, ranks=ranks
+        )
         session.run(iterator.initializer)
         return session.run([images, labels])
 
 
 def shuffled(paths, seed, done):
-    """Endless `(record, place)`, shuffled anew in each epoch, from the run's image number `done` on.
+    """Endless `(record, place)`, shuffled anew each epoch, from the run's image number `done` on.
 
-    The order of an epoch follows from the seed and the epoch's number alone, so that a resumed run skips
-    within one epoch and need not read all those before it.
+    The order of an epoch follows from the seed and the epoch's number alone, so that a resumed run
+    skips within one epoch and need not read all those before it.
     """
     count = count_records(paths)
     counter = tf.data.experimental.Counter
@@ -88,18 +94,22 @@ def shuffled(paths, seed, done):
     # the seeds of two runs stay apart for as many epochs as any run has
     epochs = counter(1000000 * seed + done // count).flat_map(
         tf.autograph.experimental.do_not_convert(
-            lambda epoch: records.shuffle(SHUFFLE_BUFFER, seed=epoch, reshuffle_each_iteration=False)))
+            lambda epoch: records.shuffle(
+                SHUFFLE_BUFFER, seed=epoch, reshuffle_each_iteration=False
+            )
+        )
+    )
     return epochs.skip(done % count)
 
 
 def check_records(paths):
-    """Raises WorkbookError, before any work is done, for missing files and for files without a record."""
+    """Raises WorkbookError, before any work is done, for missing files and for no record at all."""
     for path in paths:
         if not os.path.isfile(path):
-            raise WorkbookError("record file {} does not exist: write the records again".format(path))
+            raise WorkbookError(f"record file {path} does not exist: write the records again")
     if first_record(paths) is None:
-        raise WorkbookError("there are no records in {}: write them from a list with images".format(
-            ", ".join(paths) or "an empty list of files"))
+        named = ", ".join(paths) or "an empty list of files"
+        raise WorkbookError(f"there are no records in {named}: write them from a list with images")
 
 
 def decode(record):
@@ -111,7 +121,8 @@ def decode(record):
     image = tf.image.decode_jpeg(fields["image/encoded"], channels=3)
     label = tf.image.decode_png(fields["image/segmentation/class/encoded"], channels=1)[..., 0]
     equal = tf.reduce_all(tf.equal(tf.shape(image)[:2], tf.shape(label)))
-    with tf.control_dependencies([tf.Assert(equal, ["photograph and mask differ in size:", fields["image/filename"]])]):
+    said = ["photograph and mask differ in size:", fields["image/filename"]]
+    with tf.control_dependencies([tf.Assert(equal, said)]):
         return image, tf.identity(label)
 
 
@@ -122,23 +133,31 @@ def augment(image, label, *, settings, number):
     """
     if settings.min_resize_value:
         image, label = resize_to_range(image, label, settings)
-    drawn = tf.random.stateless_uniform([4], seed=[settings.seed, number])  # scale, row, column, flip
+    # scale, row, column, flip
+    drawn = tf.random.stateless_uniform([4], seed=[settings.seed, number])
     size = random_size(tf.shape(image)[:2], drawn[0], settings)
     room = tf.maximum(size - settings.train_crop_size, 0) + 1
     offset = tf.cast(drawn[1:3] * tf.cast(room, tf.float32), tf.int32)
-    return crop_both(image, label, size=size, offset=offset, flipped=drawn[3] < 0.5, settings=settings)
+    return crop_both(
+        image, label, size=size, offset=offset, flipped=drawn[3] < 0.5, settings=settings
+    )
 
 
 def resize_to_range(image, label, settings):
-    """Both, so that the short side is min_resize_value unless the long one would exceed max_resize_value."""
-    size = range_size(tf.shape(image)[:2], settings.min_resize_value, settings.max_resize_value, settings.resize_factor)
+    """Both, the short side at min_resize_value unless the long one exceeded max_resize_value."""
+    size = range_size(
+        tf.shape(image)[:2],
+        settings.min_resize_value,
+        settings.max_resize_value,
+        settings.resize_factor,
+    )
     image = tf.image.resize_bilinear(image[None], size, align_corners=True)[0]
-    label = tf.image.resize_nearest_neighbor(label[None, ..., None], size, align_corners=True)[0, ..., 0]
-    return image, label
+    label = tf.image.resize_nearest_neighbor(label[None, ..., None], size, align_corners=True)
+    return image, label[0, ..., 0]
 
 
 def range_size(size, shortest, longest, factor):
-    """int32 `[height, width]` of `resize_to_range`; sides are k * factor + 1, at most `longest`; 0: no such rule."""
+    """int32 `[height, width]` of `resize_to_range`: k * factor + 1, `longest` at most; 0: none."""
     if longest and factor:
         longest -= (longest - 1) % factor
     sides = tf.cast(size, tf.float32)
@@ -155,38 +174,44 @@ def random_size(size, drawn, settings):
     sides = tf.cast(size, tf.float32)
     if settings.augmentation == "deeplab":
         return tf.cast(sides * random_scale(drawn, settings), tf.int32)
-    # MindSpore: the scales are of the crop, not of the image, and the short side is any whole number between
-    low, high = (int(scale * settings.train_crop_size) for scale in (settings.min_scale, settings.max_scale))
+    # MindSpore: the scales are of the crop, not of the image, and the short side is any whole
+    # number between
+    low, high = (
+        int(scale * settings.train_crop_size) for scale in (settings.min_scale, settings.max_scale)
+    )
     short = low + tf.cast(drawn * (high - low + 1), tf.int32)
     # in whole numbers, as the entry divides: in float32 a short side of 500 could come out as 499
     return size * short // tf.reduce_min(size)
 
 
 def random_scale(drawn, settings):
-    """`drawn`, uniform in 0..1, to one of min, min + step, ..., max; to any scale between where the step is 0."""
+    """`drawn`, uniform in 0..1, to one of min, min + step, ..., max; with step 0 to any between."""
     spread = settings.max_scale - settings.min_scale
     if settings.scale_step == 0:
         return settings.min_scale + drawn * spread
     count = int(round(spread / settings.scale_step)) + 1
-    return tf.constant(np.linspace(settings.min_scale, settings.max_scale, count), tf.float32)[tf.cast(drawn * count, tf.int32)]
+    scales = tf.constant(np.linspace(settings.min_scale, settings.max_scale, count), tf.float32)
+    return scales[tf.cast(drawn * count, tf.int32)]
 
 
 def crop_both(image, label, *, size, offset, flipped, settings):
-    """Image and label scaled to `size`, filled up to the crop, cut at `offset`, then flipped or not."""
+    """Image and label scaled to `size`, padded to the crop, cut at `offset`, flipped or not."""
     crop = settings.train_crop_size
     image_fill, label_fill = _FILL[settings.augmentation]
     if label_fill is None:
         label_fill = settings.ignore_label
-    return (crop_image(image, size, offset, flipped, crop=crop, fill=image_fill),
-            crop_label(label, size, offset, flipped, crop=crop, fill=label_fill))
+    return (
+        crop_image(image, size, offset, flipped, crop=crop, fill=image_fill),
+        crop_label(label, size, offset, flipped, crop=crop, fill=label_fill),
+    )
 
 
 def crop_image(image, size, offset, flipped, *, crop, fill):
     """float32 [crop, crop, 3], bilinear; corners stay corners."""
     image = tf.image.resize_bilinear(image[None], size, align_corners=True)[0]
-    image = image[offset[0]:offset[0] + crop, offset[1]:offset[1] + crop]
+    image = image[offset[0] : offset[0] + crop, offset[1] : offset[1] + crop]
     height, width = tf.unstack(tf.shape(image)[:2])
-    # joined, because tf.pad computes an index for every number: 9 ms an image, more than the scaling
+    # joined, for tf.pad computes an index for every number: 9 ms an image, more than the scaling
     image = tf.concat([image, tf.fill([height, crop - width, 3], fill)], axis=1)
     image = tf.concat([image, tf.fill([crop - height, crop, 3], fill)], axis=0)
     image = tf.cond(flipped, lambda: tf.reverse(image, [1]), lambda: image)
@@ -207,11 +232,11 @@ def crop_label(label, size, offset, flipped, *, crop, fill):
 
 
 def source_places(length, scaled, first, crop):
-    """int32 [crop]: the pixels of a side nearest to those `first`... of the scaled side; `length` beyond its end."""
+    """int32 [crop]: pixels of a side nearest to `first`... of the scaled; `length` beyond."""
     places = tf.range(first, first + crop)
     step = tf.cast(length - 1, tf.float32) / tf.cast(tf.maximum(scaled - 1, 1), tf.float32)
     exact = tf.cast(places, tf.float32) * step
-    # halves go up, as in TensorFlow's nearest neighbour kernel; tf.round takes them to the even pixel
+    # halves go up, as in TensorFlow's nearest neighbour kernel; tf.round takes them to the even one
     nearest = tf.cast(exact, tf.int32) + tf.cast(exact - tf.floor(exact) >= 0.5, tf.int32)
     places = tf.where(places < scaled, tf.minimum(nearest, length - 1), tf.fill([crop], length))
     places.set_shape([crop])

@@ -1,10 +1,11 @@
 """TFRecords in the form of the original DeepLab code, so that either code reads the other's files.
 
 One record an image: the photograph's file bytes untouched, the mask re-encoded as a grey PNG of
-class ids, and the id as file name. Shards are named `<list>-00000-of-00004.tfrecord` and hold consecutive
-slices of the list, so the number of records always follows from the list. A set has a folder of its
-own, whose name ends in a digest of what the set is made of.
+class ids, and the id as file name. Shards are named `<list>-00000-of-00004.tfrecord` and hold
+consecutive slices of the list, so the number of records always follows from the list. A set has a
+folder of its own, whose name ends in a digest of what the set is made of.
 """
+
 import contextlib
 import errno
 import glob
@@ -61,8 +62,9 @@ def write_records(root, list_name, folder, *, num_classes=21, ignore_label=255, 
 
 
 def shard_paths(folder, list_name, shards):
-    return [os.path.join(folder, f"{list_name}-{i:05d}-of-{shards:05d}.tfrecord")
-            for i in range(shards)]
+    return [
+        os.path.join(folder, f"{list_name}-{i:05d}-of-{shards:05d}.tfrecord") for i in range(shards)
+    ]
 
 
 def existing_shards(folder, list_name):
@@ -75,8 +77,10 @@ def existing_shards(folder, list_name):
     for path in shards[:1]:
         count = int(re.search(r".*-of-(\d{5})", path).group(1))
         if count != len(shards):
-            raise WorkbookError(f"{folder} holds {len(shards)} record files of list {list_name}, "
-                                f"{os.path.basename(path)} is one of {count}: bring all of one set")
+            raise WorkbookError(
+                f"{folder} holds {len(shards)} record files of list {list_name}, "
+                f"{os.path.basename(path)} is one of {count}: bring all of one set"
+            )
     return shards
 
 
@@ -117,8 +121,9 @@ def _write_shards(root, paths, ids, *, label):
     with progress(total=len(ids), label=label) as bar, ThreadPoolExecutor(len(paths)) as pool:
         try:
             writing = [
-                pool.submit(_write_shard, root, path, ids[i * length:(i + 1) * length], bar, stop)
-                for i, path in enumerate(paths)]
+                pool.submit(_write_shard, root, path, ids[i * length : (i + 1) * length], bar, stop)
+                for i, path in enumerate(paths)
+            ]
             for future in as_completed(writing):
                 future.result()
         finally:
@@ -171,12 +176,15 @@ def pairs(paths):
     """
     for number, record in enumerate(_records(paths)):
         try:
-            name, photograph, mask = (_feature(record, key) for key in (
-                "image/filename", "image/encoded", "image/segmentation/class/encoded"))
+            name, photograph, mask = (
+                _feature(record, key)
+                for key in ("image/filename", "image/encoded", "image/segmentation/class/encoded")
+            )
         except (IndexError, DecodeError):
             raise WorkbookError(
                 f"record {number} of {os.path.dirname(paths[0])} lacks a photograph or a mask: it "
-                "is not in the form of DeepLab's build_data.py, write the records again")
+                "is not in the form of DeepLab's build_data.py, write the records again"
+            )
         yield name.decode(errors="replace"), photograph, mask
 
 
@@ -199,8 +207,10 @@ def _wrong_mask(mask, num_classes, ignore_label):
         return f"has colours, not class numbers (mode {mode}): remove its colour map"
     for value in range(num_classes, 256):
         if counts[value] and value != ignore_label:
-            return (f"holds class {value}, the settings have 0..{num_classes - 1} and "
-                    f"{ignore_label}: correct num_classes")
+            return (
+                f"holds class {value}, the settings have 0..{num_classes - 1} and "
+                f"{ignore_label}: correct num_classes"
+            )
 
 
 def _records(paths):
@@ -210,8 +220,10 @@ def _records(paths):
         except tf.errors.NotFoundError:
             raise WorkbookError(f"record file {path} does not exist: write the records again")
         except tf.errors.OpError as error:
-            raise WorkbookError(f"record file {path} is damaged ({error.message}): delete it and "
-                                "write the records again")
+            raise WorkbookError(
+                f"record file {path} is damaged ({error.message}): delete it and "
+                "write the records again"
+            )
 
 
 def _feature(record, key):
@@ -225,7 +237,7 @@ def _digest(root, ids, made_of):
         for path in (voc.image_path(root, image_id), voc.mask_path(root, image_id)):
             with contextlib.suppress(OSError):  # the audit names it in words
                 state = os.stat(path)
-                digest.update(f"{path[len(root):]} {state.st_size} {state.st_mtime_ns}".encode())
+                digest.update(f"{path[len(root) :]} {state.st_size} {state.st_mtime_ns}".encode())
                 source_bytes += state.st_size
     return digest.hexdigest()[:16], source_bytes
 
@@ -252,14 +264,18 @@ def _refused_writing(folder, list_name, needed):
             raise OSError(errno.ENOSPC, "")
         yield
     except (OSError, tf.errors.OpError) as error:
-        full = (isinstance(error, tf.errors.ResourceExhaustedError)
-                or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT))
+        full = isinstance(error, tf.errors.ResourceExhaustedError) or getattr(
+            error, "errno", None
+        ) in (errno.ENOSPC, errno.EDQUOT)
         if not full:
-            raise WorkbookError(f"records of list {list_name} cannot be written into {folder} "
-                                f"({getattr(error, 'message', error)}): choose a folder that you "
-                                "may write to")
+            raise WorkbookError(
+                f"records of list {list_name} cannot be written into {folder} "
+                f"({getattr(error, 'message', error)}): choose a folder that you "
+                "may write to"
+            )
         free = shutil.disk_usage(folder).free
         raise WorkbookError(
             f"the disk of {folder} is full: the records of list {list_name} need about "
             f"{needed / 1e6:.1f} MB and {free / 1e6:.1f} MB are free, make room or choose another "
-            "folder")
+            "folder"
+        )

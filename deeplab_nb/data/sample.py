@@ -10,7 +10,7 @@ import shutil
 import zipfile
 
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.files import beside, ROOT
+from deeplab_nb.files import ROOT, beside
 from deeplab_nb.processes import alone_in
 
 ARCHIVE = os.path.join(ROOT, "data", "sample.zip")

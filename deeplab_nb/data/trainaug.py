@@ -3,6 +3,7 @@
 The list is DeepLabv3's trainaug (section 4 of its paper); SBD is Hariharan et al., Semantic
 Contours from Inverse Detectors, 2011. The rule: VOC train, SBD train and SBD val, without VOC val.
 """
+
 import contextlib
 import os
 import shutil
@@ -48,13 +49,17 @@ def check_trainaug(ids, voc_train, voc_val):
     """WorkbookError where an evaluation image leaks in, or full VOC lists give another number."""
     leaked = sorted(set(ids) & set(voc_val))
     if leaked:
-        raise WorkbookError(f"trainaug holds {len(leaked)} images of val, {leaked[0]} is the "
-                            "first: leave them out, or the score is worthless")
+        raise WorkbookError(
+            f"trainaug holds {len(leaked)} images of val, {leaked[0]} is the "
+            "first: leave them out, or the score is worthless"
+        )
     sizes, wanted = (len(voc_train), len(voc_val)), voc.LIST_SIZES["trainaug"]
     full = sizes == (voc.LIST_SIZES["train"], voc.LIST_SIZES["val"])
     if full and len(ids) != wanted:
-        raise WorkbookError(f"trainaug comes to {len(ids)} images instead of {wanted}: unpack SBD "
-                            "anew, its train.txt or val.txt is not complete")
+        raise WorkbookError(
+            f"trainaug comes to {len(ids)} images instead of {wanted}: unpack SBD "
+            "anew, its train.txt or val.txt is not complete"
+        )
 
 
 def _dataset(sbd_root):
@@ -62,8 +67,10 @@ def _dataset(sbd_root):
     for below in ("", "dataset", os.path.join("benchmark_RELEASE", "dataset")):
         if os.path.isdir(os.path.join(sbd_root, below, "cls")):
             return os.path.join(sbd_root, below)
-    raise WorkbookError(f"SBD folder {sbd_root} has no dataset/cls: give the benchmark_RELEASE "
-                        "folder of the unpacked archive")
+    raise WorkbookError(
+        f"SBD folder {sbd_root} has no dataset/cls: give the benchmark_RELEASE "
+        "folder of the unpacked archive"
+    )
 
 
 def _sbd_ids(sbd):
@@ -87,8 +94,9 @@ def _add(voc_root, sbd, image_id):
     if not os.path.exists(image):
         source = os.path.join(sbd, "img", image_id + ".jpg")
         if not os.path.isfile(source):
-            raise WorkbookError(f"photograph {image} is missing in VOC, and SBD has no {source}: "
-                                "unpack both anew")
+            raise WorkbookError(
+                f"photograph {image} is missing in VOC, and SBD has no {source}: unpack both anew"
+            )
         with _room_for(image), beside(image) as part:
             shutil.copyfile(source, part)
 
@@ -98,8 +106,10 @@ def _room_for(path):
     try:
         yield
     except OSError as error:
-        raise WorkbookError(f"{path} cannot be written ({error.strerror or error}): make room on "
-                            "its disk and run again")
+        raise WorkbookError(
+            f"{path} cannot be written ({error.strerror or error}): make room on "
+            "its disk and run again"
+        )
 
 
 def read_sbd_mask(path):

@@ -2,6 +2,7 @@
 
 Source: Everingham et al., The PASCAL Visual Object Classes Challenge 2012, development kit.
 """
+
 import os
 
 import numpy as np
@@ -10,8 +11,28 @@ from PIL import Image
 from deeplab_nb.errors import WorkbookError
 
 CLASSES = (
-    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
-    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tv")
+    "background",
+    "aeroplane",
+    "bicycle",
+    "bird",
+    "boat",
+    "bottle",
+    "bus",
+    "car",
+    "cat",
+    "chair",
+    "cow",
+    "diningtable",
+    "dog",
+    "horse",
+    "motorbike",
+    "person",
+    "pottedplant",
+    "sheep",
+    "sofa",
+    "train",
+    "tv",
+)
 NAMES = "classes.txt"  # of a data folder that is not VOC: a class name a line, from number 0 on
 VOID = 255  # object borders and difficult pixels
 
@@ -33,7 +54,7 @@ def palette(size=256):
 
 
 def class_names(num_classes, root=None):
-    """Names by class id: those that a data folder brings in NAMES, if it names so many, else VOC's for 21, else numbered ones."""
+    """Names by class id: a data folder's NAMES if it has so many, else VOC's 21, else numbered."""
     path = os.path.join(root or "", NAMES)
     if root and os.path.isfile(path):
         with open(path, encoding="utf-8") as file:
@@ -44,7 +65,7 @@ def class_names(num_classes, root=None):
 
 
 def numbered_names(num_classes):
-    return ("background",) + tuple("class {}".format(i) for i in range(1, num_classes))
+    return ("background",) + tuple(f"class {i}" for i in range(1, num_classes))
 
 
 def image_path(root, image_id):
@@ -60,18 +81,30 @@ def list_path(root, name):
 
 
 def check_root(root):
-    """The folder itself, or the VOC2012 inside it; raises WorkbookError where neither is a VOC folder."""
+    """The folder itself, or the VOC2012 inside it; WorkbookError where neither is a VOC folder."""
     if not os.path.isdir(root):
-        raise WorkbookError(f"data folder {root} does not exist: `deeplab-nb fetch voc` brings VOC 2012, "
-                            "or give the folder that holds JPEGImages")
-    for candidate in (root, os.path.join(root, "VOC2012"), os.path.join(root, "VOCdevkit", "VOC2012")):
+        raise WorkbookError(
+            f"data folder {root} does not exist: `deeplab-nb fetch voc` brings VOC "
+            "2012, or give the folder that holds JPEGImages"
+        )
+    for candidate in (
+        root,
+        os.path.join(root, "VOC2012"),
+        os.path.join(root, "VOCdevkit", "VOC2012"),
+    ):
         if os.path.isdir(os.path.join(candidate, "JPEGImages")):
             break
     else:
-        raise WorkbookError("data folder {} has no JPEGImages: give the VOC2012 folder of an unpacked VOCdevkit".format(root))
+        raise WorkbookError(
+            f"data folder {root} has no JPEGImages: give the VOC2012 folder of an "
+            "unpacked VOCdevkit"
+        )
     for name in ("SegmentationClass", os.path.join("ImageSets", "Segmentation")):
         if not os.path.isdir(os.path.join(candidate, name)):
-            raise WorkbookError("data folder {} has no {}: masks and lists are needed beside the photographs".format(candidate, name))
+            raise WorkbookError(
+                f"data folder {candidate} has no {name}: masks and lists are "
+                "needed beside the photographs"
+            )
     return candidate
 
 
@@ -80,19 +113,20 @@ def read_list(root, name):
     path = list_path(root, name)
     if not os.path.isfile(path):
         known = list_names(root)
-        raise WorkbookError("list {} does not exist: {}".format(
-            path, "the folder has " + ", ".join(known) if known else "the folder has no list"))
+        has = ", ".join(known) or "no list"
+        raise WorkbookError(f"list {path} does not exist: the folder has {has}")
     with open(path) as file:
         ids = file.read().split()
     if not ids:
-        raise WorkbookError("list {} is empty: write one image id a line".format(path))
+        raise WorkbookError(f"list {path} is empty: write one image id a line")
     return ids
 
 
 def list_names(root):
     """Names of the lists that are there, sorted."""
     folder = os.path.dirname(list_path(root, "any"))
-    return sorted(f[:-4] for f in os.listdir(folder) if f.endswith(".txt")) if os.path.isdir(folder) else []
+    files = os.listdir(folder) if os.path.isdir(folder) else []
+    return sorted(file[:-4] for file in files if file.endswith(".txt"))
 
 
 def image_size(path):
@@ -102,12 +136,12 @@ def image_size(path):
 
 
 def read_image(path):
-    """A photograph as uint8 [height, width, 3]. Raises WorkbookError naming a missing or broken file."""
+    """A photograph as uint8 [height, width, 3]; WorkbookError for a missing or broken file."""
     with _open(path, "photograph") as image:
         try:
             return np.asarray(image.convert("RGB"))
         except (OSError, ValueError, SyntaxError) as error:
-            raise WorkbookError("photograph {} is damaged ({}): replace the file".format(path, error))
+            raise WorkbookError(f"photograph {path} is damaged ({error}): replace the file")
 
 
 def read_mask(path):
@@ -124,7 +158,7 @@ def read_mask(path):
                 return np.array(image.convert("L")), "index"
             return _ids_of_colours(np.asarray(image.convert("RGB")), path), "rgb"
         except (OSError, ValueError, SyntaxError) as error:
-            raise WorkbookError("mask {} is damaged ({}): replace the file".format(path, error))
+            raise WorkbookError(f"mask {path} is damaged ({error}): replace the file")
 
 
 def write_mask(path, ids):
@@ -136,13 +170,16 @@ def write_mask(path, ids):
 
 def _ids_of_colours(rgb, path):
     """Class ids of an RGB mask, by VOC's palette of 21 classes and void."""
-    known = {int(_code(palette()[i].astype(np.int64))): i for i in list(range(len(CLASSES))) + [VOID]}
+    known = {int(_code(palette()[i].astype(np.int64))): i for i in (*range(len(CLASSES)), VOID)}
     codes, where = np.unique(_code(rgb.astype(np.int64)), return_inverse=True)
     ids = np.array([known.get(int(code), -1) for code in codes])[where].reshape(rgb.shape[:2])
     if (ids < 0).any():
         y, x = np.argwhere(ids < 0)[0]
-        raise WorkbookError("mask {} has colour {} at row {}, column {}, which is not one of VOC's: "
-                            "save the masks as class ids".format(path, tuple(int(v) for v in rgb[y, x]), y, x))
+        colour = tuple(rgb[y, x].tolist())
+        raise WorkbookError(
+            f"mask {path} has colour {colour} at row {y}, column {x}, which is not "
+            "one of VOC's: save the masks as class ids"
+        )
     return ids.astype(np.uint8)
 
 
@@ -154,6 +191,6 @@ def _open(path, what):
     try:
         return Image.open(path)
     except FileNotFoundError:
-        raise WorkbookError("{} {} does not exist: correct the list or add the file".format(what, path))
+        raise WorkbookError(f"{what} {path} does not exist: correct the list or add the file")
     except OSError as error:
-        raise WorkbookError("{} {} is not readable ({}): replace the file".format(what, path, error))
+        raise WorkbookError(f"{what} {path} is not readable ({error}): replace the file")

@@ -10,6 +10,7 @@ import numpy as np
 
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation import metrics
+from deeplab_nb.files import beside
 
 # what a pass over a list leaves. confusions: {image id: matrix} in the list's order; bands:
 # {width: matrix}, empty unless asked for; conditions: what the number must be read with; seconds:
@@ -87,9 +88,8 @@ class Tally:
 
 def save_counts(path, counts):
     """Arrays alone, nothing pickled, whole or not at all."""
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     widths = sorted(counts.bands)
-    with open(path + ".part", "wb") as file:
+    with beside(path) as part, open(part, "wb") as file:
         np.savez_compressed(
             file,
             ids=np.array(list(counts.confusions)),
@@ -99,7 +99,6 @@ def save_counts(path, counts):
             conditions=np.array(json.dumps(counts.conditions, sort_keys=True)),
             seconds=np.array(counts.seconds),
         )
-    os.replace(path + ".part", path)
 
 
 def load_counts(path):

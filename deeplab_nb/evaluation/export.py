@@ -15,7 +15,7 @@ from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation.om import INPUT, LABELS, PROBABILITIES, RESULT, notes, stretched
 from deeplab_nb.evaluation.onnx_runtime import freeze, open_onnx, to_onnx
 from deeplab_nb.evaluation.predict import Predictor
-from deeplab_nb.files import write_json
+from deeplab_nb.files import beside, write_json
 from deeplab_nb.network.checkpoints import find_checkpoint, restore
 from deeplab_nb.network.deeplab import build_logits, variables_of
 from deeplab_nb.network.fast_layers import DilatedLayers, FoldedLayers
@@ -54,10 +54,8 @@ def export(
             f"size {size} must be 16k+1 and at least 33, such as {max(33, crop_for(size))}"
         )
     _refuse_foreign(out)
-    part = out + ".part"
-    shutil.rmtree(part, ignore_errors=True)
-    os.makedirs(part)
-    try:
+    with beside(out) as part:
+        os.mkdir(part)
         files = [file for name in formats for file in _WRITERS[name](settings, prefix, part, size)]
         with Predictor(settings, prefix) as predictor:
             forms = [_compared(predictor, os.path.join(part, name), images, size) for name in files]
@@ -73,9 +71,6 @@ def export(
             _write(part, "README.md", notes(_fixed_name(size), size, soc_version).encode())
         write_json(os.path.join(part, MARKER), description)
         shutil.rmtree(out, ignore_errors=True)
-        os.replace(part, out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return description
 
 

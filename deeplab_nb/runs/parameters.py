@@ -3,6 +3,7 @@
 papermill 2.4 injects a misspelt name without a word and passes over lines that it cannot read,
 so every name and type is compared with the `parameters` cells before anything starts.
 """
+
 import ast
 
 import nbformat
@@ -24,8 +25,9 @@ def parse_assignments(assignments):
         name, equals, text = assignment.partition("=")
         name = name.strip()
         if not equals or not name:
-            raise WorkbookError(f"'{assignment}' sets nothing: write name=value without blanks "
-                                "around '='")
+            raise WorkbookError(
+                f"'{assignment}' sets nothing: write name=value without blanks around '='"
+            )
         if name in texts:
             raise WorkbookError(f"'{name}' is given twice ({texts[name]} and {text}): keep one")
         texts[name] = text.strip()
@@ -60,21 +62,26 @@ def check_notebook(path):
     notebook = _read(path)
     kernel = notebook.metadata.get("kernelspec", {}).get("name")
     if kernel != "python3":
-        raise WorkbookError(f"{path} names kernel {kernel!r}: choose the kernel 'python3' and save "
-                            "it")
+        raise WorkbookError(
+            f"{path} names kernel {kernel!r}: choose the kernel 'python3' and save it"
+        )
     cells = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     if len(cells) != 1 or cells[0].cell_type != "code":
-        raise WorkbookError(f"{path} has {len(cells)} cells tagged 'parameters': tag exactly one "
-                            "code cell")
+        raise WorkbookError(
+            f"{path} has {len(cells)} cells tagged 'parameters': tag exactly one code cell"
+        )
     defaults = _literals(cells[0].source, f"{path} has a parameters cell")
     for name in RESERVED:
         if name not in defaults:
-            raise WorkbookError(f"{path} does not set '{name}' in its parameters cell: add it, the "
-                                "runner passes it")
+            raise WorkbookError(
+                f"{path} does not set '{name}' in its parameters cell: add it, the runner passes it"
+            )
     for name in defaults:
         if name in settings_module.FIELDS:
-            raise WorkbookError(f"{path} sets '{name}' in its parameters cell: remove it, it is a "
-                                "setting of the run")
+            raise WorkbookError(
+                f"{path} sets '{name}' in its parameters cell: remove it, it is a "
+                "setting of the run"
+            )
     return defaults
 
 
@@ -98,11 +105,12 @@ def _literals(source, cell):
     defaults = {}
     for statement in statements:
         try:
-            name, = (target.id for target in statement.targets)
+            (name,) = (target.id for target in statement.targets)
             defaults[name] = ast.literal_eval(statement.value)
         except (AttributeError, TypeError, ValueError):
-            raise WorkbookError(f"{cell} whose line {statement.lineno} is no literal assignment: "
-                                f"{remedy}")
+            raise WorkbookError(
+                f"{cell} whose line {statement.lineno} is no literal assignment: {remedy}"
+            )
     return defaults
 
 
@@ -111,12 +119,14 @@ def _parameter(name, text, declared):
     kinds = [type(names[name]) for names in declared if name in names]
     if not kinds:
         known = set(settings_module.FIELDS).union(*declared) - set(RESERVED)
-        raise WorkbookError(f"unknown setting or parameter '{name}'"
-                            f"{settings_module.hint(name, known)}")
+        raise WorkbookError(
+            f"unknown setting or parameter '{name}'{settings_module.hint(name, known)}"
+        )
     try:
         return [settings_module.cast(kind, text) for kind in kinds][0]
     except ValueError as error:
         raise WorkbookError(f"parameter '{name}' {error}")
     except KeyError as error:
-        raise WorkbookError(f"parameter '{name}' holds a {error.args[0].__name__}: edit it in the "
-                            "notebook")
+        raise WorkbookError(
+            f"parameter '{name}' holds a {error.args[0].__name__}: edit it in the notebook"
+        )

@@ -1,4 +1,5 @@
 """A run on one page: RUN/report.html, whole in one file, to be sent, kept, read without network."""
+
 import base64
 import glob
 import io
@@ -13,8 +14,7 @@ import jinja2
 import numpy as np
 from PIL import Image
 
-from deeplab_nb import files, recipes
-from deeplab_nb import settings as settings_module
+from deeplab_nb import files, recipes, settings as settings_module
 from deeplab_nb.data import voc
 from deeplab_nb.data.audit import audit
 from deeplab_nb.errors import WorkbookError
@@ -25,13 +25,22 @@ from deeplab_nb.training.log import read_log, steps_of
 
 NAME = "report.html"
 OVERLAYS = 12  # shown, spread from the worst to the best
-WIDTH = 1000   # pixels of an overlay: as a JPEG about 80 kB, so that a page stays below 5 MB
-PACKAGES = ("deeplab_nb", "tensorflow", "numpy", "pillow", "matplotlib", "onnxruntime", "papermill",
-            "jupyterlab")
+WIDTH = 1000  # pixels of an overlay: as a JPEG about 80 kB, so that a page stays below 5 MB
+PACKAGES = (
+    "deeplab_nb",
+    "tensorflow",
+    "numpy",
+    "pillow",
+    "matplotlib",
+    "onnxruntime",
+    "papermill",
+    "jupyterlab",
+)
 
 
 class Figure(NamedTuple):
     """A picture of the page. source: a data address; alt: the words that stand for it."""
+
     source: str
     alt: str
 
@@ -47,14 +56,29 @@ def write(run):
     recipe = next((one for one in recipes.RECIPES if one.name == record["recipe"]), None)
     usual = settings_module.as_dict(recipe.settings if recipe else settings_module.Settings())
     changed = {name: value for name, value in settings.items() if value != usual[name]}
-    environment = jinja2.Environment(loader=jinja2.PackageLoader("deeplab_nb", "runs"),
-                                     autoescape=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("deeplab_nb", "runs"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+    )
     page = environment.get_template("report.html.j2").render(
-        name=os.path.basename(os.path.abspath(run)), record=record, seconds=state.seconds(run),
-        recipe=recipe, results=results, command=_command(run, record, changed), settings=settings,
-        changed=changed, fields=settings_module.FIELDS, audit=_audit(settings_module.load(run)),
-        curve=_curve(run), classes=_classes(results), bars=_bars(results),
-        overlays=_overlays(run, results), ledger=_ledger(run), versions=_versions())
+        name=os.path.basename(os.path.abspath(run)),
+        record=record,
+        seconds=state.seconds(run),
+        recipe=recipe,
+        results=results,
+        command=_command(run, record, changed),
+        settings=settings,
+        changed=changed,
+        fields=settings_module.FIELDS,
+        audit=_audit(settings_module.load(run)),
+        curve=_curve(run),
+        classes=_classes(results),
+        bars=_bars(results),
+        overlays=_overlays(run, results),
+        ledger=_ledger(run),
+        versions=_versions(),
+    )
     return files.write_text(os.path.join(run, NAME), page)
 
 
@@ -89,8 +113,10 @@ def _command(run, record, changed):
     parameters = {}
     for stem in record["notebooks"]:
         parameters.update(state.parameters_of(run, stem) or {})
-    overrides = {name: ",".join(map(str, value)) if isinstance(value, list) else value
-                 for name, value in changed.items()}
+    overrides = {
+        name: ",".join(map(str, value)) if isinstance(value, list) else value
+        for name, value in changed.items()
+    }
     return command_line(run, record["recipe"], overrides, parameters)
 
 
@@ -98,13 +124,19 @@ def _audit(settings):
     """The audit's tables and sentences, or why there is none."""
     names = list(dict.fromkeys((settings.train_list, settings.val_list)))
     try:
-        found = audit(settings_module.resolve(settings).data_root, names,
-                      num_classes=settings.num_classes, ignore_label=settings.ignore_label)
+        found = audit(
+            settings_module.resolve(settings).data_root,
+            names,
+            num_classes=settings.num_classes,
+            ignore_label=settings.ignore_label,
+        )
     except WorkbookError as error:
         return {"tables": [], "sentences": [str(error)]}
     sentences = [sentence for _, sentence in found.problems + found.warnings] + list(found.notes)
-    return {"tables": [found.table(name) for name in names],
-            "sentences": sentences or ["nothing is wrong with masks, photographs and lists"]}
+    return {
+        "tables": [found.table(name) for name in names],
+        "sentences": sentences or ["nothing is wrong with masks, photographs and lists"],
+    }
 
 
 def _curve(run):
@@ -119,8 +151,11 @@ def _curve(run):
 
 def _classes(results):
     """[(class name, IoU in percent, pixels in the masks)] of what the masks show, best first."""
-    rows = [(name, 100 * entry["iou"], entry["pixels"])
-            for name, entry in results.get("classes", {}).items() if entry["iou"] is not None]
+    rows = [
+        (name, 100 * entry["iou"], entry["pixels"])
+        for name, entry in results.get("classes", {}).items()
+        if entry["iou"] is not None
+    ]
     return sorted(rows, key=lambda row: -row[1])
 
 
@@ -129,8 +164,9 @@ def _bars(results):
     if not rows:
         return None
     colours = dict(zip(results["classes"], voc.palette() / 255))
-    figure = plots.bars([(name, iou, colours[name]) for name, iou, _ in reversed(rows)],
-                        100 * results["miou"])
+    figure = plots.bars(
+        [(name, iou, colours[name]) for name, iou, _ in reversed(rows)], 100 * results["miou"]
+    )
     shown = ", ".join(f"{name} {iou:.1f}" for name, iou, _ in rows)
     return _figure(figure, f"IoU by class in percent: {shown}.")
 
@@ -139,14 +175,19 @@ def _overlays(run, results):
     """Figures of what notebook 06 wrote, the worst image first, at most OVERLAYS of them."""
     paths = glob.glob(os.path.join(glob.escape(run), "overlays", "*.png"))
     scores = results.get("image_miou", {})
-    ranked = sorted((scores.get(name, 0), name, path) for name, path in (
-        (os.path.splitext(os.path.basename(path))[0], path) for path in paths))
+    ranked = sorted(
+        (scores.get(name, 0), name, path)
+        for name, path in ((os.path.splitext(os.path.basename(path))[0], path) for path in paths)
+    )
     chosen = np.unique(np.linspace(0, len(ranked) - 1, min(OVERLAYS, len(ranked))).astype(int))
     figures = []
     for score, name, path in (ranked[i] for i in chosen):
         said = f", mean IoU {score:.3f}" if name in scores else ""
-        figures.append(Figure(_as_jpeg(path), "Photograph, prediction, mask and wrong pixels of "
-                                              f"{name}{said}."))
+        figures.append(
+            Figure(
+                _as_jpeg(path), f"Photograph, prediction, mask and wrong pixels of {name}{said}."
+            )
+        )
     return figures
 
 
@@ -161,6 +202,7 @@ def _ledger(run):
 def _versions():
     """[(what, version)] of what a repetition should have too."""
     from importlib_metadata import PackageNotFoundError, version  # slow to load, needed here only
+
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
     rows = [("Python", platform.python_version()), ("machine", machine)]
     for name in PACKAGES:
@@ -174,8 +216,12 @@ def _versions():
 def _revision():
     """The project's revision, as git tells it."""
     try:
-        done = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=files.ROOT,
-                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty"],
+            cwd=files.ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
     except OSError:
         return "unknown: git is not installed"
     return done.stdout.decode().strip() or "unknown: not a clone"

@@ -3,15 +3,14 @@
 A notebook gets a recipe, a run folder and overrides, and reads everything else from here. Because
 each part makes what it needs, every notebook can be run alone.
 """
+
 import json
 import os
 import sys
 
-from deeplab_nb import files, recipes
-from deeplab_nb import settings as settings_module
+from deeplab_nb import files, recipes, settings as settings_module
 from deeplab_nb.data import voc
-from deeplab_nb.data.records import (
-    check_masks, existing_shards, records_folder, write_records)
+from deeplab_nb.data.records import check_masks, existing_shards, records_folder, write_records
 from deeplab_nb.data.sample import make_sample
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation.evaluate import evaluate
@@ -60,8 +59,9 @@ class Run:
         """Prefix of the weights to look at: this run's, trained if need be, or those given."""
         if self.settings.train_steps == 0:
             if not self.settings.initial_checkpoint:
-                raise WorkbookError("nothing to evaluate: set initial_checkpoint, or train_steps "
-                                    "above 0")
+                raise WorkbookError(
+                    "nothing to evaluate: set initial_checkpoint, or train_steps above 0"
+                )
             return find_checkpoint(self.settings.initial_checkpoint)
         if not newest_checkpoint(self.train_folder):
             print("this run has no checkpoint yet, so the recipe is trained first")
@@ -69,7 +69,7 @@ class Run:
 
     def evaluation(self):
         """Evaluates, keeps predictions and results under RUN/eval; an `evaluate.Evaluation`."""
-        self.data_root  # makes the sample
+        self.data_root  # noqa: B018  (makes the sample)
         evaluation = evaluate(self.settings, self.checkpoint(), predictions=self._predictions)
         write_json(self.results_path, dict(evaluation.results, image_miou=evaluation.image_miou))
         return evaluation
@@ -120,8 +120,8 @@ def open_run(recipe="sample", run_folder=None, overrides=None):
 def train_together(recipe, plan, *, silence=None, on_line=None):
     """Trains a recipe by a `job.Plan`, one process a rank; returns the ranks' logs.
 
-    silence, on_line: as for `launcher.launch`, whose errors these are too. What `job.preflight` finds
-    missing is said before anything is written.
+    silence, on_line: as for `launcher.launch`, whose errors these are too. What `job.preflight`
+    finds missing is said before anything is written.
     """
     check_trainable(plan.settings)
     job.preflight(plan)
@@ -130,5 +130,11 @@ def train_together(recipe, plan, *, silence=None, on_line=None):
     run = Run(recipe, plan.settings, plan.folder)
     check_same_run(run.settings, run.train_folder)
     run.records(run.settings.train_list)  # once, before all ranks would at the same time
-    return launcher.launch(lambda rank: plan.command, plan.ranks, plan.folder, environment=plan.environments.get,
-                          heartbeat_seconds=silence or launcher.SILENCE, on_line=on_line)
+    return launcher.launch(
+        lambda rank: plan.command,
+        plan.ranks,
+        plan.folder,
+        environment=plan.environments.get,
+        heartbeat_seconds=silence or launcher.SILENCE,
+        on_line=on_line,
+    )

@@ -1,4 +1,5 @@
 """Executes the numbered notebooks of one run with papermill, each in a fresh kernel."""
+
 import contextlib
 import json
 import logging
@@ -28,6 +29,7 @@ BEAT = 30  # seconds between the lines that say a notebook is still running
 
 class Notebook(NamedTuple):
     """A numbered notebook. declared: {parameter: default}."""
+
     number: str
     title: str
     path: str
@@ -46,11 +48,18 @@ def find_notebooks(folder):
     """
     names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
     matches = filter(None, (re.fullmatch(r"(\d\d)_(\w+)\.ipynb", name) for name in names))
-    found = [(match.group(1), match.group(2).replace("_", " "),
-              os.path.abspath(os.path.join(folder, match.string))) for match in matches]
+    found = [
+        (
+            match.group(1),
+            match.group(2).replace("_", " "),
+            os.path.abspath(os.path.join(folder, match.string)),
+        )
+        for match in matches
+    ]
     if not found:
-        raise WorkbookError(f"{folder} holds no notebook named such as 01_name.ipynb: give the "
-                            "notebooks' folder")
+        raise WorkbookError(
+            f"{folder} holds no notebook named such as 01_name.ipynb: give the notebooks' folder"
+        )
     for (number, _, path), (next_number, _, next_path) in zip(found, found[1:]):
         if number == next_number:
             raise WorkbookError(f"{path} and {next_path} bear the same number: rename one")
@@ -68,11 +77,12 @@ def select(notebooks, from_=None, only=None):
     if str(number).zfill(2) not in numbers:
         raise WorkbookError(f"there is no notebook {number}: there are {', '.join(numbers)}")
     first = numbers.index(str(number).zfill(2))
-    return list(notebooks[first:] if only is None else notebooks[first:first + 1])
+    return list(notebooks[first:] if only is None else notebooks[first : first + 1])
 
 
-def run_notebooks(run, notebooks, *, recipe, overrides, parameters, selected=None,
-                  show_output=False):
+def run_notebooks(
+    run, notebooks, *, recipe, overrides, parameters, selected=None, show_output=False
+):
     """Executes what is not yet done of `notebooks` into the run folder; returns the results.
 
     `overrides` and `parameters` are those of `parameters.split`. `selected` notebooks are executed
@@ -83,8 +93,12 @@ def run_notebooks(run, notebooks, *, recipe, overrides, parameters, selected=Non
     """
     run = os.path.abspath(run)
     resume = command_line(run, recipe, overrides, parameters)
-    own = {notebook.stem: {name: value for name, value in parameters.items()
-                           if name in notebook.declared} for notebook in notebooks}
+    own = {
+        notebook.stem: {
+            name: value for name, value in parameters.items() if name in notebook.declared
+        }
+        for notebook in notebooks
+    }
     with state.locked(run), terminable(), _papermill_log(show_output):
         record = state.read_run(run)
         pending = {"state": state.PENDING}
@@ -98,11 +112,23 @@ def run_notebooks(run, notebooks, *, recipe, overrides, parameters, selected=Non
             if notebook not in todo:
                 _say(f"{label} was done before")
                 continue
-            given = {"recipe": recipe, "run_folder": run, "overrides": dict(overrides),
-                     **own[notebook.stem]}
+            given = {
+                "recipe": recipe,
+                "run_folder": run,
+                "overrides": dict(overrides),
+                **own[notebook.stem],
+            }
             bar = not show_output and sys.stderr.isatty() and not os.environ.get(HEADLESS)
-            _run_one(notebook, run, record, given, label=label, resume=resume, bar=bar,
-                     expected=expected.get(notebook.stem))
+            _run_one(
+                notebook,
+                run,
+                record,
+                given,
+                label=label,
+                resume=resume,
+                bar=bar,
+                expected=expected.get(notebook.stem),
+            )
         return state.write_results(run, record)
 
 
@@ -136,18 +162,28 @@ def _run_one(notebook, run, record, given, *, label, resume, bar, expected):
         raise
     except Exception as error:  # a failing cell, a dead kernel, a full disk: all end in one way
         elapsed = note(state.FAILED)
-        raise WorkbookError(f"{notebook.stem} failed after {elapsed} {_sentence(error)}; see "
-                            f"{os.path.relpath(target)}, then continue with `{resume}`")
+        raise WorkbookError(
+            f"{notebook.stem} failed after {elapsed} {_sentence(error)}; see "
+            f"{os.path.relpath(target)}, then continue with `{resume}`"
+        )
     _say(f"{label} is done after {note(state.DONE)}")
 
 
 def _execute(notebook, target, given, bar):
     executed = papermill.execute_notebook(
-        notebook.path, target, given, kernel_name="python3", language="python", progress_bar=bar,
-        log_output=True, autosave_cell_every=SAVE_EVERY, cwd=os.path.dirname(notebook.path),
+        notebook.path,
+        target,
+        given,
+        kernel_name="python3",
+        language="python",
+        progress_bar=bar,
+        log_output=True,
+        autosave_cell_every=SAVE_EVERY,
+        cwd=os.path.dirname(notebook.path),
         kernel_manager_class=_Kernel,
         # all cells have ended; a kernel with TensorFlow takes 3 s to leave by itself
-        shutdown_kernel="immediate")
+        shutdown_kernel="immediate",
+    )
     if executed.metadata.papermill["exception"]:  # papermill lets exit() pass and skips the rest
         raise RuntimeError("a cell called exit(), so those after it did not run")
 
@@ -213,23 +249,30 @@ def _sentence(error):
     """'in In [3] (`line`): ValueError: text', or the error's own name and text."""
     if not isinstance(error, PapermillExecutionError):
         return f"({type(error).__name__}: {_short(str(error))})"
-    code = [line.strip() for line in error.source.splitlines()
-            if line.strip() and not line.strip().startswith("#")]
-    return (f"in cell In [{error.exec_count}] (`{_short(code[0], 60) if code else ''}`): "
-            f"{_short(f'{error.ename}: {error.evalue}')}")
+    code = [
+        line.strip()
+        for line in error.source.splitlines()
+        if line.strip() and not line.strip().startswith("#")
+    ]
+    return (
+        f"in cell In [{error.exec_count}] (`{_short(code[0], 60) if code else ''}`): "
+        f"{_short(f'{error.ename}: {error.evalue}')}"
+    )
 
 
 def _short(text, length=300):
     text = " ".join(text.split())
-    return text if len(text) <= length else text[:length - 3] + "..."
+    return text if len(text) <= length else text[: length - 3] + "..."
 
 
 def command_line(run, recipe, overrides, parameters):
     """The command whose settings are those of this run: it resumes it, or makes it elsewhere."""
     words = ["deeplab-nb", "run", recipe, "--name", os.path.basename(run)]
     texts = {name: str(value) for name, value in overrides.items()}
-    texts.update((name, value if isinstance(value, str) else json.dumps(value))
-                 for name, value in parameters.items())
+    texts.update(
+        (name, value if isinstance(value, str) else json.dumps(value))
+        for name, value in parameters.items()
+    )
     for assignment in texts.items():
         words += ["--set", "=".join(assignment)]
     return " ".join(map(shlex.quote, words))

@@ -6,6 +6,7 @@ RUN/03_x.ipynb      the executed notebook, in whose metadata papermill notes par
 RUN/results.json    written when the last notebook has been executed
 RUN/.lock           held by the process that works in the folder
 """
+
 import contextlib
 import datetime
 import hashlib
@@ -14,8 +15,7 @@ import os
 import re
 from typing import NamedTuple, Optional
 
-from deeplab_nb import processes
-from deeplab_nb import settings as settings_module
+from deeplab_nb import processes, settings as settings_module
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.files import write_json
 from deeplab_nb.runs.parameters import RESERVED
@@ -27,6 +27,7 @@ RUNNING = "running"  # of a run that a process works in; older ones noted it of 
 
 class RunInfo(NamedTuple):
     """One line of the list of runs."""
+
     name: str
     recipe: str
     state: str  # done, failed, interrupted, running, unfinished or unreadable
@@ -49,8 +50,10 @@ def new_or_resumed_run(runs_root, recipe_name, settings, name=None):
         return run if same else _start(run, recipe_name, settings)
     for info in list_runs(runs_root):
         run = os.path.join(runs_root, info.name)
-        if info.recipe == recipe_name and info.state != DONE and _settings_match(run, settings):
-            return run
+        if info.recipe == recipe_name and info.state != DONE:
+            with contextlib.suppress(WorkbookError):
+                if _is_same_run(run, recipe_name, settings):
+                    return run
     return _start(_new_folder(runs_root, recipe_name), recipe_name, settings)
 
 
@@ -62,22 +65,30 @@ def list_runs(runs_root):
     """
     if not os.path.isdir(runs_root):
         return []
-    runs = [entry.path for entry in os.scandir(runs_root)
-            if any(_has(entry.path, name) for name in ("run.json", "settings.json"))]
+    runs = [
+        entry.path
+        for entry in os.scandir(runs_root)
+        if any(_has(entry.path, name) for name in ("run.json", "settings.json"))
+    ]
     return sorted(map(_info, runs), key=lambda info: (info.started, info.name), reverse=True)
 
 
 def expected_seconds(runs_root, recipe_name):
     """{notebook: seconds} of the newest finished run of the recipe, {} without one."""
-    done = (os.path.join(runs_root, info.name) for info in list_runs(runs_root)
-            if info.recipe == recipe_name and info.state == DONE)
+    done = (
+        os.path.join(runs_root, info.name)
+        for info in list_runs(runs_root)
+        if info.recipe == recipe_name and info.state == DONE
+    )
     return next(map(seconds, done), {})
 
 
 def seconds(run):
     """{notebook: seconds} of a run, 0 for one that has not been executed."""
-    return {stem: round(_executed(run, stem).get("duration") or 0, 1)
-            for stem in read_run(run)["notebooks"]}
+    return {
+        stem: round(_executed(run, stem).get("duration") or 0, 1)
+        for stem in read_run(run)["notebooks"]
+    }
 
 
 def parameters_of(run, stem):
@@ -98,8 +109,10 @@ def _executed(run, stem):
 def locked(run):
     """Holds the run folder for this process; the lock goes with the process, however it ends."""
     name = os.path.basename(run)
-    return processes.locked(os.path.join(run, ".lock"), f"run '{name}' is in use by process {{}}: "
-                            "wait for it, or give another --name")
+    return processes.locked(
+        os.path.join(run, ".lock"),
+        f"run '{name}' is in use by process {{}}: wait for it, or give another --name",
+    )
 
 
 def read_run(run):
@@ -111,8 +124,9 @@ def read_run(run):
             entry["state"] + ""
         record["recipe"], record["settings"], record["created"] + ""
     except (TypeError, KeyError, AttributeError):  # whatever JSON may hold instead
-        raise WorkbookError(f"{path} is missing or damaged: give another --name, or delete that "
-                            "folder")
+        raise WorkbookError(
+            f"{path} is missing or damaged: give another --name, or delete that folder"
+        )
     return record
 
 
@@ -123,10 +137,15 @@ def write_run(run, record):
 def write_results(run, record):
     """Writes RUN/results.json with what evaluation found, if it ran; returns it."""
     spent = seconds(run)
-    results = {"recipe": record["recipe"], "name": os.path.basename(run), "state": _state(record),
-               "seconds": round(sum(spent.values()), 1), "notebooks": {
-                   stem: dict(entry, seconds=spent[stem])
-                   for stem, entry in record["notebooks"].items()}}
+    results = {
+        "recipe": record["recipe"],
+        "name": os.path.basename(run),
+        "state": _state(record),
+        "seconds": round(sum(spent.values()), 1),
+        "notebooks": {
+            stem: dict(entry, seconds=spent[stem]) for stem, entry in record["notebooks"].items()
+        },
+    }
     evaluation = evaluation_of(run)
     if evaluation is not None:
         results.update(miou=evaluation.get("miou"), eval=evaluation)
@@ -157,8 +176,13 @@ def _info(run):
         record = read_run(run)
         miou = (_read_json(os.path.join(run, "results.json")) or {}).get("miou")
         busy = processes.is_locked(os.path.join(run, ".lock"))
-        return RunInfo(name, record["recipe"], RUNNING if busy else _state(record),
-                       record["created"], miou if isinstance(miou, (int, float)) else None)
+        return RunInfo(
+            name,
+            record["recipe"],
+            RUNNING if busy else _state(record),
+            record["created"],
+            miou if isinstance(miou, (int, float)) else None,
+        )
     except (WorkbookError, OSError, AttributeError):
         return RunInfo(name, "", "unreadable", "", None)
 
@@ -175,8 +199,9 @@ def _state(record):
 
 def checked_name(name):
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        raise WorkbookError(f"run name '{name}' is not a plain folder name: use letters, digits, "
-                            "'.', '_' and '-'")
+        raise WorkbookError(
+            f"run name '{name}' is not a plain folder name: use letters, digits, '.', '_' and '-'"
+        )
     return name
 
 
@@ -187,25 +212,22 @@ def _is_same_run(run, recipe_name, settings):
         return False
     record = read_run(run)
     if record["recipe"] != recipe_name:
-        raise WorkbookError(f"run '{name}' is of recipe '{record['recipe']}', not '{recipe_name}': "
-                            "give another --name")
+        raise WorkbookError(
+            f"run '{name}' is of recipe '{record['recipe']}', not '{recipe_name}': "
+            "give another --name"
+        )
     theirs, ours = map(settings_module.as_dict, (settings_module.load(run), settings))
     for field in ours:
         if theirs[field] != ours[field]:
-            raise WorkbookError(f"run '{name}' has {field} = {theirs[field]}, not {ours[field]}: "
-                                "give another --name, or the same settings")
+            raise WorkbookError(
+                f"run '{name}' has {field} = {theirs[field]}, not {ours[field]}: "
+                "give another --name, or the same settings"
+            )
     if record["settings"] != _digest(run):
-        raise WorkbookError(f"settings.json of run '{name}' was edited after the run began: give "
-                            "another --name")
+        raise WorkbookError(
+            f"settings.json of run '{name}' was edited after the run began: give another --name"
+        )
     return True
-
-
-def _settings_match(run, settings):
-    try:
-        return (read_run(run)["settings"] == _digest(run)
-                and settings_module.load(run) == settings)
-    except WorkbookError:
-        return False
 
 
 def _digest(run):
@@ -229,8 +251,15 @@ def _start(run, recipe_name, settings):
     except FileExistsError:
         raise WorkbookError(f"{run} is a file, not a run folder: give another --name")
     settings_module.save(settings, run)
-    write_run(run, {"recipe": recipe_name, "settings": _digest(run), "notebooks": {},
-                    "created": datetime.datetime.now().isoformat(timespec="milliseconds")})
+    write_run(
+        run,
+        {
+            "recipe": recipe_name,
+            "settings": _digest(run),
+            "notebooks": {},
+            "created": datetime.datetime.now().isoformat(timespec="milliseconds"),
+        },
+    )
     return run
 
 

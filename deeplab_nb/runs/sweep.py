@@ -3,6 +3,7 @@
 SWEEP/NAME.log    what a run said
 SWEEP/sweep.json  values, states and numbers; sweep.txt and sweep.png the same as table and plot
 """
+
 import os
 import re
 import subprocess
@@ -24,6 +25,7 @@ BEAT = 30  # seconds between the lines that say what runs
 
 class Trial(NamedTuple):
     """One run of a sweep. name: of its folder; value: as it was typed."""
+
     value: str
     name: str
     command: tuple
@@ -31,6 +33,7 @@ class Trial(NamedTuple):
 
 class Outcome(NamedTuple):
     """What a trial came to. miou: None where there is none."""
+
     value: str
     name: str
     state: str
@@ -61,13 +64,17 @@ def plan(recipe, sweep, assignments, *, stem=None):
     name = f"{stem or recipe}-{setting}"
     names = [f"{name}-{re.sub(r'[^A-Za-z0-9._-]+', '_', value).strip('_')}" for value in values]
     if len(set(names)) < len(names):
-        raise WorkbookError(f"values of '{setting}' cannot be told apart in a folder's name "
-                            f"({', '.join(names)}): write them differently")
+        raise WorkbookError(
+            f"values of '{setting}' cannot be told apart in a folder's name "
+            f"({', '.join(names)}): write them differently"
+        )
     words = (os.path.join(os.path.dirname(sys.executable), "deeplab-nb"), "run", recipe)
     for assignment in assignments:
         words += "--set", assignment
-    return name, [Trial(value, run, words + ("--set", f"{setting}={value}", "--name", run))
-                  for value, run in zip(values, names)]
+    return name, [
+        Trial(value, run, words + ("--set", f"{setting}={value}", "--name", run))
+        for value, run in zip(values, names)
+    ]
 
 
 def run(trials, folder, runs_root, *, jobs=1):
@@ -94,8 +101,10 @@ def run(trials, folder, runs_root, *, jobs=1):
                 time.sleep(0.2)
         except KeyboardInterrupt:
             done = len(trials) - len(waiting) - len(running)
-            _say(f"the sweep ends: {done} of {len(trials)} runs are done; the same command goes on "
-                 "with the others")
+            _say(
+                f"the sweep ends: {done} of {len(trials)} runs are done; the same command goes on "
+                "with the others"
+            )
             raise
         finally:
             for process in running.values():
@@ -109,8 +118,13 @@ def run(trials, folder, runs_root, *, jobs=1):
 
 def _start(trial, log, watcher):
     with open(log, "a") as file:
-        process = subprocess.Popen(trial.command, stdin=subprocess.DEVNULL, stdout=file,
-                                   stderr=subprocess.STDOUT, start_new_session=True)
+        process = subprocess.Popen(
+            trial.command,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
     watcher.add(process.pid)
     _say(f"{trial.name} runs; it writes to {os.path.relpath(log)}")
     return process
@@ -143,8 +157,10 @@ def _outcome(trial, info, runs_root, failed):
 def write(setting, outcomes, folder):
     """Writes sweep.json, sweep.txt and sweep.png; returns the table."""
     text = table(setting, outcomes)
-    write_json(os.path.join(folder, "sweep.json"),
-               {"setting": setting, "runs": [outcome._asdict() for outcome in outcomes]})
+    write_json(
+        os.path.join(folder, "sweep.json"),
+        {"setting": setting, "runs": [outcome._asdict() for outcome in outcomes]},
+    )
     write_text(os.path.join(folder, "sweep.txt"), text + "\n")
     if any(outcome.miou is not None for outcome in outcomes):
         plots.save(plot(setting, outcomes), os.path.join(folder, "sweep.png"))
@@ -178,8 +194,10 @@ def plot(setting, outcomes):
         if 0 < 20 * points[0][0] < points[-1][0]:
             axes.set_xscale("log")
     field = settings_module.FIELDS.get(setting)
-    axes.set(xlabel=f"{setting}: {field.metadata['doc']}" if field else setting,
-             ylabel="mean IoU in percent")
+    axes.set(
+        xlabel=f"{setting}: {field.metadata['doc']}" if field else setting,
+        ylabel="mean IoU in percent",
+    )
     axes.xaxis.label.set(wrap=True, fontsize=8)
     return figure
 

@@ -4,12 +4,12 @@ RUN/ROW/counts-DIGEST.npz  what is counted so far; the digest is of weights, lis
 RUN/ROW/eval/results.json  written when the row is complete
 RUN/table.txt              the table as last printed
 """
+
 import hashlib
 import json
 import os
 
-from deeplab_nb import files, recipes
-from deeplab_nb import settings as settings_module
+from deeplab_nb import files, recipes, settings as settings_module
 from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation.confusion import load_counts
@@ -27,8 +27,16 @@ WEIGHTS = os.path.join(files.ROOT, "data", "weights")
 MEASURED = 4  # images, the first not counted, whose time says what the list will take
 
 
-def run(folder, *, only=None, data_root=None, list_name="val", checkpoint=None, weights=WEIGHTS,
-        base=zoo.BASE):
+def run(
+    folder,
+    *,
+    only=None,
+    data_root=None,
+    list_name="val",
+    checkpoint=None,
+    weights=WEIGHTS,
+    base=zoo.BASE,
+):
     """Evaluates the rows, or `only` one; returns [(Number, results)].
 
     The same call goes on where it was interrupted. data_root: VOC folder; None takes the place
@@ -54,8 +62,12 @@ def run(folder, *, only=None, data_root=None, list_name="val", checkpoint=None, 
                 results = {"error": str(error)}
             else:
                 settings = recipes.get("published_" + number.name).settings
-                results = _evaluated(settings_module.override(settings, data), prefix,
-                                     os.path.join(folder, number.name), number.name)
+                results = _evaluated(
+                    settings_module.override(settings, data),
+                    prefix,
+                    os.path.join(folder, number.name),
+                    number.name,
+                )
                 results.update(weights=row.name, weights_given=bool(checkpoint))
                 files.write_json(_results_path(os.path.join(folder, number.name)), results)
             outcomes.append((number, results))
@@ -70,20 +82,24 @@ def select(only=None, checkpoint=None):
     """
     names = ", ".join(ROWS)
     if only is not None and only not in ROWS:
-        raise WorkbookError(f"there is no row '{only}'{settings_module.nearest(only, ROWS)}; there "
-                            f"are {names}")
+        raise WorkbookError(
+            f"there is no row '{only}'{settings_module.nearest(only, ROWS)}; there are {names}"
+        )
     chosen = [pair for pair in zoo.VOC_VAL if only in (None, pair[1].name)]
     if checkpoint and len({row.name for row, _ in chosen}) > 1:
-        raise WorkbookError(f"checkpoint {checkpoint} is for one row: name it with --only, one of "
-                            f"{names}")
+        raise WorkbookError(
+            f"checkpoint {checkpoint} is for one row: name it with --only, one of {names}"
+        )
     return chosen
 
 
 def _data(data_root):
     default = os.path.join(files.ROOT, recipes.VOC)
     if data_root is None and not os.path.isdir(default):
-        raise WorkbookError(f"{default} does not exist: `deeplab-nb fetch voc` brings it (2.0 GB), "
-                            "or give --data VOC_ROOT")
+        raise WorkbookError(
+            f"{default} does not exist: `deeplab-nb fetch voc` brings it (2.0 GB), "
+            "or give --data VOC_ROOT"
+        )
     return voc.check_root(data_root or default)
 
 
@@ -112,11 +128,14 @@ def _evaluated(settings, prefix, folder, name):
     kept = os.path.join(folder, f"counts-{digest}.npz")
     with Predictor(settings, prefix, engine="auto", images=len(ids)) as predictor:
         options = dict(predictor=predictor, kept=kept)
-        some = ids[:MEASURED if settings.eval_scales == (1.0,) else 2]
+        some = ids[: MEASURED if settings.eval_scales == (1.0,) else 2]
         measured = count(settings, None, ids=some, **options)
         whole = duration(measured.seconds * len(ids))
-        print(f"{name}: {measured.seconds:.2f} s an image here, so about {whole} for {len(ids):,} "
-              f"images; {len(load_counts(kept).confusions):,} are counted", flush=True)
+        print(
+            f"{name}: {measured.seconds:.2f} s an image here, so about {whole} for {len(ids):,} "
+            f"images; {len(load_counts(kept).confusions):,} are counted",
+            flush=True,
+        )
         results = summarise(count(settings, None, **options)).results
     return dict(results, digest=digest, memory=round(peak_memory()))
 
@@ -142,8 +161,11 @@ def _finished(folder, digest):
 
 def table(outcomes):
     """Plain text: a line a row, and a difference only for the whole of VOC 2012 val."""
-    lines = ["{:22s} {:>10s} {:>10s} {:>10s} {:>12s} {:>12s}".format(
-        "mIoU %", "expected", "measured", "difference", "s an image", "memory, MiB")]
+    lines = [
+        "{:22s} {:>10s} {:>10s} {:>10s} {:>12s} {:>12s}".format(
+            "mIoU %", "expected", "measured", "difference", "s an image", "memory, MiB"
+        )
+    ]
     for number, results in outcomes:
         start = f"{number.name:22s} {number.miou:10.2f} "
         if "error" in results:
@@ -151,10 +173,13 @@ def table(outcomes):
             continue
         measured, part = 100 * results["miou"], _part(results, number)
         difference = "-" if part else f"{measured - number.miou:+.2f}"
-        lines.append(f"{start}{measured:10.2f} {difference:>10s} "
-                     f"{results['seconds_an_image']:12.3f} {results['memory']:12,d}{part}")
-    return "\n".join(lines + [
-        "memory: the most that the process has held so far, with what the rows above left"])
+        lines.append(
+            f"{start}{measured:10.2f} {difference:>10s} "
+            f"{results['seconds_an_image']:12.3f} {results['memory']:12,d}{part}"
+        )
+    return "\n".join(
+        lines + ["memory: the most that the process has held so far, with what the rows above left"]
+    )
 
 
 def _part(results, number):

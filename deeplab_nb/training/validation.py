@@ -9,6 +9,7 @@ from deeplab_nb import settings as settings_module
 from deeplab_nb.data import voc
 from deeplab_nb.evaluation.evaluate import evaluate
 from deeplab_nb.evaluation.predict import Predictor
+from deeplab_nb.files import beside
 
 
 class QuickValidation:
@@ -53,12 +54,10 @@ def keep_best(checkpoint, folder):
 
     The index, which makes it whole, comes last.
     """
-    os.makedirs(folder, exist_ok=True)
     files = sorted(glob.glob(glob.escape(checkpoint) + ".*"), key=lambda p: p.endswith(".index"))
     for path in files:
-        part = os.path.join(folder, "copy.part")
-        shutil.copyfile(path, part)
-        os.replace(part, os.path.join(folder, os.path.basename(path)))
+        with beside(os.path.join(folder, os.path.basename(path))) as part:
+            shutil.copyfile(path, part)
     names = {os.path.basename(path) for path in files}
     for name in os.listdir(folder):
         if name not in names:

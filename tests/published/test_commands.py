@@ -8,7 +8,7 @@ import shlex
 import numpy as np
 import pytest
 
-from deeplab_nb import originals, paths, recipes
+from deeplab_nb import files, originals, recipes
 from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation.evaluate import Evaluation
@@ -28,7 +28,7 @@ WORDS = {
 
 def read_lines():
     """[(command, settings or None, notes, error or None)] of the file of command lines."""
-    path = os.path.join(paths.ROOT, "tests", "data", "published_lines.txt")
+    path = os.path.join(files.ROOT, "tests", "data", "published_lines.txt")
     with open(path) as file:
         blocks = re.sub(r"(?m)^#.*\n", "", file.read()).strip().split("\n\n")
     rows = []

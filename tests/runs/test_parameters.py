@@ -4,7 +4,7 @@ import pytest
 
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.runs import parameters
-from deeplab_nb.settings import override, Settings
+from deeplab_nb.settings import Settings, override
 from tests.support.cell import CELL, write
 
 
