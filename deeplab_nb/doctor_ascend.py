@@ -9,7 +9,7 @@ from deeplab_nb import ascend_profiles
 from deeplab_nb.devices import ranks as rank_variables
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.launch import rank_table
-from deeplab_nb.launch.rank_table_rules import are_addresses
+from deeplab_nb.launch.rank_table_form import are_addresses
 
 # state: present, absent or wrong; only what is wrong keeps the workbook from running
 Finding = collections.namedtuple("Finding", "state name text")

@@ -83,6 +83,15 @@ def session_config(settings):
     return config
 
 
+def check(settings):
+    """Raises WorkbookError for settings whose training a card or its CANN does not take."""
+    session_config(settings)
+    if settings.hard_example_mining_step:
+        raise WorkbookError(
+            "hard_example_mining_step changes a shape at every step, and a card takes fixed ones: "
+            "set it to 0, which counts top_k_percent_pixels from the first step on")
+
+
 def _options(settings, profile):
     """{key of NpuOptimizer: value}, of keys that the profile's adapter knows."""
     key, word = _precision(settings, profile)

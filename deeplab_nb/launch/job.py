@@ -16,7 +16,7 @@ from deeplab_nb.devices import ranks as rank_variables
 from deeplab_nb.devices.ranks import CHIEF, RANK, TABLE
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.launch import rank_table as rank_tables
-from deeplab_nb.launch import rank_table_rules as rules
+from deeplab_nb.launch.rank_table_form import are_addresses, is_number
 
 # seconds that ranks wait for one another, as in the published port; its scripts say 600 to 1200
 HCCL_CONNECT_TIMEOUT = "1800"
@@ -222,7 +222,7 @@ def chief_environments(settings, chief, here=None, server=None, server_ip=None):
             (not profile.starts_without_table,
              "a start without rank table is for 910 and A2 with CANN 8 or newer, not for "
              f"{profile.name}: give --rank-table, or this machine's --ascend-profile"),
-            (not (host and rules.are_addresses(host) and rules.is_number(port)
+            (not (host and are_addresses(host) and is_number(port)
                   and int(port) <= 65520),
              f"{chief} is no IP:PORT with a port of 0 to 65520: give such as 10.0.0.10:6000"),
             (servers * here != settings.cards,

@@ -14,8 +14,8 @@ import subprocess
 from deeplab_nb import ascend_profiles
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.files import write_json
-from deeplab_nb.launch import rank_table_rules as rules
-from deeplab_nb.launch.rank_table_rules import ANEW, said
+from deeplab_nb.launch import rank_table_form as form, rank_table_rules as rules
+from deeplab_nb.launch.rank_table_form import ANEW, cards_of, said
 
 HCCN_CONF = "/etc/hccn.conf"
 CARDS_A_SERVER = 8
@@ -71,7 +71,7 @@ def _object(path, pairs):
 
 
 def _judged(path, content, profile=None):
-    cards = rules.cards_of(path, content)
+    cards = cards_of(path, content)
     asked = found = rules.made_for(content, cards)
     if profile:
         own = ascend_profiles.chosen(profile).hardware
@@ -96,7 +96,7 @@ def _judged(path, content, profile=None):
 
 def is_older(table):
     """Whether a table has the form with `group_list`."""
-    return rules.is_older(table.content)
+    return form.is_older(table.content)
 
 
 def servers(table):

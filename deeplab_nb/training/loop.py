@@ -278,11 +278,7 @@ def check_trainable(settings):
         raise WorkbookError("train_steps is 0: these settings evaluate only; "
                             "set train_steps to train")
     if settings.device == "npu":
-        ascend.session_config(settings)  # raises for what the card or its CANN lacks
-    if settings.device == "npu" and settings.hard_example_mining_step:
-        raise WorkbookError(
-            "hard_example_mining_step changes a shape at every step, and a card takes fixed ones: "
-            "set it to 0, which counts top_k_percent_pixels from the first step on")
+        ascend.check(settings)
 
 
 def check_same_run(settings, folder):
