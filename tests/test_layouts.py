@@ -16,7 +16,7 @@ from deeplab_nb.data.records import existing_shards, read_ids
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.runs.run import Run
 from deeplab_nb.tf1 import tf
-from tests.support.records import write_flat_records
+from tests.support.records import make_edge, write_flat_records
 from tests.tiny_voc import make_tiny_voc
 
 
@@ -31,18 +31,6 @@ def records(root, tmp_path):
     for name in ("train", "val", "trainval"):
         write_flat_records(root, name, str(tmp_path / "data" / "tfrecord"), shards=2)
     return str(tmp_path / "data")
-
-
-def make_edge(root, folder):
-    for split, name in (("train", "train"), ("eval", "val")):
-        for image_id in voc.read_list(root, name):
-            for place, source in (
-                ("Images", voc.image_path(root, image_id)),
-                ("SegmentationClassRaw", voc.mask_path(root, image_id)),
-            ):
-                os.makedirs(os.path.join(folder, split, place), exist_ok=True)
-                shutil.copy(source, os.path.join(folder, split, place))
-    return folder
 
 
 @pytest.fixture

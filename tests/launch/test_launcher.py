@@ -12,7 +12,7 @@ import pytest
 from deeplab_nb.devices import ranks
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.launch import launcher
-from tests.test_stopping import adopting_orphans
+from tests.support.orphans import adopting_orphans
 from tests.tiny_notebooks import lives, wait_for
 
 # each rank writes its own number and that of a child, which outlives it

@@ -1,18 +1,17 @@
 """Published checkpoints: fetched, checked for what they should hold, refused in words; a local server plays the host."""
 import hashlib
-import io
 import os
-import tarfile
 
 import pytest
 from click.testing import CliRunner
 
-from deeplab_nb import cli, files, recipes
+from deeplab_nb import cli, recipes
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.network import zoo
 from deeplab_nb.network.weights import contents, fetch_weights
 from deeplab_nb.tf1 import tf
 from tests.file_server import server  # noqa: F401
+from tests.support.archives import packed, packed_file
 
 HALF_WIDTH, WITH_DIGEST = "mobilenetv2_dm05_coco_voc_trainaug", "mobilenetv2_coco_voc_trainaug"
 FILE = zoo.get(HALF_WIDTH).file
@@ -39,20 +38,6 @@ def save(shapes, folder):
         session.run(tf.global_variables_initializer())
         tf.train.Saver().save(session, os.path.join(folder, "model.ckpt-30000"), write_meta_graph=False)
     return folder
-
-
-def packed(folder, inside="another_name/deeper"):
-    with io.BytesIO() as buffer:
-        with tarfile.open(fileobj=buffer, mode="w:gz") as opened:
-            opened.add(folder, arcname=inside)
-        return buffer.getvalue()
-
-
-def packed_file(name):
-    with io.BytesIO() as buffer:
-        with tarfile.open(fileobj=buffer, mode="w:gz") as opened:
-            opened.addfile(tarfile.TarInfo(name), io.BytesIO())
-        return buffer.getvalue()
 
 
 def refusal(name, folder, **given):
@@ -145,7 +130,7 @@ def test_an_unknown_name_gets_the_nearest(folder):
 
 
 def test_the_command_says_what_came(archives, folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "ROOT", str(tmp_path))
+    monkeypatch.setattr("deeplab_nb.cli.data.DATA", str(tmp_path / "data"))
     os.makedirs(folder)
     with open(os.path.join(folder, FILE), "wb") as file:
         file.write(archives["mobilenet"])

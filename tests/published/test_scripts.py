@@ -8,9 +8,8 @@ import sys
 import pytest
 
 from deeplab_nb import files
-from tests.test_layouts import make_edge
+from tests.support.records import make_edge, write_flat_records
 from tests.tiny_checkpoint import make_tiny_checkpoint
-from tests.support.records import write_flat_records
 from tests.tiny_voc import make_tiny_voc
 
 SCRIPTS = os.path.join(files.ROOT, "scripts")

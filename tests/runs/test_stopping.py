@@ -1,6 +1,5 @@
 """However a run ends, its state is saved and no process is left behind."""
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
@@ -9,6 +8,7 @@ import sys
 import pytest
 
 from deeplab_nb.runs import runner, state
+from tests.support.orphans import adopting_orphans
 from tests.tiny_notebooks import folder, run, lives, states, text_of, wait_for, write  # noqa: F401
 
 # writes its pid and a child's, then prints for a minute
@@ -42,17 +42,6 @@ def raw(run, name):
     """An executed notebook as it lies there: while it runs, it may be read in the midst of a save."""
     with open(os.path.join(run, name + ".ipynb")) as file:
         return file.read()
-
-
-@contextlib.contextmanager
-def adopting_orphans():
-    """Orphans fall to this process instead of process 1, as below a user's systemd."""
-    set_child_subreaper, libc = 36, ctypes.CDLL(None)
-    assert libc.prctl(set_child_subreaper, 1, 0, 0, 0) == 0
-    try:
-        yield
-    finally:
-        libc.prctl(set_child_subreaper, 0, 0, 0, 0)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from deeplab_nb.evaluation.evaluate import evaluate
 from deeplab_nb.network import zoo
 from deeplab_nb.runs import zoo_table
 from tests.file_server import server  # noqa: F401
-from tests.network.test_weights import packed, packed_file
+from tests.support.archives import packed, packed_file
 from tests.tiny_checkpoint import save_random
 from tests.tiny_voc import make_tiny_voc
 
