@@ -125,10 +125,10 @@ def test_executed_notebooks_show_pictures_and_no_error(real_run):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name, files", [
+@pytest.mark.parametrize("name, places", [
     ("sample", {}), ("deeplabv3plus_1p", {"data_root": "VOC2012", "initial_checkpoint": "xception_65_imagenet_coco"})])
-def test_networks_are_built_for_a_small_recipe_and_for_one_without_its_files(name, files, tmp_path):
-    absent = {setting: str(tmp_path / file) for setting, file in files.items()}
+def test_networks_are_built_for_a_small_recipe_and_for_one_without_its_files(name, places, tmp_path):
+    absent = {setting: str(tmp_path / place) for setting, place in places.items()}
     settings = settings_module.override(recipes.get(name).settings, absent)
     folder = state.new_or_resumed_run(str(tmp_path), name, settings, name="built")
     notebooks = runner.find_notebooks(files.NOTEBOOKS)
@@ -139,4 +139,4 @@ def test_networks_are_built_for_a_small_recipe_and_for_one_without_its_files(nam
     text = "".join(output.get("text", "") for output in outputs)
     assert sum("image/png" in output.get("data", {}) for output in outputs) == 7 and os.path.getsize(path) < 1e6
     assert text.count("refused:") == 5 and "fresh      25 variables" in text
-    assert ("deeplab-nb fetch weights xception_65_imagenet_coco" in text) == bool(files)
+    assert ("deeplab-nb fetch weights xception_65_imagenet_coco" in text) == bool(places)
