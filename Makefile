@@ -1,6 +1,6 @@
 # Every target but `lock` first brings .venv in step with requirements.lock (bootstrap.sh);
 # once it is, that takes a few hundredths of a second. ARGS is handed on: make test ARGS="-k sample"
-.PHONY: run reference test test-browser lint bench lab lock environment
+.PHONY: run reference test test-quick test-browser lint bench lab lock environment
 
 # Without it a kernel named python3 in the user's home would be taken for ours.
 export JUPYTER_PREFER_ENV_PATH = 1
@@ -18,6 +18,10 @@ reference: environment
 # every test, two files of them at a time
 test: environment
 	.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+# those without training, a second process or seconds of work, while one changes something; tests/slow.txt names the others
+test-quick: environment
+	.venv/bin/python -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
 
 # JupyterLab in a headless Chromium, which is installed or asked for; screenshots in build/screenshots
 test-browser: environment

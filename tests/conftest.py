@@ -25,6 +25,16 @@ def pytest_configure(config):
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items):
+    """Marks as slow what slow.txt names."""
+    with open(os.path.join(REPO, "tests", "slow.txt"), encoding="utf-8") as file:
+        names = set(file.read().splitlines())
+    for item in items:
+        path = os.path.relpath(str(item.fspath), os.path.join(REPO, "tests")).replace(os.sep, "/")
+        if names & {path, path + "::" + item.originalname}:
+            item.add_marker(pytest.mark.slow)
+
+
 def pytest_unconfigure(config):
     shutil.rmtree(config.jupyter_home, ignore_errors=True)
 

@@ -84,3 +84,11 @@ def test_only_commands_and_what_asks_for_tensorflow_import_late(arrows):
         "deeplab_nb.doctor",
         "deeplab_nb.launch.job",
     }
+
+
+def test_what_the_quick_tests_leave_out_is_there(repo):
+    with open(os.path.join(repo, "tests", "slow.txt"), encoding="utf-8") as file:
+        lines = [line for line in file.read().splitlines() if line and not line.startswith("#")]
+    for path, _, name in (line.partition("::") for line in lines):
+        with open(os.path.join(repo, "tests", path), encoding="utf-8") as file:
+            assert f"def {name}" in file.read(), name
