@@ -5,6 +5,7 @@ dies in super pods. From the guides of CANN 5, 8 and 9 and the published sources
 adapter. Of the versions between, 6 goes by CANN 5's profile and 7 by CANN 8's, whose session keys
 they have. A machine's profile is found by what its files, environment and npu-smi say.
 """
+
 import collections
 import difflib
 import functools
@@ -23,13 +24,16 @@ _SCRIPTS = {5: ("nnae", "ascend-toolkit"), 8: ("ascend-toolkit", "cann"), 9: ("c
 _ADAPTERS = {
     5: "the run package tfplugin, with a set_env.sh of its own",
     8: "the wheel npu_bridge-1.15.0, or before 8.0.0 the run package tfplugin",
-    9: "the wheel npu_bridge-1.15.0"}
+    9: "the wheel npu_bridge-1.15.0",
+}
 # what the environment script puts on a search path, below CANN's folder
 _FOLDERS = {
-    5: {"LD_LIBRARY_PATH": ("fwkacllib/lib64",),
-        "PYTHONPATH": ("fwkacllib/python/site-packages",)},
-    8: {"LD_LIBRARY_PATH": ("lib64", "lib64/plugin/opskernel", "lib64/plugin/nnengine"),
-        "PYTHONPATH": ("python/site-packages", "opp/built-in/op_impl/ai_core/tbe")}}
+    5: {"LD_LIBRARY_PATH": ("fwkacllib/lib64",), "PYTHONPATH": ("fwkacllib/python/site-packages",)},
+    8: {
+        "LD_LIBRARY_PATH": ("lib64", "lib64/plugin/opskernel", "lib64/plugin/nnengine"),
+        "PYTHONPATH": ("python/site-packages", "opp/built-in/op_impl/ai_core/tbe"),
+    },
+}
 _FOLDERS[9] = _FOLDERS[8]
 
 # names: of its chips; soc: one of them, for atc; operators, package: its operators' folder, package
@@ -37,7 +41,8 @@ Hardware = collections.namedtuple("Hardware", "title names soc operators package
 HARDWARE = {
     "910": Hardware("910", r"910((Pro|Premium)?[AB])?", "Ascend910A", "ascend910", "910"),
     "a2": Hardware("Atlas A2", r"910B\d\w*(-\d)?", "Ascend910B3", "ascend910b", "910b"),
-    "a3": Hardware("Atlas A3", r"910_93\d\d", "Ascend910_9391", "ascend910_93", "A3")}
+    "a3": Hardware("Atlas A3", r"910_93\d\d", "Ascend910_9391", "ascend910_93", "A3"),
+}
 CHIPS = "|".join(row.names for row in HARDWARE.values())  # of a 910's kin, without 'Ascend'
 
 
@@ -46,6 +51,7 @@ class Profile(collections.namedtuple("Profile", "name cann hardware")):
 
     name: as `--ascend-profile` takes it; cann: 5, 8 or 9; hardware: '910', 'a2' or 'a3'.
     """
+
     # one of them sets the environment
     scripts = property(lambda self: [f"{ROOT}/{part}/set_env.sh" for part in _SCRIPTS[self.cann]])
     adapter = property(lambda self: _ADAPTERS[self.cann])  # how npu_bridge comes
@@ -57,7 +63,7 @@ class Profile(collections.namedtuple("Profile", "name cann hardware")):
     has_deterministic = property(lambda self: self.cann > 5)
     # what a float16 that is too large becomes, untold; before CANN 8.0.RC3 an A2 clamped too
     overflow = property(lambda self: "saturation" if self.hardware == "910" else "inf/nan")
-    rank_table_versions = property(lambda self: ("1.0", "1.2")[:1 + (self.hardware == "a3")])
+    rank_table_versions = property(lambda self: ("1.0", "1.2")[: 1 + (self.hardware == "a3")])
     # by the variables CM_CHIEF_IP and its kin
     starts_without_table = property(lambda self: self.cann > 5 and self.hardware != "a3")
 
@@ -69,8 +75,10 @@ class Profile(collections.namedtuple("Profile", "name cann hardware")):
         only, so there float32 stays wherever it has a float32 kernel. The adapter of CANN 8 and 9
         ends a session with an unknown word, or with both keys; that of CANN 5 passes over either.
         """
-        words = {"": ("precision_mode", "allow_fp32_to_fp16"),
-                 "float16": ("precision_mode", "allow_mix_precision")}
+        words = {
+            "": ("precision_mode", "allow_fp32_to_fp16"),
+            "float16": ("precision_mode", "allow_mix_precision"),
+        }
         if self.cann > 5:
             words["float16"] = "precision_mode_v2", "mixed_float16"
         if self.hardware != "910":
@@ -79,8 +87,18 @@ class Profile(collections.namedtuple("Profile", "name cann hardware")):
         return words
 
 
-PROFILES = tuple(Profile(f"cann{cann}-{hardware}", cann, hardware) for cann, hardware in (
-    (5, "910"), (8, "910"), (8, "a2"), (8, "a3"), (9, "910"), (9, "a2"), (9, "a3")))
+PROFILES = tuple(
+    Profile(f"cann{cann}-{hardware}", cann, hardware)
+    for cann, hardware in (
+        (5, "910"),
+        (8, "910"),
+        (8, "a2"),
+        (8, "a3"),
+        (9, "910"),
+        (9, "a2"),
+        (9, "a3"),
+    )
+)
 NAMES = tuple(profile.name for profile in PROFILES)
 PUBLISHED = PROFILES[0]  # CANN 5.0.2 on a 910, with which both ports were published
 
@@ -89,9 +107,11 @@ def get(name):
     """The `Profile` of a name. Raises WorkbookError with the nearest name for an unknown one."""
     if name not in NAMES:
         close = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.4)
-        raise WorkbookError(f"unknown Ascend profile '{name}'"
-                            + (f", did you mean '{close[0]}'?" if close else "")
-                            + f"; there are {', '.join(NAMES)}")
+        raise WorkbookError(
+            f"unknown Ascend profile '{name}'"
+            + (f", did you mean '{close[0]}'?" if close else "")
+            + f"; there are {', '.join(NAMES)}"
+        )
     return PROFILES[NAMES.index(name)]
 
 
@@ -101,6 +121,7 @@ def chosen(name="auto"):
 
 
 # --- which cards a server's ranks can be
+
 
 def choice(devices, hardware):
     """Yields (whether HCCL refuses it, words that go on after 'uses') for one server's cards.
@@ -118,15 +139,23 @@ def choice(devices, hardware):
     if hardware == "910" and count in (2, 4) and len(halves) > 1:
         # HCCL's source takes four as well if they are two and the two opposite; pairs it lets pass
         low, high = sorted(devices)[:2], sorted(devices)[2:]
-        yield count == 4 and [device + 4 for device in low] != high, (
-            f"cards {listed}: {count} cards must lie within 0-3 or within 4-7")
+        yield (
+            count == 4 and [device + 4 for device in low] != high,
+            (f"cards {listed}: {count} cards must lie within 0-3 or within 4-7"),
+        )
     modules = [{device % 8 for device in devices if device // 8 == module} for module in (0, 1)]
     if hardware == "a2" and all(modules) and modules[0] != modules[1]:
-        yield False, (f"cards {listed}: of two modules, 0-7 and 8-15, take the same numbers, "
-                      "0 with 8, unless they meet over RoCE")
+        yield (
+            False,
+            (
+                f"cards {listed}: of two modules, 0-7 and 8-15, take the same numbers, "
+                "0 with 8, unless they meet over RoCE"
+            ),
+        )
 
 
 # --- what a machine has
+
 
 def found(variables=os.environ, root=ROOT, installed=INSTALLED, tool="npu-smi"):
     """The `Profile` of a machine, None where neither CANN nor a card is found. Never raises.
@@ -136,18 +165,26 @@ def found(variables=os.environ, root=ROOT, installed=INSTALLED, tool="npu-smi"):
     versions, cards = [cann for _, cann in homes(variables, root, installed)], hardware(tool)
     if not versions and not cards:
         return None
-    return next(profile for profile in PROFILES if profile.hardware == (cards or "910")
-                and profile.cann >= (versions or [5])[0])
+    return next(
+        profile
+        for profile in PROFILES
+        if profile.hardware == (cards or "910") and profile.cann >= (versions or [5])[0]
+    )
 
 
 def homes(variables=os.environ, root=ROOT, installed=INSTALLED):
     """[(folder, 5, 8 or 9)] of each CANN here, that of the environment first."""
     recorded = re.findall(r"(?im)^\w*install_?path\w*=(.+?)\s*$", _text(installed))
     roots = [root, os.path.join(variables.get("HOME", os.sep), "Ascend")] + recorded
-    places = [variables.get("ASCEND_TOOLKIT_HOME", ""),
-              os.path.dirname(variables.get("ASCEND_OPP_PATH", "").rstrip(os.sep))]
-    places += [os.path.join(folder, place) for folder in roots for place in (
-        "cann", "ascend-toolkit/latest", "ascend-toolkit", "nnae/latest", "nnae", "")]
+    places = [
+        variables.get("ASCEND_TOOLKIT_HOME", ""),
+        os.path.dirname(variables.get("ASCEND_OPP_PATH", "").rstrip(os.sep)),
+    ]
+    places += [
+        os.path.join(folder, place)
+        for folder in roots
+        for place in ("cann", "ascend-toolkit/latest", "ascend-toolkit", "nnae/latest", "nnae", "")
+    ]
     known = ((place.rstrip(os.sep), _generation(place)) for place in places if os.path.isdir(place))
     return [(place, cann) for place, cann in known if cann]
 
@@ -156,27 +193,40 @@ def _generation(home):
     """5, 8 or 9 of a folder of CANN, None where it is none."""
     parts = ("", "fwkacllib", "compiler", "runtime", "toolkit", "opp", "*-linux")
     texts = "\n".join(
-        _text(path) for part in parts for name in ("*install.info", "version.info")
-        for path in sorted(glob.glob(os.path.join(glob.escape(home), part, name))))
+        _text(path)
+        for part in parts
+        for name in ("*install.info", "version.info")
+        for path in sorted(glob.glob(os.path.join(glob.escape(home), part, name)))
+    )
     # a component counts its own versions, so it is asked last
-    said = (re.findall(r"(?m)^version(?:_dir)?=(\d+)\.", texts)
-            + re.findall(r"(?:^|-)(\d+)\.\d", os.path.basename(os.path.realpath(home)))
-            + re.findall(r"(?m)^Version=(\d+)\.", texts))
+    said = (
+        re.findall(r"(?m)^version(?:_dir)?=(\d+)\.", texts)
+        + re.findall(r"(?:^|-)(\d+)\.\d", os.path.basename(os.path.realpath(home)))
+        + re.findall(r"(?m)^Version=(\d+)\.", texts)
+    )
     by_version = [_GENERATIONS[number] for number in said if number in _GENERATIONS]
-    by_layout = [cann for part, cann in (
-        ("fwkacllib", 5), ("opp/framework/built-in", 5),
-        ("opp/built-in", 9 if os.path.basename(home).startswith("cann") else 8))
-        if os.path.isdir(os.path.join(home, part))]
+    by_layout = [
+        cann
+        for part, cann in (
+            ("fwkacllib", 5),
+            ("opp/framework/built-in", 5),
+            ("opp/built-in", 9 if os.path.basename(home).startswith("cann") else 8),
+        )
+        if os.path.isdir(os.path.join(home, part))
+    ]
     return next(iter(by_version + by_layout), None)
 
 
 def adapters(variables=os.environ, root=ROOT):
     """Folders in which npu_bridge lies, where the run package or `pip install -t` puts it."""
-    places = [os.path.join(folder, "tfplugin", part)
-              for folder in (root, os.path.join(variables.get("HOME", os.sep), "Ascend"))
-              for part in ("latest/python/site-packages", "python/site-packages", "")]
-    return [place.rstrip(os.sep) for place in places
-            if os.path.isdir(os.path.join(place, "npu_bridge"))]
+    places = [
+        os.path.join(folder, "tfplugin", part)
+        for folder in (root, os.path.join(variables.get("HOME", os.sep), "Ascend"))
+        for part in ("latest/python/site-packages", "python/site-packages", "")
+    ]
+    return [
+        place.rstrip(os.sep) for place in places if os.path.isdir(os.path.join(place, "npu_bridge"))
+    ]
 
 
 @functools.lru_cache(maxsize=None)
@@ -200,8 +250,13 @@ def hardware_of(chip):
 
 def _said(tool, *arguments):
     try:
-        done = subprocess.run([tool, "info", *arguments], stdin=subprocess.DEVNULL, timeout=20,
-                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        done = subprocess.run(
+            [tool, "info", *arguments],
+            stdin=subprocess.DEVNULL,
+            timeout=20,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
         return done.stdout.decode(errors="replace")
     except (OSError, subprocess.SubprocessError):
         return ""

@@ -1,4 +1,5 @@
 """What this machine has, lacks, or has wrong, each with its remedy: `deeplab-nb doctor`."""
+
 import glob
 import importlib
 import os
@@ -12,10 +13,17 @@ from deeplab_nb.doctor_ascend import Finding
 def examine(name="auto"):
     """The findings on this machine, each after those it depends on; name: an Ascend profile's."""
     here = doctor_ascend.look(name)
-    return [python(), numpy(version("numpy")),
-            tensorflow(version("deeplab_nb.tf1", "tf.version.VERSION")),
-            *doctor_ascend.installed(here), *_by_tensorflow(here), doctor_ascend.ranks(here),
-            doctor_ascend.addresses(here), machine(), disk()]
+    return [
+        python(),
+        numpy(version("numpy")),
+        tensorflow(version("deeplab_nb.tf1", "tf.version.VERSION")),
+        *doctor_ascend.installed(here),
+        *_by_tensorflow(here),
+        doctor_ascend.ranks(here),
+        doctor_ascend.addresses(here),
+        machine(),
+        disk(),
+    ]
 
 
 def _by_tensorflow(here):
@@ -23,16 +31,25 @@ def _by_tensorflow(here):
     try:
         from deeplab_nb.devices import ascend
     except Exception as error:
-        return [Finding("absent", "npu_bridge, GPU", "not looked for: TensorFlow does not load "
-                                                     f"({type(error).__name__})")]
+        return [
+            Finding(
+                "absent",
+                "npu_bridge, GPU",
+                f"not looked for: TensorFlow does not load ({type(error).__name__})",
+            )
+        ]
     return [doctor_ascend.npu_bridge(here, ascend.problem()), gpu(_gpus)]
 
 
 def _gpus():
     """Descriptions of the GPUs that TensorFlow can use."""
     from tensorflow.python.client import device_lib
-    return [device.physical_device_desc for device in device_lib.list_local_devices()
-            if device.device_type == "GPU"]
+
+    return [
+        device.physical_device_desc
+        for device in device_lib.list_local_devices()
+        if device.device_type == "GPU"
+    ]
 
 
 def version(module, attribute="__version__"):
@@ -52,29 +69,47 @@ def _judged(good, name, text, remedy):
 
 # --- Python and its packages
 
+
 def python(found=sys.version_info):
-    return _judged(tuple(found[:2]) == (3, 7), "Python", "{}.{}.{}".format(*found[:3]),
-                   "TensorFlow 1.15 needs 3.7, `make test` looks for one")
+    return _judged(
+        tuple(found[:2]) == (3, 7),
+        "Python",
+        "{}.{}.{}".format(*found[:3]),
+        "TensorFlow 1.15 needs 3.7, `make test` looks for one",
+    )
 
 
 def numpy(found):
     numbers = tuple(int(part) for part in (found or "0.0").split(".")[:2])
-    return _judged((1, 17) <= numbers < (1, 19), "numpy", found or "does not load",
-                   "TensorFlow 1.15 and matplotlib need 1.17 or 1.18")
+    return _judged(
+        (1, 17) <= numbers < (1, 19),
+        "numpy",
+        found or "does not load",
+        "TensorFlow 1.15 and matplotlib need 1.17 or 1.18",
+    )
 
 
 def tensorflow(found):
     if found is None:
-        return Finding("wrong", "TensorFlow",
-                       "does not load: `make test` builds an environment with 1.15.5")
-    tested = ("1.15.5, with which the workbook is tested" if found == "1.15.5" else
-              f"{found}; tested with 1.15.5, the same but for bug and security fixes")
+        return Finding(
+            "wrong", "TensorFlow", "does not load: `make test` builds an environment with 1.15.5"
+        )
+    tested = (
+        "1.15.5, with which the workbook is tested"
+        if found == "1.15.5"
+        else f"{found}; tested with 1.15.5, the same but for bug and security fixes"
+    )
     good = found.startswith("1.15.")
-    return _judged(good, "TensorFlow", tested if good else found, "the workbook is written for "
-                   "1.15, `make test` builds an environment with it")
+    return _judged(
+        good,
+        "TensorFlow",
+        tested if good else found,
+        "the workbook is written for 1.15, `make test` builds an environment with it",
+    )
 
 
 # --- the rest of the machine
+
 
 def gpu(usable, dev="/dev"):
     """usable: a function that asks TensorFlow, which complains where there are no device files."""
@@ -83,8 +118,12 @@ def gpu(usable, dev="/dev"):
     names = usable()
     if names:
         return Finding("present", "GPU", "; ".join(names))
-    return Finding("absent", "GPU", f"TensorFlow sees none of those in {dev}: that takes "
-                                    "tensorflow-gpu 1.15 with CUDA 10.0 and cuDNN 7")
+    return Finding(
+        "absent",
+        "GPU",
+        f"TensorFlow sees none of those in {dev}: that takes "
+        "tensorflow-gpu 1.15 with CUDA 10.0 and cuDNN 7",
+    )
 
 
 def machine():
@@ -95,5 +134,9 @@ def machine():
 def disk(folder=files.ROOT, wanted=1.5e9):
     """wanted: bytes; four checkpoints of the largest network, momentum included."""
     free = shutil.disk_usage(folder).free
-    return _judged(free >= wanted, "disk", f"{free / 1e9:.1f} GB left for {folder}",
-                   f"make {wanted / 1e9:.1f} GB free")
+    return _judged(
+        free >= wanted,
+        "disk",
+        f"{free / 1e9:.1f} GB left for {folder}",
+        f"make {wanted / 1e9:.1f} GB free",
+    )

@@ -1,4 +1,5 @@
 """What of Ascend a machine has, lacks, or has wrong, for `deeplab-nb doctor`."""
+
 import collections
 import glob
 import json
@@ -16,19 +17,33 @@ Finding = collections.namedtuple("Finding", "state name text")
 
 FOR_NPU = "(needed only to train on an NPU)"
 MANAGERS = ("davinci_manager", "devmm_svm", "hisi_hdc")  # device files that reach every card
-RANK_VARIABLES = ("JOB_ID", *rank_variables.TABLE, *rank_variables.CHIEF, rank_variables.RANK,
-                  "ASCEND_DEVICE_ID", "DEVICE_ID")
+RANK_VARIABLES = (
+    "JOB_ID",
+    *rank_variables.TABLE,
+    *rank_variables.CHIEF,
+    rank_variables.RANK,
+    "ASCEND_DEVICE_ID",
+    "DEVICE_ID",
+)
 
 # dev, root, hccn: where device files, CANN and the cards' addresses are; cards: numbers of those
 # with a device file; found, profile: the `Profile` found, None without CANN, and the one examined
 # for; card: its kind as npu-smi says, None without; home: CANN's folder; script: what sets its
 # environment
 Ascend = collections.namedtuple(
-    "Ascend", "dev root hccn variables cards found profile card home script")
+    "Ascend", "dev root hccn variables cards found profile card home script"
+)
 
 
-def look(name="auto", *, dev="/dev", root=ascend_profiles.ROOT, hccn=rank_table.HCCN_CONF,
-         variables=os.environ, tool="npu-smi"):
+def look(
+    name="auto",
+    *,
+    dev="/dev",
+    root=ascend_profiles.ROOT,
+    hccn=rank_table.HCCN_CONF,
+    variables=os.environ,
+    tool="npu-smi",
+):
     """The `Ascend` of a machine, for the profile of this name; 'auto' is that found here."""
     files = os.listdir(dev) if os.path.isdir(dev) else ()
     numbers = [int(file[7:]) for file in files if re.fullmatch(r"davinci\d+", file)]
@@ -38,14 +53,28 @@ def look(name="auto", *, dev="/dev", root=ascend_profiles.ROOT, hccn=rank_table.
     home = (homes or [root])[0]
     scripts = [os.path.join(folder, "set_env.sh") for folder in (home, os.path.dirname(home))]
     script = next(filter(os.path.isfile, scripts), profile.scripts[0])
-    return Ascend(dev, root, hccn, variables, sorted(numbers), found if homes else None, profile,
-                  ascend_profiles.hardware(tool), home, script)
+    return Ascend(
+        dev,
+        root,
+        hccn,
+        variables,
+        sorted(numbers),
+        found if homes else None,
+        profile,
+        ascend_profiles.hardware(tool),
+        home,
+        script,
+    )
 
 
 def installed(here):
     """The findings on the profile, cards, driver and CANN."""
-    return [_profile(here), _devices(here), *(_of_file(here, *row) for row in _files(here)),
-            *(_folders(here, name) for name in here.profile.folders)]
+    return [
+        _profile(here),
+        _devices(here),
+        *(_of_file(here, *row) for row in _files(here)),
+        *(_folders(here, name) for name in here.profile.folders),
+    ]
 
 
 def _lacking(here, name, text, state="wrong"):
@@ -56,11 +85,18 @@ def _lacking(here, name, text, state="wrong"):
 def _profile(here):
     name, profile, found = "Ascend profile", here.profile, here.found
     if found is None:
-        return _lacking(here, name, f"{profile.name}, but no CANN is found: install its toolkit, "
-                                    f"or source {here.script}")
+        return _lacking(
+            here,
+            name,
+            f"{profile.name}, but no CANN is found: install its toolkit, or source {here.script}",
+        )
     if (found.cann, here.card or profile.hardware) != profile[1:]:
-        return Finding("wrong", name, f"{profile.name} is named, but here is {found.title}: "
-                                      f"name {found.name}, or leave it out")
+        return Finding(
+            "wrong",
+            name,
+            f"{profile.name} is named, but here is {found.title}: "
+            f"name {found.name}, or leave it out",
+        )
     unsure = "" if here.card else ", though npu-smi does not name the card"
     return Finding("present", name, f"{profile.name}: {profile.title}{unsure}")
 
@@ -68,34 +104,57 @@ def _profile(here):
 def _devices(here):
     missing = [name for name in MANAGERS if not os.path.exists(os.path.join(here.dev, name))]
     if missing:
-        return _lacking(here, "NPU cards",
-                        f"{', '.join(missing)} of {_numbers(here.cards)} missing in {here.dev}: "
-                        "start the container with --device for each")
+        return _lacking(
+            here,
+            "NPU cards",
+            f"{', '.join(missing)} of {_numbers(here.cards)} missing in {here.dev}: "
+            "start the container with --device for each",
+        )
     return _lacking(here, "NPU cards", _numbers(here.cards), "present")
 
 
 # --- what is read from a file
+
 
 def _files(here):
     """[(name, file, what its text says, remedy)]."""
     driver = os.path.join(here.root, "driver")
     opp = here.variables.get("ASCEND_OPP_PATH") or os.path.join(here.home, "opp")
     newer = os.path.isdir(os.path.join(opp, "built-in"))
-    operations = os.path.join(opp, "built-in/framework" if newer else "framework/built-in",
-                              "tensorflow/npu_supported_ops.json")
+    operations = os.path.join(
+        opp,
+        "built-in/framework" if newer else "framework/built-in",
+        "tensorflow/npu_supported_ops.json",
+    )
     card = ascend_profiles.HARDWARE[here.profile.hardware]
-    kernels = os.path.join(opp, "built-in/op_impl/ai_core/tbe/config", card.operators,
-                           f"aic-{card.operators}-ops-info*.json")
+    kernels = os.path.join(
+        opp,
+        "built-in/op_impl/ai_core/tbe/config",
+        card.operators,
+        f"aic-{card.operators}-ops-info*.json",
+    )
     return [
-        ("NPU driver", os.path.join(driver, "version.info"), _driver_version,
-         f"install the Ascend driver, or mount {driver} into the container"),
+        (
+            "NPU driver",
+            os.path.join(driver, "version.info"),
+            _driver_version,
+            f"install the Ascend driver, or mount {driver} into the container",
+        ),
         # what the adapter gives to the card; without this list every operation stays on the host
-        ("CANN operations", operations, _count,
-         f"install CANN's toolkit or nnae, and source {here.script}, which sets ASCEND_OPP_PATH"),
-        ("CANN kernels", min(glob.glob(kernels), default=kernels), _count,
-         f"install the kernels of {card.title} in CANN's own version and place, from 8.5 on "
-         f"Ascend-cann-{card.package}-ops"),
-    ][:2 + (here.profile.cann > 5)]  # those of CANN 5 are no package of their own
+        (
+            "CANN operations",
+            operations,
+            _count,
+            f"install CANN's toolkit or nnae, and source {here.script}, which sets ASCEND_OPP_PATH",
+        ),
+        (
+            "CANN kernels",
+            min(glob.glob(kernels), default=kernels),
+            _count,
+            f"install the kernels of {card.title} in CANN's own version and place, from 8.5 on "
+            f"Ascend-cann-{card.package}-ops",
+        ),
+    ][: 2 + (here.profile.cann > 5)]  # those of CANN 5 are no package of their own
 
 
 def _of_file(here, name, path, understand, remedy):
@@ -120,6 +179,7 @@ def _count(text):
 
 # --- search paths and the adapter
 
+
 def _folders(here, name):
     """Whether a search path names CANN's folders; `npu_bridge` tells whether they are enough."""
     entries = list(filter(None, here.variables.get(name, "").split(os.pathsep)))
@@ -129,11 +189,13 @@ def _folders(here, name):
     gone = [entry for entry in entries if "Ascend" in entry and not os.path.isdir(entry)]
     lacking = [folder for folder in wanted if not any(_is_in(path, folder) for path in entries)]
     if gone:
-        return Finding("wrong", name, f"names {', '.join(gone)}, which does not exist: "
-                                      f"source {here.script}")
+        return Finding(
+            "wrong", name, f"names {', '.join(gone)}, which does not exist: source {here.script}"
+        )
     if lacking:
-        return _lacking(here, name, f"names no {' and no '.join(lacking)}: source {here.script}",
-                        "absent")
+        return _lacking(
+            here, name, f"names no {' and no '.join(lacking)}: source {here.script}", "absent"
+        )
     return Finding("present", name, f"names {' and '.join(wanted)}")
 
 
@@ -150,12 +212,14 @@ def npu_bridge(here, why_not):
     if "not installed" not in why_not:
         return Finding("wrong", "npu_bridge", why_not)
     for folder in ascend_profiles.adapters(here.variables, here.root):
-        why_not = (f"lies in {folder}, where Python does not look: "
-                   f"export PYTHONPATH={folder}:$PYTHONPATH")
+        why_not = (
+            f"lies in {folder}, where Python does not look: export PYTHONPATH={folder}:$PYTHONPATH"
+        )
     return _lacking(here, "npu_bridge", why_not)
 
 
 # --- ranks
+
 
 def ranks(here):
     """Whether the variables of a rank fit together, and to its table."""
@@ -175,8 +239,10 @@ def _rank_problem(here, variables):
     if here.cards and device not in map(str, range(count)):
         return f"ASCEND_DEVICE_ID is {device}: it counts the {count} cards here from 0"
     if set(rank_variables.CHIEF) & set(variables) and not here.profile.starts_without_table:
-        return (f"CM_* variables start no ranks of {here.profile.title}: unset them and name a "
-                "rank table")
+        return (
+            f"CM_* variables start no ranks of {here.profile.title}: unset them and name a "
+            "rank table"
+        )
     if not size.isdigit() or size == "0":
         return f"RANK_SIZE is {size}: it is the number of ranks"
     why_not = rank_variables.problem(int(size), variables)
@@ -186,8 +252,11 @@ def _rank_problem(here, variables):
         listed = len(rank_table.read(path).cards)
     except WorkbookError as error:
         return str(error)
-    return (None if listed == int(size) else
-            f"RANK_SIZE is {size}, but {path} has {listed} cards: make them agree")
+    return (
+        None
+        if listed == int(size)
+        else f"RANK_SIZE is {size}, but {path} has {listed} cards: make them agree"
+    )
 
 
 def addresses(here):
@@ -199,13 +268,21 @@ def addresses(here):
         found = {}
     for number, address in found.items():
         if not are_addresses(address):
-            return Finding("wrong", name, f"address_{number}={address} in {here.hccn} is no "
-                                          "address: set it with hccn_tool")
+            return Finding(
+                "wrong",
+                name,
+                f"address_{number}={address} in {here.hccn} is no address: set it with hccn_tool",
+            )
     missing = [number for number in here.cards if number not in found]
     if missing or not found:
         several = "cards" if here.profile.hardware == "910" else "servers"
-        return _lacking(here, name, f"{here.hccn} has none for {_numbers(missing)} (needed only "
-                                    f"for several {several}): set them with hccn_tool", "absent")
+        return _lacking(
+            here,
+            name,
+            f"{here.hccn} has none for {_numbers(missing)} (needed only "
+            f"for several {several}): set them with hccn_tool",
+            "absent",
+        )
     return Finding("present", name, f"{here.hccn} for {_numbers(sorted(found))}")
 
 

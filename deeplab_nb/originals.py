@@ -3,31 +3,77 @@
 Sources: the flags of train.py, eval.py and common.py in research/deeplab of tensorflow/models and
 in Huawei's port of it; config.py and the arguments of DeepLabV3 in the MindSpore zoo (2020).
 """
+
 # the setting that takes a word's value as it is
 TRAIN = {
-    "training_number_of_steps": "train_steps", "base_learning_rate": "learning_rate",
-    "learning_policy": "learning_rate_policy", "learning_power": "learning_rate_power",
-    "min_scale_factor": "min_scale", "max_scale_factor": "max_scale",
-    "scale_factor_step_size": "scale_step", "tf_initial_checkpoint": "initial_checkpoint",
-    "log_steps": "log_every", "profile_logdir": "profiling_folder", "num_clones": "clones",
-    "label_weights": "class_weights", **{name: name for name in (
-        "train_batch_size", "momentum", "weight_decay", "optimizer", "end_learning_rate",
-        "decay_steps", "learning_rate_decay_factor", "learning_rate_decay_step",
-        "last_layer_gradient_multiplier", "last_layers_contain_logits_only", "upsample_logits",
-        "slow_start_step", "slow_start_learning_rate", "fine_tune_batch_norm",
-        "hard_example_mining_step", "top_k_percent_pixels", "output_stride", "min_resize_value",
-        "max_resize_value", "resize_factor")}}
-EVAL = {"output_stride": "eval_output_stride", "eval_scales": "eval_scales",
-        "add_flipped_images": "eval_flip"}
-NETWORK = {"model_variant": "backbone", "depth_multiplier": "depth_multiplier",
-           "multi_grid": "multi_grid"}
+    "training_number_of_steps": "train_steps",
+    "base_learning_rate": "learning_rate",
+    "learning_policy": "learning_rate_policy",
+    "learning_power": "learning_rate_power",
+    "min_scale_factor": "min_scale",
+    "max_scale_factor": "max_scale",
+    "scale_factor_step_size": "scale_step",
+    "tf_initial_checkpoint": "initial_checkpoint",
+    "log_steps": "log_every",
+    "profile_logdir": "profiling_folder",
+    "num_clones": "clones",
+    "label_weights": "class_weights",
+    **{
+        name: name
+        for name in (
+            "train_batch_size",
+            "momentum",
+            "weight_decay",
+            "optimizer",
+            "end_learning_rate",
+            "decay_steps",
+            "learning_rate_decay_factor",
+            "learning_rate_decay_step",
+            "last_layer_gradient_multiplier",
+            "last_layers_contain_logits_only",
+            "upsample_logits",
+            "slow_start_step",
+            "slow_start_learning_rate",
+            "fine_tune_batch_norm",
+            "hard_example_mining_step",
+            "top_k_percent_pixels",
+            "output_stride",
+            "min_resize_value",
+            "max_resize_value",
+            "resize_factor",
+        )
+    },
+}
+EVAL = {
+    "output_stride": "eval_output_stride",
+    "eval_scales": "eval_scales",
+    "add_flipped_images": "eval_flip",
+}
+NETWORK = {
+    "model_variant": "backbone",
+    "depth_multiplier": "depth_multiplier",
+    "multi_grid": "multi_grid",
+}
 CONFIG = {
-    "batch_size": "train_batch_size", "seg_num_classes": "num_classes",
-    "crop_size": "train_crop_size", "checkpoint_url": "initial_checkpoint",
-    "save_checkpoint_steps": "save_every", "save_checkpoint_num": "keep_checkpoints",
-    **{name: name for name in (
-        "learning_rate", "momentum", "weight_decay", "output_stride", "fine_tune_batch_norm",
-        "ignore_label", "eval_scales")}}
+    "batch_size": "train_batch_size",
+    "seg_num_classes": "num_classes",
+    "crop_size": "train_crop_size",
+    "checkpoint_url": "initial_checkpoint",
+    "save_checkpoint_steps": "save_every",
+    "save_checkpoint_num": "keep_checkpoints",
+    **{
+        name: name
+        for name in (
+            "learning_rate",
+            "momentum",
+            "weight_decay",
+            "output_stride",
+            "fine_tune_batch_norm",
+            "ignore_label",
+            "eval_scales",
+        )
+    },
+}
 
 # words whose value takes another form here, and how
 DERIVED = {
@@ -44,14 +90,22 @@ DERIVED = {
     "precision_mode": "mixed_precision",
     "over_dump": "dump_folder",
     "profiling": "profiling_folder",
-    "epoch_size": "train_steps, epochs times images // (train_batch_size x cards)"}
+    "epoch_size": "train_steps, epochs times images // (train_batch_size x cards)",
+}
 PLACES = {  # data, folders and cards
-    "dataset_dir": "data_root", "train_split": "train_list", "eval_split": "val_list",
-    "data_url": "data_root", "dataset_url": "data_root", "data_path": "data_root",
-    "checkpoint_dir": "initial_checkpoint", "ckpt_path": "initial_checkpoint",
-    "distribute": "cards", "train_logdir": "the option --out",
+    "dataset_dir": "data_root",
+    "train_split": "train_list",
+    "eval_split": "val_list",
+    "data_url": "data_root",
+    "dataset_url": "data_root",
+    "data_path": "data_root",
+    "checkpoint_dir": "initial_checkpoint",
+    "ckpt_path": "initial_checkpoint",
+    "distribute": "cards",
+    "train_logdir": "the option --out",
     "eval_logdir": "the option --json of `deeplab-nb evaluate`",
-    "device_id": "the variable ASCEND_DEVICE_ID"}
+    "device_id": "the variable ASCEND_DEVICE_ID",
+}
 
 # words of which one value is done here, or several that come to the same, and why no other is
 ONLY = {
@@ -81,7 +135,8 @@ ONLY = {
     "master": ("", "no TensorFlow server is asked, ranks are started with --cards=N"),
     "task": ("0", "ranks are numbered by whoever starts them: --cards=N"),
     "data_dump_flag": ("false", "only tensors that overflow are written: --over_dump=True"),
-    "autotune": ("false", "CANN's tuning is not switched on from here")}
+    "autotune": ("false", "CANN's tuning is not switched on from here"),
+}
 NOTES = {  # words that change nothing here: what is done instead
     "startup_delay_steps": "ranks start together",
     "save_summaries_secs": "TensorBoard's events are written every log_steps",
@@ -98,7 +153,8 @@ NOTES = {  # words that change nothing here: what is done instead
     "eval_interval_secs": "the newest checkpoint is evaluated once",
     "max_number_of_evaluations": "the newest checkpoint is evaluated once",
     "max_checkpoint_num": "save_checkpoint_num says how many checkpoints stay",
-    "enable_save_ckpt": "checkpoints are always written, so that the same command resumes"}
+    "enable_save_ckpt": "checkpoints are always written, so that the same command resumes",
+}
 SILENT = ("logtostderr", "alsologtostderr", "stderrthreshold", "verbosity", "v", "log_dir")
 
 

@@ -1,16 +1,20 @@
 """npu_bridge for the tests: none, the stand-in, or any folder that holds one."""
+
 import os
 import sys
 
 import pytest
 
 from deeplab_nb import settings as settings_module
-from deeplab_nb.devices import ranks
+from deeplab_nb.devices import ascend, ranks
 from deeplab_nb.launch import job, rank_table
-from deeplab_nb.devices import ascend
 
 STAND_IN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "stand_in")
-VARIABLES = ranks.TABLE + ranks.CHIEF + (ranks.RANK, "JOB_ID", "ASCEND_DEVICE_ID", "DEVICE_ID", "HCCL_CONNECT_TIMEOUT")
+VARIABLES = (
+    ranks.TABLE
+    + ranks.CHIEF
+    + (ranks.RANK, "JOB_ID", "ASCEND_DEVICE_ID", "DEVICE_ID", "HCCL_CONNECT_TIMEOUT")
+)
 
 
 def forget():
@@ -29,6 +33,7 @@ def library(monkeypatch):
     def use(folder):
         monkeypatch.syspath_prepend(str(folder))
         forget()
+
     yield use
     forget()
 
@@ -47,7 +52,7 @@ def by_chief(rank, ranks):
 
 def environment(rank, ranks, folder):
     """What the launcher gives a rank, by a real table of so many cards."""
-    (folder / "cards.conf").write_text("".join("address_{0}=192.168.100.{0}\n".format(i) for i in range(8)))
+    (folder / "cards.conf").write_text("".join(f"address_{i}=192.168.100.{i}\n" for i in range(8)))
     table = str(folder / "table.json")
     rank_table.make(table, ranks, server="10.0.0.10", conf=str(folder / "cards.conf"))
     return {name: value for name, value in job.environment(rank, ranks, table).items() if value}

@@ -4,6 +4,7 @@ TensorFlow computes on the CPU; beside it each call of a card's session is cut u
 mixed compilation: operations of the card's list go to the card, the others stay on the host, and each change from
 one to the other and back makes one more graph of the card. A call that makes an iterator stays on the host whole.
 """
+
 import collections
 import functools
 import os
@@ -12,7 +13,9 @@ from tensorflow.python.client import session as sessions
 
 from deeplab_nb.tf1 import tf
 
-with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "data", "ascend_910_ops.txt")) as _file:
+with open(
+    os.path.join(os.path.dirname(os.path.abspath(__file__)), "data", "ascend_910_ops.txt")
+) as _file:
     # those marked grey are the card's too, but stay on the host under mixed compilation
     OPERATIONS = {line.strip() for line in _file if line.strip() and " " not in line.strip()}
 HOST_CALLS = {"MakeIterator", "Iterator"}
@@ -32,8 +35,16 @@ class Card:
 
     def takes(self, session):
         """Whether a session's options send it here."""
-        entries = session._config.graph_options.rewrite_options.custom_optimizers if session._config else []
-        wanted = [entry.parameter_map["use_off_line"].b for entry in entries if entry.name == "NpuOptimizer"]
+        entries = (
+            session._config.graph_options.rewrite_options.custom_optimizers
+            if session._config
+            else []
+        )
+        wanted = [
+            entry.parameter_map["use_off_line"].b
+            for entry in entries
+            if entry.name == "NpuOptimizer"
+        ]
         return wanted[-1] if wanted else self.decorates
 
     def look(self, graph, fetches, feeds):
@@ -47,8 +58,13 @@ class Card:
             check(op)
         self._read(graph, given)
         self._fill(graph, given)
-        self.calls.append(Call(frozenset(op.name for op in given), graphs_of(operations, set(given)),
-                               any(op.type in UPDATING for op in given)))
+        self.calls.append(
+            Call(
+                frozenset(op.name for op in given),
+                graphs_of(operations, set(given)),
+                any(op.type in UPDATING for op in given),
+            )
+        )
 
     def compiled(self, trains):
         """How many different graphs were compiled, of training or of all else."""
@@ -57,8 +73,13 @@ class Card:
     def _read(self, graph, given):
         for op in given:
             for tensor in op.inputs if op.type not in ("Assign",) else op.inputs[1:]:
-                if tensor.op.type == "VariableV2" and (id(graph), tensor.op.name) not in self.filled:
-                    raise tf.errors.FailedPreconditionError(None, op, "Attempting to use uninitialized value " + tensor.op.name)
+                if (
+                    tensor.op.type == "VariableV2"
+                    and (id(graph), tensor.op.name) not in self.filled
+                ):
+                    raise tf.errors.FailedPreconditionError(
+                        None, op, "Attempting to use uninitialized value " + tensor.op.name
+                    )
 
     def _fill(self, graph, given):
         self.filled |= {(id(graph), op.inputs[0].op.name) for op in given if op.type == "Assign"}
@@ -83,6 +104,7 @@ def needed(graph, fetches, feeds):
                 stack.pop()
             else:
                 stack.append((after, iter([])))
+
     for fetch in fetches:
         element = graph.as_graph_element(fetch)
         op = element if isinstance(element, tf.Operation) else element.op
@@ -93,18 +115,22 @@ def needed(graph, fetches, feeds):
 
 def on_card(op):
     """Whether the adapter gives an operation to the card; texts, such as a checkpoint's names, stay on the host."""
-    return op.type in OPERATIONS and tf.string not in {t.dtype.base_dtype for t in list(op.inputs) + list(op.outputs)}
+    return op.type in OPERATIONS and tf.string not in {
+        t.dtype.base_dtype for t in list(op.inputs) + list(op.outputs)
+    }
 
 
 def check(op):
     """Raises TypeError or ValueError for what a card takes in no operation: doubles, values that come in any shape."""
     for tensor in list(op.inputs) + list(op.outputs):
         if tensor.dtype.base_dtype in REFUSED:
-            raise TypeError("{} of {} has {}".format(op.name, op.type, tensor.dtype.name))
-    for tensor in op.inputs if op.type != "Assign" else ():  # what a checkpoint gives a variable has that one's shape
+            raise TypeError(f"{op.name} of {op.type} has {tensor.dtype.name}")
+    for tensor in (
+        op.inputs if op.type != "Assign" else ()
+    ):  # what a checkpoint gives a variable has that one's shape
         if tensor.op.type == "Placeholder" or not on_card(tensor.op):
             if not tensor.shape.is_fully_defined():
-                raise ValueError("{} of {} is fed a shape {}".format(op.name, op.type, tensor.shape))
+                raise ValueError(f"{op.name} of {op.type} is fed a shape {tensor.shape}")
 
 
 def graphs_of(operations, given):
@@ -112,7 +138,10 @@ def graphs_of(operations, given):
     number = {}  # of each operation: in the how manieth graph of the card it is, or after which it comes on the host
     for op in operations:
         before = [o for o in [t.op for t in op.inputs] + list(op.control_inputs) if o in number]
-        number[op] = max([number[o] + (op in given and o not in given and number[o] > 0) for o in before], default=0)
+        number[op] = max(
+            [number[o] + (op in given and o not in given and number[o] > 0) for o in before],
+            default=0,
+        )
         if op in given:
             number[op] = max(number[op], 1)
     return max([number[op] for op in given], default=0)
@@ -127,5 +156,6 @@ def install(monkeypatch, decorates=False):
         if card.takes(self):
             card.look(self.graph, fetches, feed_dict)
         return run(self, fetches, feed_dict, *args, **kwargs)
+
     monkeypatch.setattr(sessions.BaseSession, "run", watched)
     return card

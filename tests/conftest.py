@@ -1,4 +1,5 @@
 """What every test stands on: the repository, the real photographs, a quiet and private Jupyter."""
+
 import os
 import shutil
 import signal
@@ -15,13 +16,22 @@ def pytest_configure(config):
     Variables rather than fixtures, because kernels and commands that tests start inherit them.
     """
     config.jupyter_home = tempfile.mkdtemp(prefix="deeplab_nb_tests_")
-    names = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "MPLCONFIGDIR")
+    names = (
+        "JUPYTER_CONFIG_DIR",
+        "JUPYTER_DATA_DIR",
+        "JUPYTER_RUNTIME_DIR",
+        "IPYTHONDIR",
+        "MPLCONFIGDIR",
+    )
     os.environ.update({name: os.path.join(config.jupyter_home, name.lower()) for name in names})
     os.environ.update(
         JUPYTER_PREFER_ENV_PATH="1",  # the environment's own kernel, whatever the user has installed
         TF_CPP_MIN_LOG_LEVEL="2",
-        MPLBACKEND="Agg")
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a shell's background job; the processes of tests would ignore it too
+        MPLBACKEND="Agg",
+    )
+    if (
+        signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    ):  # as in a shell's background job; the processes of tests would ignore it too
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -50,5 +60,7 @@ def shared(repo):
     """Path of the folder beside the repository that holds real photographs, weights and golden figures."""
     path = os.path.join(os.path.dirname(repo), "shared")
     if not os.path.isdir(path):
-        pytest.skip("the folder 'shared' beside the repository is absent: it holds real VOC photographs")
+        pytest.skip(
+            "the folder 'shared' beside the repository is absent: it holds real VOC photographs"
+        )
     return path

@@ -1,4 +1,5 @@
 """A host on this machine for the tests of downloads: it resumes, breaks off or forgets how to, as a test asks."""
+
 import http.server
 import threading
 import time
@@ -18,7 +19,7 @@ class Server(http.server.ThreadingHTTPServer):
 
     @property
     def base(self):
-        return "http://127.0.0.1:{}/".format(self.server_port)
+        return f"http://127.0.0.1:{self.server_port}/"
 
     @property
     def url(self):
@@ -40,10 +41,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if asked:
             server.ranges.append(asked)
         if asked and server.knows_ranges:
-            start = int(asked[len("bytes="):-1])
+            start = int(asked[len("bytes=") : -1])
         body = server.content[start:]
         self._head(206 if start else 200, len(body))
-        self._send(body if server.cut_after is None else body[:server.cut_after])
+        self._send(body if server.cut_after is None else body[: server.cut_after])
 
     def _head(self, status, length):
         self.send_response(status)
@@ -55,14 +56,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def _send(self, body):
         for start in range(0, len(body), 1 << 16):
             # counted first: whoever has received the last byte may look at the count at once
-            self.server.sent += len(body[start:start + (1 << 16)])
-            self.wfile.write(body[start:start + (1 << 16)])
+            self.server.sent += len(body[start : start + (1 << 16)])
+            self.wfile.write(body[start : start + (1 << 16)])
             time.sleep(self.server.pause)
 
 
 @pytest.fixture
 def server():
     with Server(CONTENT) as running:
-        threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        threading.Thread(
+            target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+        ).start()
         yield running
         running.shutdown()

@@ -2,6 +2,7 @@
 
 The formulas make them again from nothing; only what came out had to be stored.
 """
+
 import functools
 import json
 import os
@@ -50,22 +51,33 @@ def image(batch, height, width):
 def label(batch, height, width):
     """int32 [batch, height, width] of 21 classes, 255 on every 17th diagonal."""
     b, y, x = np.ogrid[:batch, :height, :width]
-    return np.where((x + y) % 17 == 0, 255, (3 * (y // 16) + 5 * (x // 16) + b) % 21).astype(np.int32)
+    return np.where((x + y) % 17 == 0, 255, (3 * (y // 16) + 5 * (x // 16) + b) % 21).astype(
+        np.int32
+    )
 
 
 def load_weights(session, variables, gain):
     """Gives each variable the value that its name stands for, all in one run of the initialisers."""
-    session.run([v.initializer for v in variables],
-                {v.initializer.inputs[1]: value(v.op.name, tuple(v.shape.as_list()), gain) for v in variables})
+    session.run(
+        [v.initializer for v in variables],
+        {
+            v.initializer.inputs[1]: value(v.op.name, tuple(v.shape.as_list()), gain)
+            for v in variables
+        },
+    )
 
 
 @functools.lru_cache(maxsize=1000)  # those of one network, which several tests load
 def value(name, shape, gain):
-    z = np.random.RandomState(zlib.crc32(name.encode()) & 0xffffffff).standard_normal(shape)
+    z = np.random.RandomState(zlib.crc32(name.encode()) & 0xFFFFFFFF).standard_normal(shape)
     kind = name.split("/")[-1]
     values = {
-        "gamma": lambda: 1 + 0.1 * z, "moving_variance": lambda: 1 + 0.1 * abs(z),
-        "beta": lambda: 0.1 * z, "moving_mean": lambda: 0.1 * z, "biases": lambda: 0.1 * z,
+        "gamma": lambda: 1 + 0.1 * z,
+        "moving_variance": lambda: 1 + 0.1 * abs(z),
+        "beta": lambda: 0.1 * z,
+        "moving_mean": lambda: 0.1 * z,
+        "biases": lambda: 0.1 * z,
         "weights": lambda: z * gain / np.sqrt(np.prod(shape[:3])),
-        "depthwise_weights": lambda: z * gain / np.sqrt(np.prod(shape[:2]))}
+        "depthwise_weights": lambda: z * gain / np.sqrt(np.prod(shape[:2])),
+    }
     return values[kind]().astype(np.float32)

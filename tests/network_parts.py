@@ -1,4 +1,5 @@
 """Parts of networks by themselves, with real layers."""
+
 from deeplab_nb.network.cost import Counter, Map
 from deeplab_nb.network.layers import Layers
 from deeplab_nb.network.variables import create_variables

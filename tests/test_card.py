@@ -1,9 +1,9 @@
 """What a card is given: first values, one graph a step, one compilation; evaluation on it; the host's work off it."""
+
 import numpy as np
 import pytest
 
-from deeplab_nb import recipes
-from deeplab_nb import settings as settings_module
+from deeplab_nb import recipes, settings as settings_module
 from deeplab_nb.data import voc
 from deeplab_nb.data.pipeline import batch_of, timed_batches
 from deeplab_nb.data.records import write_records
@@ -34,6 +34,7 @@ def settings(**values):
 
 # --- the training step
 
+
 def test_a_card_trains_from_the_start_in_one_graph_that_is_compiled_once(card, records, tmp_path):  # noqa: F811
     loop.train(settings(train_steps=3, log_every=1), records, str(tmp_path))
     training = [call for call in card.calls if call.trains]
@@ -47,7 +48,9 @@ def test_a_card_trains_from_the_start_in_one_graph_that_is_compiled_once(card, r
 def test_so_does_a_rank_of_eight_that_goes_on(card, records, monkeypatch, tmp_path, rank):  # noqa: F811
     for name, value in environment(rank, 8, tmp_path).items():
         monkeypatch.setenv(name, value)
-    chosen = dict(cards=8, loss_scale="exponential", initial_loss_scale=16, fine_tune_batch_norm=False)
+    chosen = dict(
+        cards=8, loss_scale="exponential", initial_loss_scale=16, fine_tune_batch_norm=False
+    )
     for last in (1, 2):
         loop.train(settings(train_steps=last, **chosen), records, str(tmp_path / "run"))
     assert {call.graphs for call in card.calls if call.trains} == {1}
@@ -68,7 +71,10 @@ def test_the_card_of_the_tests_is_as_strict_as_a_card(card, records):  # noqa: F
         finally:
             if layers:
                 devices.layers = devices_layers
-    with tf.Graph().as_default(), tf.Session(config=devices.session_config("npu", chosen)) as session:
+
+    with tf.Graph().as_default(), tf.Session(
+        config=devices.session_config("npu", chosen)
+    ) as session:
         batches, step = built()
         session.run([tf.global_variables_initializer(), batches.iterator.initializer])
         with pytest.raises(tf.errors.FailedPreconditionError, match="uninitialized value"):
@@ -80,7 +86,9 @@ def test_the_card_of_the_tests_is_as_strict_as_a_card(card, records):  # noqa: F
         assert card.compiled(trains=True) == 2, "another tensor of the card's is another graph"
         with pytest.raises(TypeError, match="double|float64"):
             session.run(batches.came - batches.asked)
-    with tf.Graph().as_default(), tf.Session(config=devices.session_config("npu", chosen)) as session:
+    with tf.Graph().as_default(), tf.Session(
+        config=devices.session_config("npu", chosen)
+    ) as session:
         batches, step = built(FastLayers)
         session.run(tf.global_variables_initializer())
         session.run(batches.iterator.initializer)
@@ -91,17 +99,42 @@ def test_the_card_of_the_tests_is_as_strict_as_a_card(card, records):  # noqa: F
 # every setting that changes a step's operations, in as few networks as can hold them
 OPTIONS = [
     {},
-    {"loss_scale": "exponential", "class_weights": [1.0] * 21, "learning_rate_policy": "cosine", "fine_tune_batch_norm": True},
-    {"loss_scale": "fixed", "top_k_percent_pixels": 0.25, "learning_rate_policy": "step", "optimizer": "adam"},
-    {"upsample_logits": False, "slow_start_step": 5, "slow_start_type": "linear", "trainable": "head_kernels"},
-    {"loss_stride": 2, "fine_tune_batch_norm": False, "separable_head": False, "aspp": True, "decoder": True}]
+    {
+        "loss_scale": "exponential",
+        "class_weights": [1.0] * 21,
+        "learning_rate_policy": "cosine",
+        "fine_tune_batch_norm": True,
+    },
+    {
+        "loss_scale": "fixed",
+        "top_k_percent_pixels": 0.25,
+        "learning_rate_policy": "step",
+        "optimizer": "adam",
+    },
+    {
+        "upsample_logits": False,
+        "slow_start_step": 5,
+        "slow_start_type": "linear",
+        "trainable": "head_kernels",
+    },
+    {
+        "loss_stride": 2,
+        "fine_tune_batch_norm": False,
+        "separable_head": False,
+        "aspp": True,
+        "decoder": True,
+    },
+]
 TRAINING = [recipe.name for recipe in recipes.RECIPES if recipe.settings.train_steps]
 
 
 def outside_the_list(chosen, size=65):
     """The operations of a step that a card has not, and those whose types or shapes it refuses."""
     with tf.Graph().as_default() as graph:
-        images, labels = tf.placeholder(tf.float32, [2, size, size, 3]), tf.placeholder(tf.int32, [2, size, size])
+        images, labels = (
+            tf.placeholder(tf.float32, [2, size, size, 3]),
+            tf.placeholder(tf.int32, [2, size, size]),
+        )
         step = loop.training_step(images, labels, chosen, "npu")
         given = cards.needed(graph, [t for t in step if t != ()], {images: None, labels: None})
         for op in given:
@@ -110,9 +143,13 @@ def outside_the_list(chosen, size=65):
 
 
 @pytest.mark.parametrize("recipe", TRAINING)
-def test_every_operation_of_a_recipes_step_is_in_the_cards_list(stand_in, monkeypatch, tmp_path, recipe):  # noqa: F811
-    chosen = settings_module.override(recipes.get(recipe).settings, {"device": "npu", "train_crop_size": 65, "train_batch_size": 2,
-                                                                     "loss_scale": "none"})
+def test_every_operation_of_a_recipes_step_is_in_the_cards_list(
+    stand_in, monkeypatch, tmp_path, recipe
+):  # noqa: F811
+    chosen = settings_module.override(
+        recipes.get(recipe).settings,
+        {"device": "npu", "train_crop_size": 65, "train_batch_size": 2, "loss_scale": "none"},
+    )
     for name, value in environment(0, chosen.cards, tmp_path).items():
         monkeypatch.setenv(name, value)
     outside, count = outside_the_list(chosen)
@@ -127,7 +164,9 @@ def test_so_is_every_operation_that_a_setting_brings(stand_in, values):  # noqa:
 
 def test_a_shape_that_changes_at_every_step_is_refused(stand_in, records, tmp_path):  # noqa: F811
     with pytest.raises(WorkbookError, match="hard_example_mining_step changes a shape"):
-        loop.train(settings(top_k_percent_pixels=0.5, hard_example_mining_step=3), records, str(tmp_path))
+        loop.train(
+            settings(top_k_percent_pixels=0.5, hard_example_mining_step=3), records, str(tmp_path)
+        )
     assert not list(tmp_path.iterdir())
 
 
@@ -135,7 +174,12 @@ def test_the_loss_of_a_card_is_the_same():
     random = np.random.RandomState(0)
     logits = tf.constant(random.normal(0, 5, (2, 9, 9, 5)).astype(np.float32))
     labels = tf.constant(random.choice([0, 1, 2, 3, 4, 255], (2, 17, 17)).astype(np.int32))
-    losses = [objective.cross_entropy(logits, labels, 255, layers=devices.layers(device), class_weights=(1, 2, 3, 4, 5)) for device in ("cpu", "npu")]
+    losses = [
+        objective.cross_entropy(
+            logits, labels, 255, layers=devices.layers(device), class_weights=(1, 2, 3, 4, 5)
+        )
+        for device in ("cpu", "npu")
+    ]
     gradients = [tf.gradients(loss, logits)[0] for loss in losses]
     with tf.Session() as session:
         (ours, cards_own), (slope, cards_slope) = session.run([losses, gradients])
@@ -144,7 +188,9 @@ def test_the_loss_of_a_card_is_the_same():
 
 def test_a_cards_dropout_keeps_its_share_and_no_more():
     x = tf.ones([4, 33, 33, 8])
-    make = [devices.layers("npu")({}, is_training=is_training, seed=3) for is_training in (True, False)]
+    make = [
+        devices.layers("npu")({}, is_training=is_training, seed=3) for is_training in (True, False)
+    ]
     kept, still = (layers.dropout(x, "concat_projection_dropout", 0.9) for layers in make)
     with tf.Session() as session:
         first, second = session.run(kept), session.run(kept)
@@ -153,6 +199,7 @@ def test_a_cards_dropout_keeps_its_share_and_no_more():
 
 
 # --- evaluation on the card, and work that is the host's
+
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
@@ -175,22 +222,39 @@ def test_a_card_labels_in_graphs_of_fixed_shapes(card, weights, values):
     calls = card.calls[loading:]
     assert (labels[0] == wanted).mean() > 0.999 and (labels[0] == labels[1]).all()
     scales = len(chosen.eval_scales)
-    assert len(calls) == 2 * scales and len({call.operations for call in calls}) == scales and {call.graphs for call in calls} == {1}
+    assert (
+        len(calls) == 2 * scales
+        and len({call.operations for call in calls}) == scales
+        and {call.graphs for call in calls} == {1}
+    )
 
 
 def test_start_weights_reach_the_card_and_quick_validation_is_the_cards(card, tmp_path):
     root, start = make_tiny_voc(tmp_path / "voc", train=4, val=2), make_tiny_checkpoint(tmp_path)
     found = write_records(root, "train", str(tmp_path / "records"))
-    chosen = settings(train_steps=2, validate_every=1, validation_images=2, data_root=root, initial_checkpoint=start)
+    chosen = settings(
+        train_steps=2,
+        validate_every=1,
+        validation_images=2,
+        data_root=root,
+        initial_checkpoint=start,
+    )
     loop.train(chosen, found, str(tmp_path / "run"))
     assert card.compiled(trains=True) == 1
-    labelling = [call for call in card.calls if any(name.endswith("ArgMax") for name in call.operations)]
-    assert len(labelling) == 4 and len({call.operations for call in labelling}) == 1, "two pictures of one frame, twice"
+    labelling = [
+        call for call in card.calls if any(name.endswith("ArgMax") for name in call.operations)
+    ]
+    assert len(labelling) == 4 and len({call.operations for call in labelling}) == 1, (
+        "two pictures of one frame, twice"
+    )
 
 
 def test_a_protocol_of_many_frames_is_none_for_a_card(stand_in, weights, tmp_path):  # noqa: F811
     root = make_tiny_voc(tmp_path / "voc")
-    with pytest.raises(WorkbookError, match="protocol native gives photographs frames of many sizes.* take protocol deeplab"):
+    with pytest.raises(
+        WorkbookError,
+        match="protocol native gives photographs frames of many sizes.* take protocol deeplab",
+    ):
         evaluate.evaluate(settings(eval_protocol="native", data_root=root), weights)
 
 
@@ -203,9 +267,15 @@ def test_whoever_asks_for_the_cpu_gets_it_beside_npu_bridge(card, weights, monke
     with Predictor(chosen, weights, engine="onnxruntime") as predictor:
         assert predictor.engine == "onnxruntime" and not card.calls
     with Predictor(chosen, weights, engine="auto", images=500) as predictor:
-        assert predictor.engine == "tensorflow" and card.calls, "auto is the card where there is one"
-    with pytest.raises(WorkbookError, match="engine onnxruntime computes on the CPU and device is npu"):
-        Predictor(settings_module.override(chosen, {"device": "npu"}), weights, engine="onnxruntime")
+        assert predictor.engine == "tensorflow" and card.calls, (
+            "auto is the card where there is one"
+        )
+    with pytest.raises(
+        WorkbookError, match="engine onnxruntime computes on the CPU and device is npu"
+    ):
+        Predictor(
+            settings_module.override(chosen, {"device": "npu"}), weights, engine="onnxruntime"
+        )
 
 
 def test_the_hosts_work_stays_off_the_card(stand_in, monkeypatch, weights, records, tmp_path):  # noqa: F811
@@ -217,7 +287,14 @@ def test_the_hosts_work_stays_off_the_card(stand_in, monkeypatch, weights, recor
     loop.train(chosen, records, str(tmp_path / "run"))
     with Predictor(chosen, weights) as predictor:
         predictor.labels(photograph())
-    export(chosen, weights, str(tmp_path / "export"), images=[photograph()], formats=("frozen", "saved_model"), size=65)
+    export(
+        chosen,
+        weights,
+        str(tmp_path / "export"),
+        images=[photograph()],
+        formats=("frozen", "saved_model"),
+        size=65,
+    )
     assert images.shape == (2, 33, 33, 3) and not card.calls
     tf.Session(graph=tf.Graph()).close()
     with tf.Graph().as_default(), tf.Session() as session:

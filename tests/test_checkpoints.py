@@ -23,12 +23,17 @@ def network(values):
 @functools.lru_cache(maxsize=None)
 def _network(text):
     with tf.Graph().as_default() as graph:
-        deeplab.build_logits(tf.placeholder(tf.float32, [1, 33, 33, 3]), settings=settings_module.read(json.loads(text)))
+        deeplab.build_logits(
+            tf.placeholder(tf.float32, [1, 33, 33, 3]),
+            settings=settings_module.read(json.loads(text)),
+        )
     return graph
 
 
 def plan(prefix, graph):
-    return checkpoints.plan_restore(prefix, checkpoints.read_shapes(prefix), graph.get_collection("variables"))
+    return checkpoints.plan_restore(
+        prefix, checkpoints.read_shapes(prefix), graph.get_collection("variables")
+    )
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +45,12 @@ def folder(tmp_path_factory):
         session.run(tf.global_variables_initializer())
         saver = tf.train.Saver()
         for step in (9, 10):
-            saver.save(session, os.path.join(folder, "model.ckpt"), global_step=step, write_meta_graph=False)
+            saver.save(
+                session,
+                os.path.join(folder, "model.ckpt"),
+                global_step=step,
+                write_meta_graph=False,
+            )
     return folder
 
 
@@ -52,18 +62,31 @@ def whole(tmp_path_factory):
     for variant in ("mobilenet_v2", "xception_65"):
         with network(golden.VARIANTS[variant]).as_default(), tf.Session() as session:
             session.run(tf.global_variables_initializer())
-            prefixes[variant] = tf.train.Saver().save(session, os.path.join(folder, variant), write_meta_graph=False)
+            prefixes[variant] = tf.train.Saver().save(
+                session, os.path.join(folder, variant), write_meta_graph=False
+            )
     return prefixes
 
 
-@pytest.mark.parametrize("variant, layers, fresh", [
-    ("xception_65", "without_last_layers", 72), ("xception_65", "without_logits", 2), ("xception_65", "all", 0),
-    ("mobilenet_v2", "without_last_layers", 17), ("mobilenet_v2", "without_logits", 2)])
+@pytest.mark.parametrize(
+    "variant, layers, fresh",
+    [
+        ("xception_65", "without_last_layers", 72),
+        ("xception_65", "without_logits", 2),
+        ("xception_65", "all", 0),
+        ("mobilenet_v2", "without_last_layers", 17),
+        ("mobilenet_v2", "without_logits", 2),
+    ],
+)
 def test_last_layers_are_left_out_as_in_the_original(whole, variant, layers, fresh):
     """The counts are the original's, for initialize_last_layer=False and last_layers_contain_logits_only."""
     graph = network(golden.VARIANTS[variant])
-    report = checkpoints.plan_restore(whole[variant], checkpoints.read_shapes(whole[variant]),
-                                      graph.get_collection("variables"), layers=layers)
+    report = checkpoints.plan_restore(
+        whole[variant],
+        checkpoints.read_shapes(whole[variant]),
+        graph.get_collection("variables"),
+        layers=layers,
+    )
     assert len(report.fresh) == fresh
     assert set(report.fresh.values()) <= {"left out: initial_layers=" + layers}
 
@@ -75,18 +98,30 @@ def test_a_head_that_fits_does_not_make_another_backbone_ours(whole):
 
 def test_v3_weights_leave_the_decoder_of_v3_plus_fresh(whole):
     report = plan(whole["mobilenet_v2"], network({"decoder": True}))
-    assert len(report.restored) == 272 and {name.split("/")[0] for name in report.fresh} == {"decoder"}
+    assert len(report.restored) == 272 and {name.split("/")[0] for name in report.fresh} == {
+        "decoder"
+    }
 
 
 def test_a_checkpoint_describes_its_network(whole):
     assert checkpoints.describe(whole["xception_65"]) == {
-        "backbone": "xception_65", "depth_multiplier": 1.0, "num_classes": 21, "aspp": True, "decoder": True, "separable_head": True}
+        "backbone": "xception_65",
+        "depth_multiplier": 1.0,
+        "num_classes": 21,
+        "aspp": True,
+        "decoder": True,
+        "separable_head": True,
+    }
     assert checkpoints.describe(whole["mobilenet_v2"])["aspp"] is False
 
 
-@pytest.mark.parametrize("name", ["", "model.ckpt-10", "model.ckpt-10.index", "model.ckpt-10.data-00000-of-00001"])
+@pytest.mark.parametrize(
+    "name", ["", "model.ckpt-10", "model.ckpt-10.index", "model.ckpt-10.data-00000-of-00001"]
+)
 def test_a_checkpoint_is_found_by_folder_prefix_or_file(folder, name):
-    assert checkpoints.find_checkpoint(os.path.join(folder, name)) == os.path.join(folder, "model.ckpt-10")
+    assert checkpoints.find_checkpoint(os.path.join(folder, name)) == os.path.join(
+        folder, "model.ckpt-10"
+    )
 
 
 def test_the_newest_is_the_highest_step_not_the_last_name(folder):
@@ -105,7 +140,10 @@ def test_a_missing_checkpoint_is_refused_in_words(tmp_path):
 
 
 def test_a_missing_published_checkpoint_names_its_command():
-    with pytest.raises(WorkbookError, match="does not exist: `deeplab-nb fetch weights xception_65_imagenet` brings it to data/weights, or give"):
+    with pytest.raises(
+        WorkbookError,
+        match="does not exist: `deeplab-nb fetch weights xception_65_imagenet` brings it to data/weights, or give",
+    ):
         checkpoints.find_checkpoint("elsewhere/xception_65_imagenet/")
 
 
@@ -121,19 +159,28 @@ def test_restoring_gives_every_variable_its_value(folder):
 def test_another_class_count_leaves_the_class_layer_fresh_and_says_so(folder):
     graph = network(dict(SETTINGS, num_classes=3))
     report = plan(checkpoints.find_checkpoint(folder), graph)
-    assert report.fresh == {"logits/semantic/weights": "5 classes there, 3 here", "logits/semantic/biases": "5 classes there, 3 here"}
+    assert report.fresh == {
+        "logits/semantic/weights": "5 classes there, 3 here",
+        "logits/semantic/biases": "5 classes there, 3 here",
+    }
     assert "5 classes there, 3 here" in str(report)
 
 
 def test_evaluation_refuses_a_fresh_layer(folder):
     with network(dict(SETTINGS, num_classes=3)).as_default(), tf.Session() as session:
-        with pytest.raises(WorkbookError, match="does not fill 2 of the network's variables.*5 classes there, 3 here"):
+        with pytest.raises(
+            WorkbookError,
+            match="does not fill 2 of the network's variables.*5 classes there, 3 here",
+        ):
             checkpoints.restore(session, folder, tf.global_variables(), complete=True)
 
 
 def test_another_width_is_refused(folder):
     graph = network(dict(SETTINGS, depth_multiplier=0.35))
-    with pytest.raises(WorkbookError, match="is of another network: .* has shape .*; check backbone and depth_multiplier"):
+    with pytest.raises(
+        WorkbookError,
+        match="is of another network: .* has shape .*; check backbone and depth_multiplier",
+    ):
         plan(checkpoints.find_checkpoint(folder), graph)
 
 
@@ -155,7 +202,9 @@ def test_a_damaged_checkpoint_is_named(folder, tmp_path):
     shutil.copytree(folder, damaged)
     with open(os.path.join(damaged, "model.ckpt-10.index"), "r+b") as file:
         file.truncate(100)
-    with pytest.raises(WorkbookError, match="model.ckpt-10 is not readable .*: copy or train it again"):
+    with pytest.raises(
+        WorkbookError, match="model.ckpt-10 is not readable .*: copy or train it again"
+    ):
         checkpoints.read_shapes(checkpoints.find_checkpoint(damaged))
 
 
@@ -171,11 +220,20 @@ def test_damaged_data_is_named(folder, tmp_path):
 
 def test_a_checkpoint_describes_its_own_network(folder):
     described = checkpoints.describe(checkpoints.find_checkpoint(folder))
-    assert described == {"backbone": "mobilenet_v2", "depth_multiplier": 0.25, "num_classes": 5, "aspp": False, "decoder": False,
-                         "separable_head": True}
+    assert described == {
+        "backbone": "mobilenet_v2",
+        "depth_multiplier": 0.25,
+        "num_classes": 5,
+        "aspp": False,
+        "decoder": False,
+        "separable_head": True,
+    }
 
 
-@pytest.mark.parametrize("name, width", [("deeplabv3_mobilenetv2_dm05_voc", 0.5), ("deeplabv3_mobilenetv2_voc_dequantised", 1.0)])
+@pytest.mark.parametrize(
+    "name, width",
+    [("deeplabv3_mobilenetv2_dm05_voc", 0.5), ("deeplabv3_mobilenetv2_voc_dequantised", 1.0)],
+)
 def test_real_weights_restore_with_nothing_missing(shared, name, width):
     prefix = checkpoints.find_checkpoint(os.path.join(shared, "weights", name))
     described = checkpoints.describe(prefix)

@@ -1,4 +1,5 @@
 """Downloads resume, digests are checked, archives stay inside their folder: against a real server on this machine."""
+
 import hashlib
 import io
 import os
@@ -20,7 +21,12 @@ def folder(tmp_path):
 
 def archive_of(content=CONTENT, *, digest="right", file="archive.tar"):
     known = "md5:" + hashlib.md5(content).hexdigest()
-    return Archive(name="a set", url="http://127.0.0.1:9/", file=file, digest=known if digest == "right" else digest)
+    return Archive(
+        name="a set",
+        url="http://127.0.0.1:9/",
+        file=file,
+        digest=known if digest == "right" else digest,
+    )
 
 
 def refusal(function, *args, **kwargs):
@@ -52,8 +58,11 @@ def test_a_wrong_file_put_by_hand_is_kept_and_named(folder):
     path = os.path.join(folder, "archive.tar")
     with open(path, "wb") as file:
         file.write(b"other")
-    assert refusal(fetch_archive, archive_of(), folder) == "{} has digest md5:{}, not {}: replace the file".format(
-        path, hashlib.md5(b"other").hexdigest(), archive_of().digest)
+    assert refusal(
+        fetch_archive, archive_of(), folder
+    ) == "{} has digest md5:{}, not {}: replace the file".format(
+        path, hashlib.md5(b"other").hexdigest(), archive_of().digest
+    )
     assert os.path.exists(path)
 
 
@@ -61,12 +70,15 @@ def test_a_broken_transfer_resumes(server, folder):
     server.cut_after = 200000
     assert refusal(fetch_archive, archive_of(), folder, url=server.url) == (
         "a set did not come from {} (the connection failed or broke off): run again to go on at 0.2 MB, or put the file "
-        "at {} by hand (digest {})".format(server.url, os.path.join(folder, "archive.tar"), archive_of().digest))
+        "at {} by hand (digest {})".format(
+            server.url, os.path.join(folder, "archive.tar"), archive_of().digest
+        )
+    )
     assert os.listdir(folder) == ["archive.tar.part"]
     kept = os.path.getsize(os.path.join(folder, "archive.tar.part"))
     server.cut_after = None
     assert open(fetch_archive(archive_of(), folder, url=server.url), "rb").read() == CONTENT
-    assert 0 < kept <= 200000 and server.ranges == ["bytes={}-".format(kept)]
+    assert 0 < kept <= 200000 and server.ranges == [f"bytes={kept}-"]
     assert server.sent == 200000 + len(CONTENT) - kept
 
 
@@ -97,7 +109,10 @@ def test_wrong_digest_removes_the_file(server, folder):
     wanted = archive_of(digest="md5:" + "0" * 32)
     part = os.path.join(folder, "archive.tar.part")
     assert refusal(fetch_archive, wanted, folder, url=server.url) == (
-        "{} has digest {}, not md5:{}: it is removed, run again to fetch it anew".format(part, archive_of().digest, "0" * 32))
+        "{} has digest {}, not md5:{}: it is removed, run again to fetch it anew".format(
+            part, archive_of().digest, "0" * 32
+        )
+    )
     assert os.listdir(folder) == []
 
 
@@ -105,19 +120,26 @@ def test_absent_server(folder):
     url = "http://127.0.0.1:9/archive.tar"  # nothing listens there
     assert refusal(fetch_archive, archive_of(), folder, url=url) == (
         "a set did not come from {} (the connection failed or broke off): run again to go on at 0.0 MB, or put the file "
-        "at {} by hand (digest {})".format(url, os.path.join(folder, "archive.tar"), archive_of().digest))
+        "at {} by hand (digest {})".format(
+            url, os.path.join(folder, "archive.tar"), archive_of().digest
+        )
+    )
     assert os.listdir(folder) == []
 
 
 def test_an_address_that_is_gone(server, folder):
-    server.RequestHandlerClass = type("Gone", (Handler,), {"do_HEAD": lambda self: self._head(404, 0)})
-    assert "(the server answers 404)" in refusal(fetch_archive, archive_of(), folder, url=server.url)
+    server.RequestHandlerClass = type(
+        "Gone", (Handler,), {"do_HEAD": lambda self: self._head(404, 0)}
+    )
+    assert "(the server answers 404)" in refusal(
+        fetch_archive, archive_of(), folder, url=server.url
+    )
 
 
 def test_an_unknown_digest_is_recorded_and_checked_afterwards(server, folder):
     path = fetch_archive(archive_of(digest=None), folder, url=server.url)
     with open(path + ".sha256") as file:
-        assert file.read() == "sha256:{}\n".format(hashlib.sha256(CONTENT).hexdigest())
+        assert file.read() == f"sha256:{hashlib.sha256(CONTENT).hexdigest()}\n"
     fetch_archive(archive_of(digest=None), folder)
     with open(path, "ab") as file:
         file.write(b"changed")
@@ -142,8 +164,13 @@ def plain(name):
 
 @pytest.mark.parametrize("file, mode", [("a.tar", "w"), ("a.tgz", "w:gz")])
 def test_unpack_tar(tmp_path, folder, file, mode):
-    archive = make_tar(tmp_path / file, plain("./top/one.txt"), plain("top/deep/two.txt"),
-                       ("top/link", tarfile.SYMTYPE, "deep/two.txt"), mode=mode)
+    archive = make_tar(
+        tmp_path / file,
+        plain("./top/one.txt"),
+        plain("top/deep/two.txt"),
+        ("top/link", tarfile.SYMTYPE, "deep/two.txt"),
+        mode=mode,
+    )
     assert unpack(archive, folder) == [os.path.join(folder, "top")]
     assert open(os.path.join(folder, "top", "link")).read() == "top/deep/two.txt"
     assert os.listdir(folder) == ["top"]
@@ -157,21 +184,32 @@ def test_unpack_zip(tmp_path, folder):
     assert open(os.path.join(folder, "top", "one.txt")).read() == "one"
 
 
-@pytest.mark.parametrize("members, named", [
-    ([plain("/etc/evil")], "/etc/evil"),
-    ([plain("good"), plain("../evil")], "../evil"),
-    ([plain("top/../../evil")], "top/../../evil"),
-    ([("top/link", tarfile.SYMTYPE, "../../outside")], "top/link"),
-    ([("link", tarfile.SYMTYPE, "/etc")], "link"),
-    ([("link", tarfile.LNKTYPE, "../outside")], "link"),
-    ([("d", tarfile.SYMTYPE, "."), plain("d/evil")], "d/evil"),
-    # a link inside, and a second one that climbs through it
-    ([plain("p/q/file"), ("p/q/s", tarfile.SYMTYPE, "../.."), ("t", tarfile.SYMTYPE, "p/q/s/..")], "t"),
-])
+@pytest.mark.parametrize(
+    "members, named",
+    [
+        ([plain("/etc/evil")], "/etc/evil"),
+        ([plain("good"), plain("../evil")], "../evil"),
+        ([plain("top/../../evil")], "top/../../evil"),
+        ([("top/link", tarfile.SYMTYPE, "../../outside")], "top/link"),
+        ([("link", tarfile.SYMTYPE, "/etc")], "link"),
+        ([("link", tarfile.LNKTYPE, "../outside")], "link"),
+        ([("d", tarfile.SYMTYPE, "."), plain("d/evil")], "d/evil"),
+        # a link inside, and a second one that climbs through it
+        (
+            [
+                plain("p/q/file"),
+                ("p/q/s", tarfile.SYMTYPE, "../.."),
+                ("t", tarfile.SYMTYPE, "p/q/s/.."),
+            ],
+            "t",
+        ),
+    ],
+)
 def test_members_that_lead_out_are_refused(tmp_path, folder, members, named):
     archive = make_tar(tmp_path / "a.tar", *members)
     assert refusal(unpack, archive, folder) == (
-        "archive {} holds {}, which leads out of its folder: do not use this archive".format(archive, named))
+        f"archive {archive} holds {named}, which leads out of its folder: do not use this archive"
+    )
     assert os.listdir(folder) == []
 
 
@@ -180,23 +218,27 @@ def test_zip_members_that_lead_out_are_refused(tmp_path, folder):
     with zipfile.ZipFile(path, "w") as opened:
         opened.writestr("../evil", "evil")
     assert refusal(unpack, path, folder) == (
-        "archive {} holds ../evil, which leads out of its folder: do not use this archive".format(path))
+        f"archive {path} holds ../evil, which leads out of its folder: do not use this archive"
+    )
 
 
 @pytest.mark.parametrize("kind", [tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE])
 def test_devices_are_refused(tmp_path, folder, kind):
     archive = make_tar(tmp_path / "a.tar", ("dev", kind, ""))
-    assert refusal(unpack, archive, folder) == "archive {} holds a device, dev: do not use this archive".format(archive)
+    assert (
+        refusal(unpack, archive, folder)
+        == f"archive {archive} holds a device, dev: do not use this archive"
+    )
     assert os.listdir(folder) == []
 
 
 @pytest.mark.parametrize("file, mode", [("a.tar", "w"), ("a.tgz", "w:gz")])
 def test_cut_archive(tmp_path, folder, file, mode):
-    archive = make_tar(tmp_path / file, *[plain("top/{:0900d}".format(i)) for i in range(20)], mode=mode)
+    archive = make_tar(tmp_path / file, *[plain(f"top/{i:0900d}") for i in range(20)], mode=mode)
     with open(archive, "rb+") as opened:
         opened.truncate(os.path.getsize(archive) // 3)
     text = refusal(unpack, archive, folder)
-    assert text.startswith("archive {} is damaged (".format(archive))
+    assert text.startswith(f"archive {archive} is damaged (")
     assert text.endswith("): delete it and fetch it again")
     assert os.listdir(folder) == []
 
@@ -204,19 +246,24 @@ def test_cut_archive(tmp_path, folder, file, mode):
 @pytest.mark.parametrize("file", ["a.tar", "a.tgz", "a.zip"])
 def test_page_of_text_instead_of_an_archive(tmp_path, folder, file):
     (tmp_path / file).write_text("<html>not here</html>")
-    assert refusal(unpack, str(tmp_path / file), folder).startswith("archive {} is damaged (".format(tmp_path / file))
+    assert refusal(unpack, str(tmp_path / file), folder).startswith(
+        f"archive {tmp_path / file} is damaged ("
+    )
 
 
 def test_absent_archive(tmp_path, folder):
     path = str(tmp_path / "a.tar")
-    assert refusal(unpack, path, folder) == "archive {} does not exist: fetch it first".format(path)
+    assert refusal(unpack, path, folder) == f"archive {path} does not exist: fetch it first"
 
 
 def test_what_exists_is_not_overwritten(tmp_path, folder):
     os.makedirs(os.path.join(folder, "top"))
     archive = make_tar(tmp_path / "a.tar", plain("top/one.txt"))
-    assert refusal(unpack, archive, folder) == "{} exists already: move it away to unpack the archive anew".format(
-        os.path.join(folder, "top"))
+    assert refusal(
+        unpack, archive, folder
+    ) == "{} exists already: move it away to unpack the archive anew".format(
+        os.path.join(folder, "top")
+    )
     assert os.listdir(os.path.join(folder, "top")) == [] and os.listdir(folder) == ["top"]
 
 
@@ -226,7 +273,9 @@ def test_fetch_voc_downloads_once(server, tmp_path, folder):
     with tarfile.open(packed, "w") as opened:
         opened.add(str(tmp_path / "VOCdevkit"), arcname="VOCdevkit")
     server.content = open(packed, "rb").read()
-    archive = Archive("tiny VOC", server.url, "voc.tar", "md5:" + hashlib.md5(server.content).hexdigest())
+    archive = Archive(
+        "tiny VOC", server.url, "voc.tar", "md5:" + hashlib.md5(server.content).hexdigest()
+    )
     root = fetch_voc(folder, archive=archive)
     assert root == os.path.join(folder, "VOCdevkit", "VOC2012") and "JPEGImages" in os.listdir(root)
     assert fetch_voc(folder, archive=archive) == root and server.asked == ["HEAD", "GET"]
@@ -234,7 +283,9 @@ def test_fetch_voc_downloads_once(server, tmp_path, folder):
 
 def test_fetch_sbd_uses_an_archive_put_by_hand(tmp_path, folder):
     os.makedirs(folder)
-    packed = make_tar(os.path.join(folder, "sbd.tgz"), plain("benchmark_RELEASE/dataset/train.txt"), mode="w:gz")
+    packed = make_tar(
+        os.path.join(folder, "sbd.tgz"), plain("benchmark_RELEASE/dataset/train.txt"), mode="w:gz"
+    )
     digest = "md5:" + hashlib.md5(open(packed, "rb").read()).hexdigest()
     root = fetch_sbd(folder, archive=Archive("tiny SBD", "http://127.0.0.1:9/", "sbd.tgz", digest))
     assert os.path.isfile(os.path.join(root, "dataset", "train.txt"))

@@ -1,4 +1,5 @@
 """environment.yml, requirements.in, the lock and what is installed agree; bootstrap.sh finds and keeps step."""
+
 import json
 import os
 import re
@@ -18,6 +19,7 @@ TOOLS = ("sh", "dirname", "cat", "cmp", "date", "rm", "mv", "awk", "mktemp", "un
 
 
 # --- the files that name packages
+
 
 @pytest.fixture(scope="module")
 def wanted(repo):
@@ -47,13 +49,21 @@ def conda(repo):
 
 @pytest.fixture(scope="module")
 def installed():
-    output = subprocess.check_output([sys.executable, "-m", "pip", "list", "--format=json"], stderr=subprocess.DEVNULL)
-    return {canonicalize_name(item["name"]): item["version"] for item in json.loads(output.decode())}
+    output = subprocess.check_output(
+        [sys.executable, "-m", "pip", "list", "--format=json"], stderr=subprocess.DEVNULL
+    )
+    return {
+        canonicalize_name(item["name"]): item["version"] for item in json.loads(output.decode())
+    }
 
 
 def test_every_direct_requirement_has_a_pin_that_satisfies_it(wanted, pins):
     assert len(wanted) > 20
-    unmet = [str(r) for r in wanted if not r.specifier.contains(pins.get(canonicalize_name(r.name), ("0",))[0])]
+    unmet = [
+        str(r)
+        for r in wanted
+        if not r.specifier.contains(pins.get(canonicalize_name(r.name), ("0",))[0])
+    ]
     assert unmet == []
 
 
@@ -63,19 +73,27 @@ def test_every_pin_has_a_hash(pins):
 
 
 def test_what_is_installed_is_what_is_pinned(pins, installed):
-    assert {name: installed.get(name) for name in pins} == {name: version for name, (version, _) in pins.items()}
+    assert {name: installed.get(name) for name in pins} == {
+        name: version for name, (version, _) in pins.items()
+    }
 
 
 def test_installed_packages_do_not_contradict_each_other():
-    check = subprocess.run([sys.executable, "-m", "pip", "check"], stdout=subprocess.PIPE, universal_newlines=True)
+    check = subprocess.run(
+        [sys.executable, "-m", "pip", "check"], stdout=subprocess.PIPE, text=True
+    )
     assert check.returncode == 0, check.stdout
 
 
 def test_the_package_is_installed_in_place_with_its_command(repo, installed):
     assert "deeplab-nb" in installed
     assert os.access(os.path.join(os.path.dirname(sys.executable), "deeplab-nb"), os.X_OK)
-    where = subprocess.check_output([sys.executable, "-c", "import deeplab_nb; print(deeplab_nb.__file__)"], cwd=os.sep)
-    assert os.path.samefile(os.path.dirname(where.decode().strip()), os.path.join(repo, "deeplab_nb"))
+    where = subprocess.check_output(
+        [sys.executable, "-c", "import deeplab_nb; print(deeplab_nb.__file__)"], cwd=os.sep
+    )
+    assert os.path.samefile(
+        os.path.dirname(where.decode().strip()), os.path.join(repo, "deeplab_nb")
+    )
 
 
 def test_conda_takes_python_and_pip_of_the_lock(conda, pins):
@@ -87,17 +105,22 @@ def test_conda_takes_python_and_pip_of_the_lock(conda, pins):
 def test_conda_installs_the_lock(conda, repo):
     (line,) = conda["dependencies"][2]["pip"]
     flag, name = line.split()
-    assert flag == "-r" and os.path.samefile(os.path.join(repo, name), os.path.join(repo, "requirements.lock"))
+    assert flag == "-r" and os.path.samefile(
+        os.path.join(repo, name), os.path.join(repo, "requirements.lock")
+    )
 
 
 @pytest.mark.parametrize("name", ["requirements.in", "environment.yml"])
 def test_every_line_says_what_it_is_for(repo, name):
     with open(os.path.join(repo, name)) as file:
         lines = file.read().splitlines()
-    assert [line for line in lines if line.strip() and not re.search(r"(^|\s)#\s*\w.{8}", line)] == []
+    assert [
+        line for line in lines if line.strip() and not re.search(r"(^|\s)#\s*\w.{8}", line)
+    ] == []
 
 
 # --- bootstrap.sh --find
+
 
 def script(path, text):
     os.makedirs(os.path.dirname(str(path)), exist_ok=True)
@@ -107,7 +130,7 @@ def script(path, text):
 
 def working_python(path):
     """An interpreter elsewhere: the one that runs the tests, under another name."""
-    script(path, 'exec "{}" "$@"'.format(sys.executable))
+    script(path, f'exec "{sys.executable}" "$@"')
     return str(path)
 
 
@@ -115,7 +138,9 @@ def working_python(path):
 def bare(tmp_path):
     """Environment variables of a machine without any Python: an empty HOME, and the basic tools alone on PATH."""
     if os.path.exists("/opt/python/cp37-cp37m"):
-        pytest.skip("this machine has a Python 3.7 in /opt/python, which bootstrap.sh finds by itself")
+        pytest.skip(
+            "this machine has a Python 3.7 in /opt/python, which bootstrap.sh finds by itself"
+        )
     for name in ("home", "tools"):
         (tmp_path / name).mkdir()
     for name in TOOLS:
@@ -124,8 +149,14 @@ def bare(tmp_path):
 
 
 def bootstrap(folder, *arguments, **variables):
-    return subprocess.run(["/bin/sh", os.path.join(str(folder), "bootstrap.sh")] + list(arguments), env=variables,
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+    return subprocess.run(
+        ["/bin/sh", os.path.join(str(folder), "bootstrap.sh")] + list(arguments),
+        env=variables,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def found(folder, variables):
@@ -152,7 +183,7 @@ def test_a_failing_python37_first_on_path_is_passed_over(elsewhere, bare, tmp_pa
 @pytest.mark.parametrize("version, counts", [((3, 7), True), ((3, 8), False), ((2, 7), False)])
 def test_only_a_python_that_reports_37_counts(elsewhere, bare, tmp_path, version, counts):
     path = tmp_path / "other" / "python3.7"
-    script(path, 'exec "{}" -c "import sys; sys.version_info = {}; $2"'.format(sys.executable, version))
+    script(path, f'exec "{sys.executable}" -c "import sys; sys.version_info = {version}; $2"')
     bare["PATH"] = os.pathsep.join([str(path.parent), bare["PATH"]])
     assert found(elsewhere, bare) == (str(path) if counts else "")
 
@@ -201,13 +232,16 @@ def test_an_unknown_argument_is_refused(elsewhere, bare):
 
 # --- bootstrap.sh: a real environment, of an empty lock and a package that needs nothing
 
+
 def offline(bare):
     return dict(bare, PYTHON37=sys.executable, PIP_NO_INDEX="1", PIP_CONFIG_FILE=os.devnull)
 
 
 @pytest.fixture
 def built(elsewhere, bare):
-    (elsewhere / "setup.py").write_text("from setuptools import setup\nsetup(name='deeplab_nb', packages=[])\n")
+    (elsewhere / "setup.py").write_text(
+        "from setuptools import setup\nsetup(name='deeplab_nb', packages=[])\n"
+    )
     result = bootstrap(elsewhere, **offline(bare))
     assert result.returncode == 0, result.stderr
     return elsewhere
@@ -251,14 +285,21 @@ UNWANTED = {"onnx", "onnxruntime", "tf2onnx"}  # and what they alone ask for
 
 def left_out(repo):
     with open(os.path.join(repo, "bootstrap.sh")) as file:
-        lists = re.findall(r"^(?:vendors|unwanted)=['\"](?:\$vendors\|)?(.*)['\"]$", file.read(), re.MULTILINE)
+        lists = re.findall(
+            r"^(?:vendors|unwanted)=['\"](?:\$vendors\|)?(.*)['\"]$", file.read(), re.MULTILINE
+        )
     return set("|".join(lists).split("|"))
 
 
 def asks_for(name, extras=()):
     """The requirements of an installed package that hold here."""
     asked = [Requirement(text) for text in distribution(name).requires or ()]
-    return [r for r in asked if r.marker is None or any(r.marker.evaluate({"extra": extra}) for extra in ("",) + tuple(extras))]
+    return [
+        r
+        for r in asked
+        if r.marker is None
+        or any(r.marker.evaluate({"extra": extra}) for extra in ("",) + tuple(extras))
+    ]
 
 
 def closure(names):
@@ -268,20 +309,33 @@ def closure(names):
         package = waiting.pop()
         if package not in found:
             found.add(package)
-            waiting += [(canonicalize_name(r.name), tuple(sorted(r.extras))) for r in asks_for(*package)]
+            waiting += [
+                (canonicalize_name(r.name), tuple(sorted(r.extras))) for r in asks_for(*package)
+            ]
     return {name for name, _ in found}
 
 
-def test_on_ascend_all_is_installed_but_what_tensorflow_and_the_converter_alone_ask_for(repo, wanted, pins):
+def test_on_ascend_all_is_installed_but_what_tensorflow_and_the_converter_alone_ask_for(
+    repo, wanted, pins
+):
     ours = closure(r.name for r in wanted if r.name not in set(VENDORS) | UNWANTED)
     assert left_out(repo) == {name for name in pins if name not in ours} | set(VENDORS)
 
 
 def test_what_is_installed_on_ascend_goes_with_the_containers_packages(repo, pins):
     theirs = left_out(repo)
-    asked = [r for name in set(pins) - theirs for r in asks_for(name) if canonicalize_name(r.name) in theirs]
+    asked = [
+        r
+        for name in set(pins) - theirs
+        for r in asks_for(name)
+        if canonicalize_name(r.name) in theirs
+    ]
     assert {r.name for r in asked} == {"numpy"}
-    assert [str(r) for r in asked if not (r.specifier.contains("1.17.2") and r.specifier.contains("1.18.5"))] == []
+    assert [
+        str(r)
+        for r in asked
+        if not (r.specifier.contains("1.17.2") and r.specifier.contains("1.18.5"))
+    ] == []
 
 
 def test_installing_the_project_brings_no_tensorflow(repo):
@@ -293,27 +347,39 @@ def test_installing_the_project_brings_no_tensorflow(repo):
 def container(bare, tmp_path):
     """Environment variables of Ascend's container: its Python sees the vendor's packages, which are empty here."""
     for name, version in VENDORS.items():
-        package, about = tmp_path / "vendor" / name, tmp_path / "vendor" / "{}-{}.dist-info".format(name, version)
+        package, about = (
+            tmp_path / "vendor" / name,
+            tmp_path / "vendor" / f"{name}-{version}.dist-info",
+        )
         package.mkdir(parents=True)
         (package / "__init__.py").write_text("")
         about.mkdir()
-        (about / "METADATA").write_text("Metadata-Version: 2.1\nName: {}\nVersion: {}\n".format(name, version))
+        (about / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        )
     return dict(offline(bare), PYTHONPATH=str(tmp_path / "vendor"))
 
 
 def listed(folder, variables):
     """{package: version} that .venv sees."""
-    output = subprocess.check_output([str(folder / ".venv" / "bin" / "python"), "-m", "pip", "list", "--format=json"], env=variables,
-                                     stderr=subprocess.DEVNULL)
+    output = subprocess.check_output(
+        [str(folder / ".venv" / "bin" / "python"), "-m", "pip", "list", "--format=json"],
+        env=variables,
+        stderr=subprocess.DEVNULL,
+    )
     return {item["name"].lower(): item["version"] for item in json.loads(output.decode())}
 
 
 def test_on_ascend_the_containers_packages_stay(elsewhere, bare, container):
     """From a lock whose packages of TensorFlow cannot be had, so that asking for one would fail."""
-    lock = "".join("{}=={} \\\n    --hash=sha256:{}\n".format(name, version, 64 * "0")
-                   for name, version in (("tensorflow", "1.15.5"), ("numpy", "1.18.5"), ("protobuf", "3.20.3")))
+    lock = "".join(
+        "{}=={} \\\n    --hash=sha256:{}\n".format(name, version, 64 * "0")
+        for name, version in (("tensorflow", "1.15.5"), ("numpy", "1.18.5"), ("protobuf", "3.20.3"))
+    )
     (elsewhere / "requirements.lock").write_text(lock)
-    (elsewhere / "setup.py").write_text("from setuptools import setup\nsetup(name='deeplab_nb', packages=[])\n")
+    (elsewhere / "setup.py").write_text(
+        "from setuptools import setup\nsetup(name='deeplab_nb', packages=[])\n"
+    )
     result = bootstrap(elsewhere, "--ascend", **container)
     assert result.returncode == 0 and "ready after" in result.stderr, result.stderr
     seen = listed(elsewhere, container)
@@ -331,7 +397,9 @@ def test_on_ascend_the_containers_packages_stay(elsewhere, bare, container):
 
 
 def test_a_python_without_tensorflow_is_no_container(elsewhere, bare, tmp_path):
-    script(tmp_path / "plain" / "python3.7", 'exec "{}" -S "$@"'.format(sys.executable))  # -S: without installed packages
+    script(
+        tmp_path / "plain" / "python3.7", f'exec "{sys.executable}" -S "$@"'
+    )  # -S: without installed packages
     variables = dict(bare, PYTHON37=str(tmp_path / "plain" / "python3.7"))
     assert found(elsewhere, variables) == variables["PYTHON37"]
     result = bootstrap(elsewhere, "--ascend", **variables)
@@ -341,15 +409,17 @@ def test_a_python_without_tensorflow_is_no_container(elsewhere, bare, tmp_path):
 
 # --- bootstrap.sh --ascend: where the adapter comes from
 
+
 def wheel(folder):
     """A wheel that holds an empty npu_bridge, named as the vendor names its own."""
     path, about = folder / "npu_bridge-1.15.0-py3-none-any.whl", "npu_bridge-1.15.0.dist-info/"
     with zipfile.ZipFile(str(path), "w") as file:
         for name, text in (
-                ("npu_bridge/__init__.py", ""), (about + "RECORD", ""),
-                (about + "METADATA", "Metadata-Version: 2.1\nName: npu_bridge\nVersion: 1.15.0\n"),
-                (about + "WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n"
-                                  "Root-Is-Purelib: true\n")):
+            ("npu_bridge/__init__.py", ""),
+            (about + "RECORD", ""),
+            (about + "METADATA", "Metadata-Version: 2.1\nName: npu_bridge\nVersion: 1.15.0\n"),
+            (about + "WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\nRoot-Is-Purelib: true\n"),
+        ):
             file.writestr(name, text)
     return path
 
@@ -370,8 +440,11 @@ def ready(elsewhere):
 def adapter_of(folder, variables):
     """Where .venv finds npu_bridge; fails without."""
     code = "import npu_bridge; print(npu_bridge.__file__)"
-    return subprocess.check_output([str(folder / ".venv" / "bin" / "python"), "-c", code],
-                                   env=variables, universal_newlines=True)
+    return subprocess.check_output(
+        [str(folder / ".venv" / "bin" / "python"), "-c", code],
+        env=variables,
+        universal_newlines=True,
+    )
 
 
 def test_without_an_adapter_a_sentence_says_so_and_its_wheel_can_follow(ready, container, tmp_path):
@@ -388,8 +461,9 @@ def test_without_an_adapter_a_sentence_says_so_and_its_wheel_can_follow(ready, c
     assert (ready / ".venv" / "stamp").stat().st_mtime_ns == stamp, "nothing was built anew"
 
 
-@pytest.mark.parametrize("place", ["tfplugin", "tfplugin/python/site-packages",
-                                   "tfplugin/latest/python/site-packages"])
+@pytest.mark.parametrize(
+    "place", ["tfplugin", "tfplugin/python/site-packages", "tfplugin/latest/python/site-packages"]
+)
 def test_an_adapter_in_its_usual_folder_is_found(ready, container, tmp_path, place):
     folder = package(tmp_path / "home" / "Ascend" / place)
     result = bootstrap(ready, "--ascend", **container)

@@ -1,4 +1,5 @@
 """The networks against the original library's figures: variables, logits, losses, gradients, statistics."""
+
 import functools
 
 import numpy as np
@@ -11,7 +12,13 @@ from deeplab_nb.tf1 import tf
 from deeplab_nb.training import objective
 from tests import golden
 
-WITH_FIGURES = ["mobilenet_v2", "mobilenet_v2_dm0.5", "xception_65", "resnet_v1_50_beta", "resnet_v1_50_beta_dec4"]
+WITH_FIGURES = [
+    "mobilenet_v2",
+    "mobilenet_v2_dm0.5",
+    "xception_65",
+    "resnet_v1_50_beta",
+    "resnet_v1_50_beta_dec4",
+]
 
 # Relative noise on the input that moves the logits about as far as they are from the original's, which another
 # processor computed: up to 4.6e-6 of their maximum with frozen batch norm. Batch statistics magnify even a float32
@@ -23,7 +30,9 @@ NOISE, RUNS = {"frozen": 3e-6, "trained": 2e-7}, {"frozen": 8, "trained": 8}
 def built(variant):
     """The graph of a network, which nothing but variables is asked of."""
     with tf.Graph().as_default() as graph:
-        deeplab.build_logits(tf.placeholder(tf.float32, [1, 65, 65, 3]), settings=golden.settings(variant))
+        deeplab.build_logits(
+            tf.placeholder(tf.float32, [1, 65, 65, 3]), settings=golden.settings(variant)
+        )
     return graph
 
 
@@ -33,20 +42,28 @@ def test_variables_are_the_originals(variant):
         trainable = set(tf.trainable_variables())
         found = {v.op.name: [v.shape.as_list(), v in trainable] for v in tf.global_variables()}
         assert {v.dtype.base_dtype for v in tf.global_variables()} == {tf.float32}
-    assert found == {name: [shape, train] for name, shape, train in golden.figures(variant)["variables"]}
+    assert found == {
+        name: [shape, train] for name, shape, train in golden.figures(variant)["variables"]
+    }
 
 
 @pytest.mark.parametrize("crop", [65, 129])
 @pytest.mark.parametrize("variant", WITH_FIGURES)
 def test_logits_are_the_originals(variant, crop):
     figures = golden.figures(variant)
-    step, maximum = figures["logits_step_{}".format(crop)], figures["logits_maximum_{}".format(crop)]
+    step, maximum = (
+        figures[f"logits_step_{crop}"],
+        figures[f"logits_maximum_{crop}"],
+    )
     with tf.Graph().as_default(), tf.Session() as session:
         images, chosen = tf.constant(golden.image(2, crop, crop)), golden.settings(variant)
-        both = [deeplab.build_logits(images, settings=chosen, layers=kind(deeplab.variables_of(chosen))) for kind in (Layers, FoldedLayers)]
+        both = [
+            deeplab.build_logits(images, settings=chosen, layers=kind(deeplab.variables_of(chosen)))
+            for kind in (Layers, FoldedLayers)
+        ]
         golden.load_weights(session, tf.global_variables(), figures["gain"])
         both = [logits[:, ::step, ::step] for logits in session.run(both)]
-    theirs = golden.arrays(variant)["logits_{}".format(crop)]
+    theirs = golden.arrays(variant)[f"logits_{crop}"]
     for mine in both:
         assert mine.shape == theirs.shape
         assert abs(mine - theirs).max() <= 1e-4 * maximum
@@ -57,8 +74,14 @@ def test_logits_are_the_originals(variant, crop):
 @pytest.mark.parametrize("batch_norm", ["frozen", "trained"])
 @pytest.mark.parametrize("variant", WITH_FIGURES)
 def test_losses_gradients_and_statistics_are_the_originals(variant, batch_norm, crop, monkeypatch):
-    monkeypatch.setattr(head, "KEEP_PROBABILITY", 1.0)  # the stored figures were taken without dropout
-    figures, arrays, case = golden.figures(variant), golden.arrays(variant), "{}_{}".format(crop, batch_norm)
+    monkeypatch.setattr(
+        head, "KEEP_PROBABILITY", 1.0
+    )  # the stored figures were taken without dropout
+    figures, arrays, case = (
+        golden.figures(variant),
+        golden.arrays(variant),
+        f"{crop}_{batch_norm}",
+    )
     with tf.Graph().as_default(), tf.Session() as session:
         images = tf.placeholder(tf.float32, [2, crop, crop, 3])
         chosen = golden.settings(variant, fine_tune_batch_norm=batch_norm == "trained")
@@ -70,7 +93,10 @@ def test_losses_gradients_and_statistics_are_the_originals(variant, batch_norm, 
         golden.load_weights(session, tf.global_variables(), figures["gain"])
         exact = golden.image(2, crop, crop)
         decay, (entropy, *norms) = session.run([decay, [loss] + gradients], {images: exact})
-        noisy = [session.run([loss] + gradients, {images: with_noise(exact, NOISE[batch_norm], seed)}) for seed in range(RUNS[batch_norm])]
+        noisy = [
+            session.run([loss] + gradients, {images: with_noise(exact, NOISE[batch_norm], seed)})
+            for seed in range(RUNS[batch_norm])
+        ]
         session.run(layers.updates, {images: exact})
         moved = session.run([v for v in tf.global_variables() if "/moving_" in v.op.name])
     expected = figures[case]
@@ -78,12 +104,16 @@ def test_losses_gradients_and_statistics_are_the_originals(variant, batch_norm, 
     assert entropy == pytest.approx(expected["cross_entropy"], rel=1e-5, abs=3 * spread[0])
     assert decay == pytest.approx(expected["regularization"], rel=1e-5)
     assert entropy + decay == pytest.approx(expected["total"], rel=1e-5, abs=3 * spread[0])
-    check_gradients(variant, norms, spread[1:], arrays["gradients_" + case], expected["global_ce_norm"])
-    check_statistics(variant, moved, arrays["moved_{}".format(crop)] if batch_norm == "trained" else None)
+    check_gradients(
+        variant, norms, spread[1:], arrays["gradients_" + case], expected["global_ce_norm"]
+    )
+    check_statistics(variant, moved, arrays[f"moved_{crop}"] if batch_norm == "trained" else None)
 
 
 def with_noise(image, noise, seed):
-    return image * (1 + noise * np.random.RandomState(seed).standard_normal(image.shape)).astype(np.float32)
+    return image * (1 + noise * np.random.RandomState(seed).standard_normal(image.shape)).astype(
+        np.float32
+    )
 
 
 def check_gradients(variant, norms, spread, expected, total):
@@ -94,7 +124,11 @@ def check_gradients(variant, norms, spread, expected, total):
     """
     names = [name for name, _, trainable in golden.figures(variant)["variables"] if trainable]
     allowed, counted = np.maximum(1e-4 * expected, 3 * spread), expected > 1e-5 * total
-    assert [name for name, n, e, a, c in zip(names, norms, expected, allowed, counted) if c and abs(n - e) > a] == []
+    assert [
+        name
+        for name, n, e, a, c in zip(names, norms, expected, allowed, counted)
+        if c and abs(n - e) > a
+    ] == []
     assert np.median((spread / expected)[counted]) < 0.05  # or the comparison would say nothing
 
 
@@ -103,7 +137,9 @@ def check_statistics(variant, moved, expected):
     figures = golden.figures(variant)
     names = [name for name, _, trainable in figures["variables"] if not trainable]
     for row, (name, after) in enumerate(zip(names, moved)):
-        delta = np.linalg.norm((after - golden.value(name, after.shape, figures["gain"])).astype(np.float64))
+        delta = np.linalg.norm(
+            (after - golden.value(name, after.shape, figures["gain"])).astype(np.float64)
+        )
         if expected is None:
             assert delta == 0, name
             continue
@@ -116,4 +152,6 @@ def test_weight_decay_touches_exactly_the_originals_variables(variant):
     with built(variant).as_default():
         variables = tf.trainable_variables()
         gradients = tf.gradients(objective.weight_decay(variables, 4e-5), variables)
-    assert {v.op.name for v, g in zip(variables, gradients) if g is not None} == set(golden.figures(variant)["decayed"])
+    assert {v.op.name for v, g in zip(variables, gradients) if g is not None} == set(
+        golden.figures(variant)["decayed"]
+    )

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deeplab_nb import recipes
-from deeplab_nb import settings as settings_module
+from deeplab_nb import recipes, settings as settings_module
 from deeplab_nb.data import layouts, voc
 from deeplab_nb.data.records import existing_shards, read_ids
 from deeplab_nb.errors import WorkbookError

@@ -1,4 +1,5 @@
 """The rules that make the notebooks one workbook, and the notebooks executed by papermill."""
+
 import glob
 import json
 import os
@@ -9,8 +10,7 @@ import sys
 import nbformat
 import pytest
 
-from deeplab_nb import files, recipes
-from deeplab_nb import settings as settings_module
+from deeplab_nb import files, recipes, settings as settings_module
 from deeplab_nb.runs import parameters, runner, state
 
 PATHS = sorted(glob.glob(os.path.join(files.NOTEBOOKS, "*.ipynb")))
@@ -22,7 +22,9 @@ def cells(path, kind):
 
 
 def test_all_notebooks_are_there():
-    assert [os.path.basename(path)[:2] for path in PATHS] == ["{:02d}".format(number) for number in range(10)]
+    assert [os.path.basename(path)[:2] for path in PATHS] == [
+        f"{number:02d}" for number in range(10)
+    ]
 
 
 @each
@@ -41,9 +43,9 @@ def test_its_cells_are_short(path):
 def test_it_opens_and_ends_as_all_do(path):
     text = [cell.source for cell in cells(path, "markdown")]
     number = os.path.basename(path)[:2]
-    assert re.match(r"# {} \w.*\n\n\*.+\*\n".format(number), text[0])
+    assert re.match(rf"# {number} \w.*\n\n\*.+\*\n", text[0])
     for row in ("comes after", "reads", "writes", "time on a laptop"):
-        assert "| {} |".format(row) in text[0]
+        assert f"| {row} |" in text[0]
     assert "\n中文：" in text[0]
     headings = " ".join(re.findall(r"^## (.+)$", "\n".join(text), re.M))
     assert "Exercise" in headings and headings.endswith("Summary")
@@ -59,7 +61,9 @@ def test_every_parameter_says_what_it_is_for(path):
 @each
 def test_it_imports_all_that_it_uses(path):
     """Each runs alone, so each opens its own run."""
-    assert "open_run(recipe, run_folder, overrides)" in "\n".join(cell.source for cell in cells(path, "code"))
+    assert "open_run(recipe, run_folder, overrides)" in "\n".join(
+        cell.source for cell in cells(path, "code")
+    )
 
 
 @each
@@ -70,22 +74,38 @@ def test_it_opens_its_run_before_it_imports_lessons(path):
 
 
 def test_lessons_are_found_from_any_folder(tmp_path):
-    imports = "from deeplab_nb.runs.run import open_run; from lessons.exercises import check; check(1, 1)"
-    assert subprocess.check_output([sys.executable, "-c", imports], cwd=str(tmp_path)).startswith(b"right")
+    imports = (
+        "from deeplab_nb.runs.run import open_run; from lessons.exercises import check; check(1, 1)"
+    )
+    assert subprocess.check_output([sys.executable, "-c", imports], cwd=str(tmp_path)).startswith(
+        b"right"
+    )
 
 
 @pytest.fixture(scope="module")
 def real_run(shared, tmp_path_factory):
     """Notebooks 05, 06 and 08 with real weights on real photographs."""
     chosen = recipes.get("published_mobilenetv2_dm05")
-    overrides = {"data_root": os.path.join(shared, "data", "VOCdevkit", "VOC2012"),
-                 "initial_checkpoint": os.path.join(shared, "weights", "deeplabv3_mobilenetv2_dm05_voc")}
+    overrides = {
+        "data_root": os.path.join(shared, "data", "VOCdevkit", "VOC2012"),
+        "initial_checkpoint": os.path.join(shared, "weights", "deeplabv3_mobilenetv2_dm05_voc"),
+    }
     folder = state.new_or_resumed_run(
-        str(tmp_path_factory.mktemp("runs")), chosen.name, settings_module.override(chosen.settings, overrides), name="real")
+        str(tmp_path_factory.mktemp("runs")),
+        chosen.name,
+        settings_module.override(chosen.settings, overrides),
+        name="real",
+    )
     notebooks = runner.find_notebooks(files.NOTEBOOKS)
     chosen_ones = [notebook for notebook in notebooks if notebook.number in ("05", "06", "08")]
-    results = runner.run_notebooks(folder, notebooks, recipe=chosen.name, overrides=overrides,
-                                   parameters={"pictures": 5, "shown": 2}, selected=chosen_ones)
+    results = runner.run_notebooks(
+        folder,
+        notebooks,
+        recipe=chosen.name,
+        overrides=overrides,
+        parameters={"pictures": 5, "shown": 2},
+        selected=chosen_ones,
+    )
     return folder, results
 
 
@@ -99,7 +119,9 @@ def test_real_weights_score_through_the_notebooks_as_they_should(real_run):
 @pytest.mark.slow
 def test_overlays_are_named_after_their_images(real_run, shared):
     names = os.listdir(os.path.join(real_run[0], "overlays"))
-    with open(os.path.join(shared, "data", "VOCdevkit", "VOC2012", "ImageSets", "Segmentation", "val.txt")) as file:
+    with open(
+        os.path.join(shared, "data", "VOCdevkit", "VOC2012", "ImageSets", "Segmentation", "val.txt")
+    ) as file:
         assert len(names) == 5 and {name[:-4] for name in names} <= set(file.read().split())
 
 
@@ -108,35 +130,65 @@ def test_a_subset_is_not_compared_with_the_published_number(real_run):
     with open(os.path.join(real_run[0], "ledger.txt"), encoding="utf-8") as file:
         text = file.read()
     row = next(line for line in text.splitlines() if line.startswith("mobilenetv2_dm05 "))
-    assert row.split()[:4] == ["mobilenetv2_dm05", "70.19", "-", "✓"] and "images 150 here, 1449 there" in text
+    assert (
+        row.split()[:4] == ["mobilenetv2_dm05", "70.19", "-", "✓"]
+        and "images 150 here, 1449 there" in text
+    )
 
 
 @pytest.mark.slow
 def test_executed_notebooks_show_pictures_and_no_error(real_run):
     for name in ("05_multiscale_evaluation", "06_visual_overlay"):
         with open(os.path.join(real_run[0], name + ".ipynb")) as file:
-            outputs = [output for cell in json.load(file)["cells"] for output in cell.get("outputs", [])]
+            outputs = [
+                output for cell in json.load(file)["cells"] for output in cell.get("outputs", [])
+            ]
         assert any("image/png" in output.get("data", {}) for output in outputs)
         assert not any(output["output_type"] == "error" for output in outputs)
-        words = [output["metadata"]["image/png"]["alt"] for output in outputs if "image/png" in output.get("data", {})]
+        words = [
+            output["metadata"]["image/png"]["alt"]
+            for output in outputs
+            if "image/png" in output.get("data", {})
+        ]
         assert all(words)
-        if name.startswith("06"):  # where no one can move its controls, the explorer is a picture too
+        if name.startswith(
+            "06"
+        ):  # where no one can move its controls, the explorer is a picture too
             assert sum("; predicted: " in text for text in words) == 2
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name, places", [
-    ("sample", {}), ("deeplabv3plus_1p", {"data_root": "VOC2012", "initial_checkpoint": "xception_65_imagenet_coco"})])
-def test_networks_are_built_for_a_small_recipe_and_for_one_without_its_files(name, places, tmp_path):
+@pytest.mark.parametrize(
+    "name, places",
+    [
+        ("sample", {}),
+        (
+            "deeplabv3plus_1p",
+            {"data_root": "VOC2012", "initial_checkpoint": "xception_65_imagenet_coco"},
+        ),
+    ],
+)
+def test_networks_are_built_for_a_small_recipe_and_for_one_without_its_files(
+    name, places, tmp_path
+):
     absent = {setting: str(tmp_path / place) for setting, place in places.items()}
     settings = settings_module.override(recipes.get(name).settings, absent)
     folder = state.new_or_resumed_run(str(tmp_path), name, settings, name="built")
     notebooks = runner.find_notebooks(files.NOTEBOOKS)
-    runner.run_notebooks(folder, notebooks, recipe=name, overrides=absent, parameters={},
-                         selected=[notebook for notebook in notebooks if notebook.number == "02"])
+    runner.run_notebooks(
+        folder,
+        notebooks,
+        recipe=name,
+        overrides=absent,
+        parameters={},
+        selected=[notebook for notebook in notebooks if notebook.number == "02"],
+    )
     path = os.path.join(folder, "02_model_construction.ipynb")
     outputs = [output for cell in cells(path, "code") for output in cell.outputs]
     text = "".join(output.get("text", "") for output in outputs)
-    assert sum("image/png" in output.get("data", {}) for output in outputs) == 7 and os.path.getsize(path) < 1e6
+    assert (
+        sum("image/png" in output.get("data", {}) for output in outputs) == 7
+        and os.path.getsize(path) < 1e6
+    )
     assert text.count("refused:") == 5 and "fresh      25 variables" in text
     assert ("deeplab-nb fetch weights xception_65_imagenet_coco" in text) == bool(places)

@@ -26,8 +26,14 @@ LOSSES = {
 def entropy(logits, labels, step=50, **values):
     """The loss that training builds from settings."""
     settings = settings_module.read(values)
-    return objective.cross_entropy(logits, labels, 255, upsample=settings.upsample_logits, class_weights=settings.class_weights,
-                                   hardest=objective.hardest_share(tf.constant(step, tf.int64), settings))
+    return objective.cross_entropy(
+        logits,
+        labels,
+        255,
+        upsample=settings.upsample_logits,
+        class_weights=settings.class_weights,
+        hardest=objective.hardest_share(tf.constant(step, tf.int64), settings),
+    )
 
 
 def test_no_loss_of_the_original_is_left_out():
@@ -39,20 +45,26 @@ def test_cross_entropy_is_the_originals(case):
     """Logits and labels by the original's formula."""
     logits = np.random.RandomState(7).standard_normal((2, 5, 5, 21)).astype(np.float32) * 2
     with tf.Graph().as_default():
-        loss = run(entropy(tf.constant(logits), tf.constant(golden.label(2, 65, 65)), **LOSSES[case]))
+        loss = run(
+            entropy(tf.constant(logits), tf.constant(golden.label(2, 65, 65)), **LOSSES[case])
+        )
     assert loss == pytest.approx(RULES["losses"][case], rel=1e-5)
 
 
 def test_mining_starts_with_all_pixels_and_ends_with_the_share():
     settings = settings_module.read(LOSSES["top_k_0.25_mining100_step50"])
     with tf.Graph().as_default():
-        assert run([objective.hardest_share(tf.constant(step), settings) for step in (0, 50, 100, 900)]) == [1, 0.625, 0.25, 0.25]
+        assert run(
+            [objective.hardest_share(tf.constant(step), settings) for step in (0, 50, 100, 900)]
+        ) == [1, 0.625, 0.25, 0.25]
 
 
 @pytest.mark.parametrize("case", LOSSES)
 def test_the_loss_of_nothing_but_void_is_zero(case):
     with tf.Graph().as_default():
-        loss = run(entropy(tf.random_normal([1, 3, 3, 21]), tf.fill([1, 9, 9], 255), **LOSSES[case]))
+        loss = run(
+            entropy(tf.random_normal([1, 3, 3, 21]), tf.fill([1, 9, 9], 255), **LOSSES[case])
+        )
     assert loss == 0
 
 
@@ -66,7 +78,9 @@ def test_void_pixels_have_no_gradient():
     labels[0, 0, 0] = 255
     with tf.Graph().as_default():
         logits = tf.constant(np.random.RandomState(0).rand(1, 3, 3, 21).astype(np.float32))
-        gradient = run(tf.gradients(objective.cross_entropy(logits, tf.constant(labels), 255), logits)[0])
+        gradient = run(
+            tf.gradients(objective.cross_entropy(logits, tf.constant(labels), 255), logits)[0]
+        )
     assert not gradient[0, 0, 0].any() and gradient[0, 1, 1].any()
 
 
@@ -91,17 +105,27 @@ def test_a_stride_looks_at_every_second_row_and_column():
     labels = golden.label(1, 9, 9)
     with tf.Graph().as_default():
         strided = objective.cross_entropy(tf.constant(logits), tf.constant(labels), 255, stride=2)
-        by_hand = objective.cross_entropy(tf.constant(logits), tf.constant(labels[:, ::2, ::2]), 255)
+        by_hand = objective.cross_entropy(
+            tf.constant(logits), tf.constant(labels[:, ::2, ::2]), 255
+        )
         assert run(strided) == pytest.approx(run(by_hand))
 
 
 @pytest.mark.parametrize("last_layers", ["all", "logits"])
 @pytest.mark.parametrize("variant", RULES["multipliers"])
 def test_gradient_multipliers_are_the_originals(variant, last_layers):
-    settings = settings_module.read({"last_layer_gradient_multiplier": 10, "bias_gradient_multiplier": 2,
-                                     "last_layers_contain_logits_only": last_layers == "logits"})
-    mine = {name: objective.gradient_multiplier(name, settings)
-            for name, _, trainable in golden.figures(variant)["variables"] if trainable}
+    settings = settings_module.read(
+        {
+            "last_layer_gradient_multiplier": 10,
+            "bias_gradient_multiplier": 2,
+            "last_layers_contain_logits_only": last_layers == "logits",
+        }
+    )
+    mine = {
+        name: objective.gradient_multiplier(name, settings)
+        for name, _, trainable in golden.figures(variant)["variables"]
+        if trainable
+    }
     expected = RULES["multipliers"][variant][last_layers]
     assert sorted(name for name in mine if mine[name] == 10) == expected["10"]
     assert sorted(name for name in mine if mine[name] == 20) == expected["20"]
@@ -109,13 +133,24 @@ def test_gradient_multipliers_are_the_originals(variant, last_layers):
 
 
 def test_multipliers_reach_the_weights():
-    settings = settings_module.read({"last_layer_gradient_multiplier": 10, "bias_gradient_multiplier": 2})
+    settings = settings_module.read(
+        {"last_layer_gradient_multiplier": 10, "bias_gradient_multiplier": 2}
+    )
     with tf.Graph().as_default(), tf.Session() as session:
-        variables = [tf.Variable(0.0, name=name) for name in ("Conv/weights", "aspp0/weights", "logits/semantic/biases")]
-        update = objective.update(tf.add_n([v.read_value() for v in variables]), tf.train.get_or_create_global_step(),
-                                  objective.optimizer(0.5, settings), settings)
+        variables = [
+            tf.Variable(0.0, name=name)
+            for name in ("Conv/weights", "aspp0/weights", "logits/semantic/biases")
+        ]
+        update = objective.update(
+            tf.add_n([v.read_value() for v in variables]),
+            tf.train.get_or_create_global_step(),
+            objective.optimizer(0.5, settings),
+            settings,
+        )
         session.run(tf.global_variables_initializer())
-        assert session.run(update)[1] == pytest.approx(3 ** 0.5), "the norm is of the gradients themselves"
+        assert session.run(update)[1] == pytest.approx(3**0.5), (
+            "the norm is of the gradients themselves"
+        )
         assert session.run(variables) == [-0.5, -5.0, -10.0]
 
 
@@ -125,8 +160,12 @@ def test_adam_starts_as_by_hand():
     root, epsilon = (1 - 0.98) ** 0.5, 1e-5
     with tf.Graph().as_default(), tf.Session() as session:
         weight = tf.Variable(0.0, name="weights")
-        update = objective.update(weight.read_value(), tf.train.get_or_create_global_step(),
-                                  objective.optimizer(0.1, settings), settings)
+        update = objective.update(
+            weight.read_value(),
+            tf.train.get_or_create_global_step(),
+            objective.optimizer(0.1, settings),
+            settings,
+        )
         session.run(tf.global_variables_initializer())
         session.run(update)
         assert session.run(weight) == pytest.approx(-0.1 * root / (root + epsilon), rel=1e-4)

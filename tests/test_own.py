@@ -1,13 +1,14 @@
 """Own data in every form they come in, and the forms that are refused."""
+
 import json
 import os
 
 import numpy as np
-from PIL import Image
 import pytest
+from PIL import Image
 
 from deeplab_nb.data import mask_forms, own, voc
-from deeplab_nb.data.audit import audit, ListAudit
+from deeplab_nb.data.audit import ListAudit, audit
 from deeplab_nb.errors import WorkbookError
 from tests.support.command import call
 
@@ -25,8 +26,8 @@ def write(folder, mask, count=5, size=SIZE, suffix=".jpg"):
     masks.mkdir()
     for i in range(count):
         noise = np.random.RandomState(i).randint(0, 256, size + (3,), dtype=np.uint8)
-        Image.fromarray(noise).save(str(images / "leaf {}{}".format(i, suffix)))
-        mask.save(str(masks / "leaf {}.png".format(i)))
+        Image.fromarray(noise).save(str(images / f"leaf {i}{suffix}"))
+        mask.save(str(masks / f"leaf {i}.png"))
     return str(images), str(masks)
 
 
@@ -44,15 +45,27 @@ def rgb_mask():
     return Image.fromarray(rgb)
 
 
-@pytest.mark.parametrize("mask, form, wanted", [
-    (palette_mask(), mask_forms.PALETTE, IDS), (Image.fromarray(IDS), mask_forms.INDEX, IDS),
-    (Image.fromarray((IDS == 1).astype(np.uint8) * 255), mask_forms.BINARY, (IDS == 1).astype(np.uint8))])
+@pytest.mark.parametrize(
+    "mask, form, wanted",
+    [
+        (palette_mask(), mask_forms.PALETTE, IDS),
+        (Image.fromarray(IDS), mask_forms.INDEX, IDS),
+        (
+            Image.fromarray((IDS == 1).astype(np.uint8) * 255),
+            mask_forms.BINARY,
+            (IDS == 1).astype(np.uint8),
+        ),
+    ],
+)
 def test_masks_of_numbers_keep_them(tmp_path, mask, form, wanted):
     out = str(tmp_path / "out")
     found = own.convert(*write(tmp_path, mask), out, classes=("background", "leaf"))
     ids, kind = voc.read_mask(voc.mask_path(out, "leaf_3"))
     assert found.form == form and kind == "palette" and np.array_equal(ids, wanted)
-    assert found.classes[:2] == ("background", "leaf") and len(found.classes) == wanted.max(where=wanted < 255, initial=0) + 1
+    assert (
+        found.classes[:2] == ("background", "leaf")
+        and len(found.classes) == wanted.max(where=wanted < 255, initial=0) + 1
+    )
     assert not audit(out, ["train", "val"], num_classes=len(found.classes)).problems
 
 
@@ -74,7 +87,10 @@ def test_names_and_split_lie_where_all_read_them(tmp_path):
     found = own.convert(images, masks, out, classes=("background", "leaf", "spot"), val_share=0.3)
     assert found.counts == {"train": 7, "val": 3, "trainval": 10}
     assert not set(voc.read_list(out, "train")) & set(voc.read_list(out, "val"))
-    assert voc.class_names(3, out) == ("background", "leaf", "spot") and voc.class_names(21, out) == voc.CLASSES
+    assert (
+        voc.class_names(3, out) == ("background", "leaf", "spot")
+        and voc.class_names(21, out) == voc.CLASSES
+    )
     assert "leaf" in audit(out, ["train"], num_classes=3).table("train")
     again = str(tmp_path / "again")
     own.convert(images, masks, again, val_share=0.3)
@@ -85,10 +101,14 @@ def test_a_photograph_is_copied_byte_for_byte_and_one_held_sideways_stood_up(tmp
     images, masks = write(tmp_path, palette_mask())
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.new("RGB", SIZE, (9, 9, 9)).save(os.path.join(images, "leaf 1.jpg"), exif=exif)  # stored upright as 24 wide
+    Image.new("RGB", SIZE, (9, 9, 9)).save(
+        os.path.join(images, "leaf 1.jpg"), exif=exif
+    )  # stored upright as 24 wide
     out = str(tmp_path / "out")
     own.convert(images, masks, out)
-    with open(os.path.join(images, "leaf 0.jpg"), "rb") as ours, open(voc.image_path(out, "leaf_0"), "rb") as theirs:
+    with open(os.path.join(images, "leaf 0.jpg"), "rb") as ours, open(
+        voc.image_path(out, "leaf_0"), "rb"
+    ) as theirs:
         assert ours.read() == theirs.read()
     assert voc.read_image(voc.image_path(out, "leaf_1")).shape == SIZE + (3,)
 
@@ -97,14 +117,26 @@ def smooth():
     return Image.fromarray(np.random.RandomState(0).randint(0, 256, SIZE + (3,), dtype=np.uint8))
 
 
-@pytest.mark.parametrize("mask, arguments, words", [
-    (smooth(), {}, "more than 64 colours: it was smoothed"),
-    (Image.fromarray(np.where(IDS == 1, 147, 0).astype(np.uint8)), {}, "values are 0, 147: such wide gaps are shades of grey"),
-    (rgb_mask(), {"colours": {(0, 0, 0): 0, (0, 200, 0): 1}}, r"colour \(200, 0, 0\), which was given no class"),
-    (palette_mask(), {"classes": ("a", "b", "c", "d")}, "4 class names for 3 classes"),
-    (palette_mask().resize((30, 20)), {}, "is 30x20, its photograph 36x24"),
-    (palette_mask(), {"val_share": 1.0}, "leaves one list empty"),
-    (Image.fromarray(IDS.astype(np.int32) * 1000, mode="I"), {}, "16 or more bits")])
+@pytest.mark.parametrize(
+    "mask, arguments, words",
+    [
+        (smooth(), {}, "more than 64 colours: it was smoothed"),
+        (
+            Image.fromarray(np.where(IDS == 1, 147, 0).astype(np.uint8)),
+            {},
+            "values are 0, 147: such wide gaps are shades of grey",
+        ),
+        (
+            rgb_mask(),
+            {"colours": {(0, 0, 0): 0, (0, 200, 0): 1}},
+            r"colour \(200, 0, 0\), which was given no class",
+        ),
+        (palette_mask(), {"classes": ("a", "b", "c", "d")}, "4 class names for 3 classes"),
+        (palette_mask().resize((30, 20)), {}, "is 30x20, its photograph 36x24"),
+        (palette_mask(), {"val_share": 1.0}, "leaves one list empty"),
+        (Image.fromarray(IDS.astype(np.int32) * 1000, mode="I"), {}, "16 or more bits"),
+    ],
+)
 def test_what_is_not_certain_is_refused_and_nothing_is_left(tmp_path, mask, arguments, words):
     out = str(tmp_path / "out")
     with pytest.raises(WorkbookError, match=words):
@@ -137,7 +169,14 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path):
 
 def counted(pixels, images):
     fill = (0,) * (256 - len(pixels))
-    return ListAudit(name="train", count=4, official=None, pixels=pixels + fill, images=images + fill, longest_side=1)
+    return ListAudit(
+        name="train",
+        count=4,
+        official=None,
+        pixels=pixels + fill,
+        images=images + fill,
+        longest_side=1,
+    )
 
 
 def test_weights_follow_their_formulas():
@@ -150,8 +189,17 @@ def test_weights_follow_their_formulas():
 def test_the_command_converts_audits_and_says_what_comes_next(tmp_path):
     images, masks = write(tmp_path, rgb_mask())
     colours = tmp_path / "colours.json"
-    colours.write_text(json.dumps({"background": [0, 0, 0], "leaf": [0, 200, 0], "spot": [200, 0, 0]}))
+    colours.write_text(
+        json.dumps({"background": [0, 0, 0], "leaf": [0, 200, 0], "spot": [200, 0, 0]})
+    )
     said = call("convert", images, masks, "--out", str(tmp_path / "out"), "--colours", str(colours))
-    for words in ("each one is a class", "leaf", "class_weights by median_frequency: ", "--set num_classes=3"):
+    for words in (
+        "each one is a class",
+        "leaf",
+        "class_weights by median_frequency: ",
+        "--set num_classes=3",
+    ):
         assert words in said
-    assert "cannot be used" in call("convert", images, masks, "--out", str(tmp_path / "two"), "--colours", masks, code=1)
+    assert "cannot be used" in call(
+        "convert", images, masks, "--out", str(tmp_path / "two"), "--colours", masks, code=1
+    )

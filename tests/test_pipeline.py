@@ -24,7 +24,9 @@ def settings(**values):
 
 def batches(paths, count, settings, first_step=0):
     with tf.Graph().as_default(), tf.Session() as session:
-        iterator, images, labels, _ = pipeline.training_batches(paths, settings, first_step=first_step)
+        iterator, images, labels, _ = pipeline.training_batches(
+            paths, settings, first_step=first_step
+        )
         static = images.shape.as_list(), labels.shape.as_list()
         session.run(iterator.initializer)
         return static, [session.run([images, labels]) for _ in range(count)]
@@ -54,9 +56,14 @@ def test_without_scaling_an_image_comes_through_unchanged(records):
         originals = []
         for image_id in voc.read_list(root, "train"):
             with open(voc.image_path(root, image_id), "rb") as file:
-                originals.append(session.run(tf.image.decode_jpeg(file.read(), 3)).astype(np.float32))
+                originals.append(
+                    session.run(tf.image.decode_jpeg(file.read(), 3)).astype(np.float32)
+                )
     for image in made[0][0]:
-        parts = [image[:33, :49], image[:33, -49:][:, ::-1]]  # as it was, or mirrored with the padding on the left
+        parts = [
+            image[:33, :49],
+            image[:33, -49:][:, ::-1],
+        ]  # as it was, or mirrored with the padding on the left
         assert any(np.array_equal(part, original) for part in parts for original in originals)
 
 
@@ -66,7 +73,9 @@ def test_image_and_mask_are_cut_and_mirrored_together(tmp_path):
     mask = np.zeros((81, 81), np.uint8)
     mask[10:50, 20:70] = 1
     voc.write_mask(voc.mask_path(root, "train_000"), mask)
-    Image.fromarray(np.repeat(mask[..., None] * 200, 3, 2)).save(voc.image_path(root, "train_000"), quality=100)
+    Image.fromarray(np.repeat(mask[..., None] * 200, 3, 2)).save(
+        voc.image_path(root, "train_000"), quality=100
+    )
     paths = write_records(root, "train", str(tmp_path / "records"))
     _, made = batches(paths, 6, settings(train_batch_size=1, min_scale=1, max_scale=1.5))
     for images, labels in made:
@@ -107,7 +116,9 @@ def test_a_place_leads_to_the_image(records):
     """Without scaling, what the place names is in the batch."""
     root, paths = records
     with tf.Graph().as_default(), tf.Session() as session:
-        iterator, images, _, where = pipeline.training_batches(paths, settings(min_scale=1, max_scale=1))
+        iterator, images, _, where = pipeline.training_batches(
+            paths, settings(min_scale=1, max_scale=1)
+        )
         session.run(iterator.initializer)
         made, found = session.run([images, where])
     for image, place in zip(made, found):
@@ -123,21 +134,32 @@ def test_every_epoch_holds_every_image_once(records):
 
 
 def test_ranks_share_the_images_of_an_epoch(records):
-    first, second = (places(records[1], 6, settings(train_batch_size=1), rank=rank, ranks=2) for rank in range(2))
+    first, second = (
+        places(records[1], 6, settings(train_batch_size=1), rank=rank, ranks=2) for rank in range(2)
+    )
     for epoch in (slice(0, 3), slice(3, 6)):
         assert not set(first[epoch].ravel()) & set(second[epoch].ravel())
         assert set(first[epoch].ravel()) | set(second[epoch].ravel()) == set(range(6))
 
 
 def test_ranks_together_see_what_one_process_with_a_larger_batch_sees(records):
-    parts = [places(records[1], 3, settings(train_batch_size=2), rank=rank, ranks=2, first_step=1) for rank in range(2)]
+    parts = [
+        places(records[1], 3, settings(train_batch_size=2), rank=rank, ranks=2, first_step=1)
+        for rank in range(2)
+    ]
     whole = places(records[1], 3, settings(train_batch_size=4), first_step=1)
     assert np.array_equal(np.stack(parts, axis=2).reshape(3, 4), whole)
 
 
-@pytest.mark.parametrize("size, rule, resized", [
-    ((300, 400), (200, 321, 16), (209, 273)), ((300, 400), (321, 321, 16), (241, 321)),  # the original's own figures
-    ((300, 400), (200, 0, 0), (200, 266)), ((300, 400), (150, 160, 0), (120, 160))])
+@pytest.mark.parametrize(
+    "size, rule, resized",
+    [
+        ((300, 400), (200, 321, 16), (209, 273)),
+        ((300, 400), (321, 321, 16), (241, 321)),  # the original's own figures
+        ((300, 400), (200, 0, 0), (200, 266)),
+        ((300, 400), (150, 160, 0), (120, 160)),
+    ],
+)
 def test_resizing_to_a_range_finds_the_size(size, rule, resized):
     with tf.Graph().as_default(), tf.Session() as session:
         assert tuple(session.run(pipeline.range_size(tf.constant(size), *rule))) == resized
@@ -160,7 +182,9 @@ def test_mindspore_scales_the_crop_and_pads_with_black_background(records):
 def test_mindspore_draws_every_short_side_and_keeps_the_aspect():
     with tf.Graph().as_default(), tf.Session() as session:
         drawn = tf.placeholder(tf.float32, [])
-        size = pipeline.random_size(tf.constant([375, 500]), drawn, settings(augmentation="mindspore", train_crop_size=513))
+        size = pipeline.random_size(
+            tf.constant([375, 500]), drawn, settings(augmentation="mindspore", train_crop_size=513)
+        )
         sizes = [session.run(size, {drawn: (i + 0.5) / 771}) for i in range(771)]
     assert [height for height, _ in sizes] == list(range(256, 1027))
     assert all(width == height * 500 // 375 for height, width in sizes)
@@ -169,8 +193,11 @@ def test_mindspore_draws_every_short_side_and_keeps_the_aspect():
 def test_records_that_cannot_be_trained_on_are_refused_in_words(records, tmp_path):
     empty = str(tmp_path / "empty.tfrecord")
     open(empty, "w").close()
-    for paths, sentence in (([], "there are no records in an empty list"), ([empty], "there are no records in .*empty.tfrecord"),
-                            (records[1] + ["gone.tfrecord"], "record file gone.tfrecord does not exist")):
+    for paths, sentence in (
+        ([], "there are no records in an empty list"),
+        ([empty], "there are no records in .*empty.tfrecord"),
+        (records[1] + ["gone.tfrecord"], "record file gone.tfrecord does not exist"),
+    ):
         with pytest.raises(WorkbookError, match=sentence):
             pipeline.training_batches(paths, settings())
 
@@ -181,8 +208,12 @@ def test_a_mask_of_another_size_stops_with_the_image(tmp_path):
     example = tf.train.Example.FromString(next(tf.io.tf_record_iterator(path)))
     mask = io.BytesIO()
     Image.fromarray(np.zeros((33, 48), np.uint8)).save(mask, format="PNG")
-    example.features.feature["image/segmentation/class/encoded"].bytes_list.value[0] = mask.getvalue()
+    example.features.feature["image/segmentation/class/encoded"].bytes_list.value[0] = (
+        mask.getvalue()
+    )
     with tf.io.TFRecordWriter(path) as writer:
         writer.write(example.SerializeToString())
-    with pytest.raises(tf.errors.InvalidArgumentError, match="photograph and mask differ in size:.*train_000"):
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match="photograph and mask differ in size:.*train_000"
+    ):
         batches([path], 1, settings(train_batch_size=1))

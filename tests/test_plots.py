@@ -3,7 +3,7 @@ import numpy as np
 from deeplab_nb.data import voc
 from deeplab_nb.evaluation.metrics import Scores
 from deeplab_nb.show import plots
-from tests.support.pictures import drawn, IMAGE, LABELS, TRUTH
+from tests.support.pictures import IMAGE, LABELS, TRUTH, drawn
 
 
 def test_the_overlay_leaves_background_and_mixes_the_rest():
@@ -31,17 +31,32 @@ def test_the_legend_names_the_classes_seen_and_no_other():
 def test_the_palette_is_vocs():
     palette = voc.palette()
     assert palette[[0, 1, 8, 15, 20, 255]].tolist() == [
-        [0, 0, 0], [128, 0, 0], [64, 0, 0], [192, 128, 128], [0, 64, 128], [224, 224, 192]]
+        [0, 0, 0],
+        [128, 0, 0],
+        [64, 0, 0],
+        [192, 128, 128],
+        [0, 64, 128],
+        [224, 224, 192],
+    ]
 
 
 def test_curves_and_bars_show_the_figures_they_are_given():
-    log = [{"step": 1, "loss": 3.0, "cross_entropy": 2.9, "learning_rate": 0.1},
-           {"step": 2, "loss": 2.0, "cross_entropy": 1.9, "learning_rate": 0.05}]
+    log = [
+        {"step": 1, "loss": 3.0, "cross_entropy": 2.9, "learning_rate": 0.1},
+        {"step": 2, "loss": 2.0, "cross_entropy": 1.9, "learning_rate": 0.05},
+    ]
     lines = plots.loss_curve(log).axes[0].get_lines()
-    assert lines[0].get_ydata().tolist() == [3.0, 2.0] and lines[1].get_ydata().tolist() == [2.9, 1.9]
+    assert lines[0].get_ydata().tolist() == [3.0, 2.0] and lines[1].get_ydata().tolist() == [
+        2.9,
+        1.9,
+    ]
     lines = plots.loss_curve(log + [{"step": 10, "validation_miou": 0.4}]).axes[0].get_lines()
     assert len(lines) == 3 and lines[2].get_ydata().tolist() == [0.4]
-    bars = plots.class_bars(Scores(np.array([[3, 1], [0, 4]])), ["background", "sheep"]).axes[0].patches
+    bars = (
+        plots.class_bars(Scores(np.array([[3, 1], [0, 4]])), ["background", "sheep"])
+        .axes[0]
+        .patches
+    )
     assert sorted(round(bar.get_width()) for bar in bars) == [75, 80]
 
 
@@ -52,8 +67,15 @@ def test_a_saved_picture_can_be_read_again(tmp_path):
 
 
 def test_a_figure_has_words():
-    log = [{"step": step, "loss": 1 / step, "cross_entropy": 1 / step, "learning_rate": 0.1} for step in (1, 2, 3)]
+    log = [
+        {"step": step, "loss": 1 / step, "cross_entropy": 1 / step, "learning_rate": 0.1}
+        for step in (1, 2, 3)
+    ]
     said = plots.words(plots.loss_curve(log))
     assert "loss" in said and "step" in said and "\n" not in said
-    row = plots.words(plots.show_row([("photograph", np.zeros((4, 5))), ("mask", np.zeros((4, 5)))], title="2007_000033"))
+    row = plots.words(
+        plots.show_row(
+            [("photograph", np.zeros((4, 5))), ("mask", np.zeros((4, 5)))], title="2007_000033"
+        )
+    )
     assert row == "2007_000033; photograph; mask"

@@ -1,4 +1,5 @@
 """Scaling, padding and cropping against the original library's arrays, and against NumPy written out by hand."""
+
 import json
 import os
 
@@ -11,12 +12,17 @@ from deeplab_nb.tf1 import tf
 from tests import golden
 
 # sets of the original's arrays; the offsets of the crops stand in its file
-TRAINING = [("train257_scale{:.2f}_flip{}".format(scale, flip), scale, flip)
-            for scale, flip in ((0.5, 0), (0.75, 0), (1, 0), (1.25, 0), (1.25, 1), (2, 0))]
+TRAINING = [
+    (f"train257_scale{scale:.2f}_flip{flip}", scale, flip)
+    for scale, flip in ((0.5, 0), (0.75, 0), (1, 0), (1.25, 0), (1.25, 1), (2, 0))
+]
 # the keys of resnet_v1_101 and of no network pad with ImageNet's mean colour, which no network here asks for
-EVALUATION = [("eval513_xception_65", 513, ()), ("eval513_resnet_v1_101_beta", 513, ()),
-              ("eval_resize_min200_max321_f16", 321, (200, 321, 16)),
-              ("eval_resize_min321_max321_f16", 321, (321, 321, 16))]
+EVALUATION = [
+    ("eval513_xception_65", 513, ()),
+    ("eval513_resnet_v1_101_beta", 513, ()),
+    ("eval_resize_min200_max321_f16", 321, (200, 321, 16)),
+    ("eval_resize_min321_max321_f16", 321, (321, 321, 16)),
+]
 
 
 @pytest.fixture(scope="module")
@@ -31,15 +37,27 @@ def original(shared):
 
 def cut(image, label, *, crop, scale=1, offset=(0, 0), flipped=False, resize=()):
     """The pipeline's own functions with given draws."""
-    settings = settings_module.read(dict(
-        zip(("min_resize_value", "max_resize_value", "resize_factor"), resize), train_crop_size=crop))
+    settings = settings_module.read(
+        dict(
+            zip(("min_resize_value", "max_resize_value", "resize_factor"), resize),
+            train_crop_size=crop,
+        )
+    )
     with tf.Graph().as_default(), tf.Session() as session:
         image, label = tf.constant(image), tf.constant(label)
         if resize:
             image, label = pipeline.resize_to_range(image, label, settings)
         size = tf.cast(tf.cast(tf.shape(image)[:2], tf.float32) * scale, tf.int32)
-        return session.run(pipeline.crop_both(image, label, size=size, offset=tf.constant(offset),
-                                              flipped=tf.constant(bool(flipped)), settings=settings))
+        return session.run(
+            pipeline.crop_both(
+                image,
+                label,
+                size=size,
+                offset=tf.constant(offset),
+                flipped=tf.constant(bool(flipped)),
+                settings=settings,
+            )
+        )
 
 
 def rounded_by_padding(image):
@@ -50,8 +68,14 @@ def rounded_by_padding(image):
 @pytest.mark.parametrize("name, scale, flip", TRAINING)
 def test_training_crops_equal_the_originals(original, name, scale, flip):
     arrays, facts = original
-    image, label = cut(arrays["in_image"], arrays["in_label"][..., 0], crop=257, scale=scale,
-                       offset=facts[name]["crop_offset"], flipped=flip)
+    image, label = cut(
+        arrays["in_image"],
+        arrays["in_label"][..., 0],
+        crop=257,
+        scale=scale,
+        offset=facts[name]["crop_offset"],
+        flipped=flip,
+    )
     assert np.array_equal(rounded_by_padding(image), arrays[name + "/image"])
     assert np.array_equal(label, arrays[name + "/label"][..., 0])
 
@@ -64,15 +88,20 @@ def test_resized_and_padded_frames_equal_the_originals(original, name, crop, res
     assert np.array_equal(label, arrays[name + "/label"][..., 0])
 
 
-@pytest.mark.parametrize("scale, offset, flipped", [
-    (0.5, (0, 0), False), (1, (0, 0), True), (1.25, (0, 5), False), (2, (13, 30), True)])
+@pytest.mark.parametrize(
+    "scale, offset, flipped",
+    [(0.5, (0, 0), False), (1, (0, 0), True), (1.25, (0, 5), False), (2, (13, 30), True)],
+)
 def test_crops_equal_numpy_by_hand(scale, offset, flipped):
-    image, label = golden.image(1, 25, 37)[0].astype(np.uint8), golden.label(1, 25, 37)[0].astype(np.uint8)
+    image, label = (
+        golden.image(1, 25, 37)[0].astype(np.uint8),
+        golden.label(1, 25, 37)[0].astype(np.uint8),
+    )
     made, made_label = cut(image, label, crop=33, scale=scale, offset=offset, flipped=flipped)
     size = [int(side * scale) for side in (25, 37)]
     wanted, wanted_label = np.full((99, 99, 3), 127.5), np.full((99, 99), 255)
-    wanted[:size[0], :size[1]] = bilinear(image.astype(float), size)
-    wanted_label[:size[0], :size[1]] = nearest(label, size)
+    wanted[: size[0], : size[1]] = bilinear(image.astype(float), size)
+    wanted_label[: size[0], : size[1]] = nearest(label, size)
     kept = tuple(slice(first, first + 33) for first in offset)
     turn = slice(None, None, -1 if flipped else 1)
     assert np.allclose(made, wanted[kept][:, turn], atol=1e-3)
@@ -94,5 +123,8 @@ def bilinear(image, size):
 
 
 def nearest(label, size):
-    rows, columns = (np.floor(positions(length, scaled) + 0.5).astype(int) for length, scaled in zip(label.shape, size))
+    rows, columns = (
+        np.floor(positions(length, scaled) + 0.5).astype(int)
+        for length, scaled in zip(label.shape, size)
+    )
     return label[rows][:, columns]

@@ -1,4 +1,5 @@
 """A training that is killed, stopped or out of room goes on as if nothing had happened."""
+
 import os
 import random
 import resource
@@ -16,8 +17,17 @@ from deeplab_nb.training.log import read_log
 from tests.tiny_training import TINY, logged_steps, records, said, start, variables, wait_for  # noqa: F401
 
 STEPS = 40
-EXACT = dict(TINY, intra_op_threads=1, train_steps=STEPS, save_every=3, log_every=1, keep_checkpoints=2,
-             loss_scale="exponential", initial_loss_scale=1024, loss_scale_steps=5)
+EXACT = dict(
+    TINY,
+    intra_op_threads=1,
+    train_steps=STEPS,
+    save_every=3,
+    log_every=1,
+    keep_checkpoints=2,
+    loss_scale="exponential",
+    initial_loss_scale=1024,
+    loss_scale_steps=5,
+)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +36,9 @@ def uninterrupted(records, tmp_path_factory):
     return folder, loop.train(settings_module.read(EXACT), records, folder)
 
 
-def test_a_killed_run_ends_with_the_weights_of_one_never_interrupted(uninterrupted, records, tmp_path):
+def test_a_killed_run_ends_with_the_weights_of_one_never_interrupted(
+    uninterrupted, records, tmp_path
+):
     """Killed with SIGKILL three times, each time some random steps after it went on, then resumed."""
     folder, draw = str(tmp_path / "killed"), random.Random()
     for _ in range(3):
@@ -39,7 +51,9 @@ def test_a_killed_run_ends_with_the_weights_of_one_never_interrupted(uninterrupt
     ours, theirs = variables(last), variables(uninterrupted[1])
     assert ours.keys() == theirs.keys()
     assert [name for name in ours if ours[name].tobytes() != theirs[name].tobytes()] == []
-    killed, whole = (read_log(os.path.join(path, "log.jsonl")) for path in (folder, uninterrupted[0]))
+    killed, whole = (
+        read_log(os.path.join(path, "log.jsonl")) for path in (folder, uninterrupted[0])
+    )
     for name in ("step", "loss", "learning_rate", "gradient_norm", "loss_scale"):
         assert [entry[name] for entry in killed] == [entry[name] for entry in whole], name
 
@@ -47,15 +61,20 @@ def test_a_killed_run_ends_with_the_weights_of_one_never_interrupted(uninterrupt
 def test_resuming_keeps_as_many_checkpoints_as_asked(uninterrupted, records, tmp_path):
     folder = str(tmp_path / "more")
     shutil.copytree(uninterrupted[0], folder)
-    loop.train(settings_module.read(dict(EXACT, train_steps=STEPS + 2, save_every=1)), records, folder)
+    loop.train(
+        settings_module.read(dict(EXACT, train_steps=STEPS + 2, save_every=1)), records, folder
+    )
     assert sorted(name for name in os.listdir(folder) if name.endswith(".index")) == [
-        "model.ckpt-{}.index".format(step) for step in (STEPS + 1, STEPS + 2)]
+        f"model.ckpt-{step}.index" for step in (STEPS + 1, STEPS + 2)
+    ]
 
 
 def test_checkpoints_come_by_the_minute_too(records, tmp_path):
     values = dict(TINY, save_every=1000, save_minutes=1e-6)
     loop.train(settings_module.read(values), records, str(tmp_path))
-    assert os.path.exists(str(tmp_path / "model.ckpt-1.index")) and os.path.exists(str(tmp_path / "model.ckpt-3.index"))
+    assert os.path.exists(str(tmp_path / "model.ckpt-1.index")) and os.path.exists(
+        str(tmp_path / "model.ckpt-3.index")
+    )
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(records, tmp_path):
@@ -66,13 +85,15 @@ def test_ctrl_c_saves_and_says_how_to_go_on(records, tmp_path):
     process.wait(60)
     step = int(said(folder).split("interrupted at step ")[1].split(",")[0])
     assert process.returncode != 0 and "the same command goes on from here" in said(folder)
-    assert find_checkpoint(folder).endswith("model.ckpt-{}".format(step))
-    assert variables(find_checkpoint(folder))["global_step"] == step, "the step that was under way counts"
+    assert find_checkpoint(folder).endswith(f"model.ckpt-{step}")
+    assert variables(find_checkpoint(folder))["global_step"] == step, (
+        "the step that was under way counts"
+    )
 
 
 def limited(megabytes):
     """The largest file that this process may write: what a full disk does, to one process."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (int(megabytes * 2 ** 20), resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(megabytes * 2**20), resource.RLIM_INFINITY))
 
 
 def test_a_disk_that_fills_up_is_named_and_the_last_checkpoint_stays(records, tmp_path):
@@ -81,22 +102,27 @@ def test_a_disk_that_fills_up_is_named_and_the_last_checkpoint_stays(records, tm
     before = variables(first)
     try:
         limited(0.5)
-        with pytest.raises(WorkbookError, match="cannot write into .*: make room on the disk .* resumes from the newest checkpoint"):
+        with pytest.raises(
+            WorkbookError,
+            match="cannot write into .*: make room on the disk .* resumes from the newest checkpoint",
+        ):
             loop.train(settings_module.read(TINY), records, folder)
     finally:
-        limited(2 ** 30)
+        limited(2**30)
     assert find_checkpoint(folder) == first
     assert all(np.array_equal(value, before[name]) for name, value in variables(first).items())
     assert step_of(loop.train(settings_module.read(TINY), records, folder)) == 6
 
 
-def test_a_folder_that_vanishes_is_named_and_the_next_checkpoint_saved_all_the_same(records, tmp_path):
+def test_a_folder_that_vanishes_is_named_and_the_next_checkpoint_saved_all_the_same(
+    records, tmp_path
+):
     folder = str(tmp_path / "run")
     process = start(records, folder, save_every=50, log_every=1)
     wait_for(lambda: logged_steps(folder) > 3, process, folder)
     shutil.rmtree(folder)
     assert process.wait(120) != 0
-    assert "the folder {} was removed while training".format(folder) in said(folder)
+    assert f"the folder {folder} was removed while training" in said(folder)
     assert step_of(find_checkpoint(folder)) % 50 == 0
 
 
@@ -106,7 +132,7 @@ def test_records_that_vanish_are_named(records, tmp_path):
     wait_for(lambda: logged_steps(folder) > 3, process, folder)
     os.remove(paths[1])
     assert process.wait(120) != 0
-    assert "record file {} does not exist: write the records again".format(paths[1]) in said(folder)
+    assert f"record file {paths[1]} does not exist: write the records again" in said(folder)
 
 
 def test_a_run_goes_on_with_another_device_and_saving_but_not_another_momentum(uninterrupted):

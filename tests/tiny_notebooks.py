@@ -1,4 +1,5 @@
 """Notebooks of a few lines for the runner's tests, and what is read from their runs."""
+
 import os
 import time
 
@@ -23,8 +24,12 @@ def run(tmp_path):
 
 
 def write(folder, name, *cells, parameters=""):
-    notebook = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "x", "language": "python"}})
-    notebook.cells = [nbformat.v4.new_code_cell(PARAMETERS + parameters, metadata={"tags": ["parameters"]})]
+    notebook = nbformat.v4.new_notebook(
+        metadata={"kernelspec": {"name": "python3", "display_name": "x", "language": "python"}}
+    )
+    notebook.cells = [
+        nbformat.v4.new_code_cell(PARAMETERS + parameters, metadata={"tags": ["parameters"]})
+    ]
     notebook.cells += [nbformat.v4.new_code_cell(cell) for cell in cells]
     os.makedirs(str(folder), exist_ok=True)
     nbformat.write(notebook, os.path.join(str(folder), name + ".ipynb"))
@@ -48,7 +53,9 @@ def states(run):
 def text_of(run, name):
     """All that the cells of an executed notebook printed."""
     notebook = nbformat.read(os.path.join(run, name + ".ipynb"), as_version=4)
-    return "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
+    return "".join(
+        output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", [])
+    )
 
 
 def wait_for(condition, what, seconds=60):
@@ -60,7 +67,7 @@ def wait_for(condition, what, seconds=60):
 
 def lives(pid):
     try:
-        with open("/proc/{}/stat".format(pid)) as file:
+        with open(f"/proc/{pid}/stat") as file:
             return file.read().rpartition(")")[2].split()[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):
         return False

@@ -1,4 +1,5 @@
 """Trainings of several ranks, each a process of its own, small enough for tests."""
+
 import contextlib
 import json
 import os
@@ -14,7 +15,14 @@ from tests.tiny_notebooks import lives, wait_for
 from tests.tiny_training import TINY
 
 # frozen batch norm, so that a batch is the sum of its images; the rate does not depend on how many steps there are
-EXACT = dict(TINY, fine_tune_batch_norm=False, learning_rate=2e-5, learning_rate_policy="constant", log_every=1, depth_multiplier=0.1)
+EXACT = dict(
+    TINY,
+    fine_tune_batch_norm=False,
+    learning_rate=2e-5,
+    learning_rate_policy="constant",
+    log_every=1,
+    depth_multiplier=0.1,
+)
 
 _TRAIN = """
 import json, os, sys
@@ -27,16 +35,27 @@ with terminable():
 """
 
 
-def ranks_of(records, folder, ranks, *, only=None, prelude="", addresses=None, on_line=print, **values):
+def ranks_of(
+    records, folder, ranks, *, only=None, prelude="", addresses=None, on_line=print, **values
+):
     """Launches them; checkpoints go to FOLDER/train. only: those that are started; prelude: code that each runs first."""
     folder, addresses = str(folder), addresses or job._free_addresses(ranks)
-    arguments = [json.dumps(dict(EXACT, **dict(values, cards=ranks))), json.dumps(records), os.path.join(folder, "train")]
-    return launcher.launch(lambda rank: [sys.executable, "-c", prelude + _TRAIN] + arguments, only or ranks, folder, on_line=on_line,
-                          environment=lambda rank: job.environment(rank, ranks, addresses=addresses))
+    arguments = [
+        json.dumps(dict(EXACT, **dict(values, cards=ranks))),
+        json.dumps(records),
+        os.path.join(folder, "train"),
+    ]
+    return launcher.launch(
+        lambda rank: [sys.executable, "-c", prelude + _TRAIN] + arguments,
+        only or ranks,
+        folder,
+        on_line=on_line,
+        environment=lambda rank: job.environment(rank, ranks, addresses=addresses),
+    )
 
 
 def said(folder, rank):
-    with open(os.path.join(str(folder), "rank_{}".format(rank), "log.txt")) as file:
+    with open(os.path.join(str(folder), f"rank_{rank}", "log.txt")) as file:
         return file.read()
 
 
@@ -45,7 +64,7 @@ def pid(folder, rank):
 
 
 def log_of(folder, rank):
-    return read_log(os.path.join(str(folder), "rank_{}".format(rank) if rank else "train", "log.jsonl"))
+    return read_log(os.path.join(str(folder), f"rank_{rank}" if rank else "train", "log.jsonl"))
 
 
 @contextlib.contextmanager
@@ -58,7 +77,9 @@ def failing(folder, ranks, words):
 
 def at_step(step, act):
     """An `on_line` that acts when rank 0 has logged a step, while the next one is under way."""
+
     def on_line(line):
-        if "global step {}:".format(step) in line:
+        if f"global step {step}:" in line:
             act()
+
     return on_line

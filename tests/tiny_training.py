@@ -1,4 +1,5 @@
 """A training small enough for tests, in this process or in one that may be killed."""
+
 import json
 import os
 import subprocess
@@ -11,11 +12,23 @@ from deeplab_nb.data.records import write_records
 from deeplab_nb.tf1 import tf
 from tests.tiny_voc import make_tiny_voc
 
-TINY = dict(depth_multiplier=0.25, train_crop_size=33, train_batch_size=2, train_steps=6, log_every=2, save_every=2,
-            keep_checkpoints=9, learning_rate=0.01, batch_norm_decay=0.9, output_stride=16)
+TINY = dict(
+    depth_multiplier=0.25,
+    train_crop_size=33,
+    train_batch_size=2,
+    train_steps=6,
+    log_every=2,
+    save_every=2,
+    keep_checkpoints=9,
+    learning_rate=0.01,
+    batch_norm_decay=0.9,
+    output_stride=16,
+)
 
-_CODE = ("import json, sys; from deeplab_nb import settings; from deeplab_nb.training import loop; "
-         "loop.train(settings.read(json.loads(sys.argv[1])), json.loads(sys.argv[2]), sys.argv[3])")
+_CODE = (
+    "import json, sys; from deeplab_nb import settings; from deeplab_nb.training import loop; "
+    "loop.train(settings.read(json.loads(sys.argv[1])), json.loads(sys.argv[2]), sys.argv[3])"
+)
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +40,15 @@ def records(tmp_path_factory):
 
 def start(records, folder, **values):
     """A training in a process of its own, whose output goes to FOLDER.txt; of very many steps unless told."""
-    arguments = [json.dumps(dict(TINY, **dict({"train_steps": 5000}, **values))), json.dumps(records), folder]
+    arguments = [
+        json.dumps(dict(TINY, **dict({"train_steps": 5000}, **values))),
+        json.dumps(records),
+        folder,
+    ]
     with open(folder + ".txt", "a") as output:
-        return subprocess.Popen([sys.executable, "-c", _CODE] + arguments, stdout=output, stderr=subprocess.STDOUT)
+        return subprocess.Popen(
+            [sys.executable, "-c", _CODE] + arguments, stdout=output, stderr=subprocess.STDOUT
+        )
 
 
 def said(folder):

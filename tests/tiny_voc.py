@@ -1,4 +1,5 @@
 """A VOC folder of a few drawn images, small enough for any test."""
+
 import os
 
 import numpy as np
@@ -15,8 +16,10 @@ def make_tiny_voc(root, *, train=4, val=2, size=(33, 49), num_classes=21):
     root = str(root)
     for folder in ("JPEGImages", "SegmentationClass", os.path.join("ImageSets", "Segmentation")):
         os.makedirs(os.path.join(root, folder), exist_ok=True)
-    names = {"train": ["train_{:03d}".format(i) for i in range(train)],
-             "val": ["val_{:03d}".format(i) for i in range(val)]}
+    names = {
+        "train": [f"train_{i:03d}" for i in range(train)],
+        "val": [f"val_{i:03d}" for i in range(val)],
+    }
     for number, image_id in enumerate(names["train"] + names["val"]):
         write_pair(root, image_id, seed=number, size=size, class_id=1 + number % (num_classes - 1))
     write_list(root, "train", names["train"])

@@ -1,4 +1,5 @@
 """The commands about data: audit, convert, fetch."""
+
 import os
 
 import click
@@ -13,13 +14,14 @@ DATA = os.path.join(files.ROOT, "data")
 
 @main.command()
 @click.argument("voc_root")
-@click.option("--list", "list_names", multiple=True,
-              help="List to check; default: every list that is there.")
+@click.option(
+    "--list", "list_names", multiple=True, help="List to check; default: every list that is there."
+)
 @click.option("--num-classes", default=21, show_default=True)
 def audit(voc_root, list_names, num_classes):
     """Check photographs, masks and lists before they are trusted; exit code 1 if one is wrong."""
-    from deeplab_nb.data import audit as audits
-    from deeplab_nb.data import voc
+    from deeplab_nb.data import audit as audits, voc
+
     root = voc.check_root(voc_root)
     names = list(list_names) or voc.list_names(root)
     result = audits.audit(root, names, num_classes=num_classes)
@@ -35,12 +37,23 @@ def audit(voc_root, list_names, num_classes):
 @click.argument("images")
 @click.argument("masks")
 @click.option("--out", required=True, metavar="VOC_ROOT", help="A new folder, in VOC's layout.")
-@click.option("--classes", default="", metavar="NAME,NAME,...",
-              help="Names by class number, background first.")
-@click.option("--colours", metavar="FILE", help="For masks in colour: JSON such as "
-              '{"background": [0, 0, 0], "leaf": [0, 255, 0]}.')
-@click.option("--val-share", default=0.2, show_default=True,
-              help="Share of the images that are kept for the score.")
+@click.option(
+    "--classes",
+    default="",
+    metavar="NAME,NAME,...",
+    help="Names by class number, background first.",
+)
+@click.option(
+    "--colours",
+    metavar="FILE",
+    help='For masks in colour: JSON such as {"background": [0, 0, 0], "leaf": [0, 255, 0]}.',
+)
+@click.option(
+    "--val-share",
+    default=0.2,
+    show_default=True,
+    help="Share of the images that are kept for the score.",
+)
 @click.option("--seed", default=1, show_default=True, help="Of the split.")
 def convert(images, masks, out, classes, colours, **split):
     """Lay your own IMAGES and MASKS, two folders with files of the same names, out as VOC does.
@@ -48,8 +61,8 @@ def convert(images, masks, out, classes, colours, **split):
     Then audit them. Masks may be palette or grey PNGs of class numbers, 0/255, or colours; or
     outlines, labelme's files or one file of COCO's.
     """
-    from deeplab_nb.data import audit as audits
-    from deeplab_nb.data import own
+    from deeplab_nb.data import audit as audits, own
+
     table, named = own.read_colours(colours) if colours else (None, [])
     names = [name.strip() for name in classes.split(",") if name.strip()] or named
     found = own.convert(images, masks, out, classes=names, colours=table, **split)
@@ -63,8 +76,10 @@ def convert(images, masks, out, classes, colours, **split):
         weights = ",".join(map(str, how(count)))
         click.echo(f"class_weights by {how.__name__}: {weights}")
     result.raise_if_bad()
-    click.echo(f"deeplab-nb train finetune_mobilenetv2_dm05 --set data_root={out} "
-               f"--set num_classes={count}")
+    click.echo(
+        f"deeplab-nb train finetune_mobilenetv2_dm05 --set data_root={out} "
+        f"--set num_classes={count}"
+    )
 
 
 @main.command()
@@ -81,6 +96,7 @@ def fetch(what, name):
         raise WorkbookError(f"fetch {what} takes no name: leave '{name}' out")
     from deeplab_nb.data import download as archives
     from deeplab_nb.data.trainaug import make_trainaug
+
     root = archives.fetch_voc(DATA)
     click.echo(root)
     if what == "trainaug":
@@ -97,10 +113,14 @@ def _fetch_weights(name):
     row = zoo.get(name)
     from deeplab_nb.data.download import known_digest
     from deeplab_nb.network.weights import archive_of, contents, fetch_weights
+
     folder = os.path.join(DATA, "weights")
     prefix = fetch_weights(name, folder)
     digest = known_digest(archive_of(row), folder) or "not recorded"
     click.echo(prefix)
-    for label, text in (("holds", contents(prefix)), ("expected", row.expected),
-                        ("archive", f"{row.file}, {digest}")):
+    for label, text in (
+        ("holds", contents(prefix)),
+        ("expected", row.expected),
+        ("archive", f"{row.file}, {digest}"),
+    ):
         click.echo(f"    {label:9s} {text}")

@@ -1,20 +1,27 @@
 """What all commands share; and those that only look: recipes, doctor."""
+
 import sys
 
 import click
 
-from deeplab_nb import doctor as doctors
-from deeplab_nb import recipes
-from deeplab_nb import settings as settings_module
+from deeplab_nb import doctor as doctors, recipes, settings as settings_module
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.runs import parameters
 
 # an option whose parameter bears a setting's name stands for that setting
-set_option = click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE",
-                          help="Change one setting; may be repeated.")
+set_option = click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Change one setting; may be repeated.",
+)
 profile_option = click.option(
-    "--ascend-profile", metavar="NAME", help="CANN version and card, such as cann8-a2. Default: "
-    "the setting ascend_profile, else what this machine has, or cann5-910.")
+    "--ascend-profile",
+    metavar="NAME",
+    help="CANN version and card, such as cann8-a2. Default: "
+    "the setting ascend_profile, else what this machine has, or cann5-910.",
+)
 
 
 def choice(setting, name, **options):
@@ -25,10 +32,12 @@ def choice(setting, name, **options):
 
 def options(*several):
     """Several click options as one decorator."""
+
     def decorate(function):
         for option in reversed(several):
             function = option(function)
         return function
+
     return decorate
 
 

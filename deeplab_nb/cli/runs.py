@@ -1,11 +1,11 @@
 """The commands that make and show runs: run, runs, show, ledger."""
+
 import os
 import sys
 
 import click
 
-from deeplab_nb import files, recipes
-from deeplab_nb import settings as settings_module
+from deeplab_nb import files, recipes, settings as settings_module
 from deeplab_nb.cli.main import main, overrides_of, set_option, with_given
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.runs import parameters
@@ -20,13 +20,25 @@ NO_RUNS = "yet: `make run` makes the first"
 @click.option("--from", "from_", metavar="NN", help="Start with this notebook.")
 @click.option("--only", metavar="NN", help="Run this notebook alone; of `published`, this row.")
 @click.option("--show-output", is_flag=True, help="Show what the cells print.")
-@click.option("--sweep", metavar="NAME=A,B,C", help="A run for each value, compared at the end; "
-              "--name is their common stem.")
-@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True,
-              help="Runs of a sweep at a time.")
+@click.option(
+    "--sweep",
+    metavar="NAME=A,B,C",
+    help="A run for each value, compared at the end; --name is their common stem.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Runs of a sweep at a time.",
+)
 @click.option("--data", "data_root", metavar="VOC_ROOT", help="The same as --set data_root=...")
-@click.option("--checkpoint", "initial_checkpoint", metavar="PATH",
-              help="The same as --set initial_checkpoint=...")
+@click.option(
+    "--checkpoint",
+    "initial_checkpoint",
+    metavar="PATH",
+    help="The same as --set initial_checkpoint=...",
+)
 @click.option("--list", "val_list", metavar="NAME", help="The same as --set val_list=...")
 def run(recipe, assignments, name, from_, only, show_output, sweep, jobs, **given):
     """Execute the notebooks with a recipe, headlessly, into one run folder.
@@ -38,20 +50,24 @@ def run(recipe, assignments, name, from_, only, show_output, sweep, jobs, **give
     assignments = with_given(assignments, given)
     if recipe == "published":
         if from_ or show_output or sweep:
-            raise WorkbookError("run published executes no notebook: leave --from, --show-output "
-                                "and --sweep out")
+            raise WorkbookError(
+                "run published executes no notebook: leave --from, --show-output and --sweep out"
+            )
         return _run_published(overrides_of(assignments), name or recipe, only)
     chosen = recipes.get(recipe)
     if sweep:
         if from_ or only or show_output:
-            raise WorkbookError("--sweep runs all notebooks and keeps what they say in logs: leave "
-                                "out --from, --only and --show-output")
+            raise WorkbookError(
+                "--sweep runs all notebooks and keeps what they say in logs: leave "
+                "out --from, --only and --show-output"
+            )
         return _sweep(chosen, assignments, sweep, name, jobs)
     _run_notebooks(chosen, assignments, name, from_, only, show_output)
 
 
 def _run_notebooks(recipe, assignments, name, from_, only, show_output):
     from deeplab_nb.runs import runner, state
+
     notebooks = runner.find_notebooks(files.NOTEBOOKS)
     selected = runner.select(notebooks, from_=from_, only=only) if from_ or only else None
     overrides, values = _split(recipe, assignments, notebooks)
@@ -59,9 +75,16 @@ def _run_notebooks(recipe, assignments, name, from_, only, show_output):
     folder = state.new_or_resumed_run(files.RUNS, recipe.name, settings, name=name)
     click.echo(f"{recipe.title}; time: {recipe.time}")
     results = runner.run_notebooks(
-        folder, notebooks, recipe=recipe.name, overrides=overrides, parameters=values,
-        selected=selected, show_output=show_output)
+        folder,
+        notebooks,
+        recipe=recipe.name,
+        overrides=overrides,
+        parameters=values,
+        selected=selected,
+        show_output=show_output,
+    )
     from deeplab_nb.runs import report  # and with it TensorFlow, for which refusals need not wait
+
     report.write(folder)
     _print_summary(folder, results)
 
@@ -69,13 +92,20 @@ def _run_notebooks(recipe, assignments, name, from_, only, show_output):
 def _run_published(values, name, only):
     for setting in values:
         if setting not in ("data_root", "initial_checkpoint", "val_list"):
-            raise WorkbookError(f"{setting} is part of what was published: run published takes "
-                                "--data, --checkpoint and --list")
-    from deeplab_nb.runs import zoo_table, state
+            raise WorkbookError(
+                f"{setting} is part of what was published: run published takes "
+                "--data, --checkpoint and --list"
+            )
+    from deeplab_nb.runs import state, zoo_table
+
     folder = os.path.join(files.RUNS, state.checked_name(name))
     outcomes = zoo_table.run(
-        folder, only=only, data_root=values.get("data_root"),
-        list_name=values.get("val_list", "val"), checkpoint=values.get("initial_checkpoint"))
+        folder,
+        only=only,
+        data_root=values.get("data_root"),
+        list_name=values.get("val_list", "val"),
+        checkpoint=values.get("initial_checkpoint"),
+    )
     click.echo(f"\n{zoo_table.table(outcomes)}\n{os.path.relpath(folder)}")
     if any("error" in results for _, results in outcomes):
         sys.exit(1)
@@ -84,14 +114,17 @@ def _run_published(values, name, only):
 def _split(recipe, assignments, notebooks):
     """(overrides of settings, parameters of notebooks), checked, paths as meant from here."""
     overrides, values = parameters.split(
-        parameters.parse_assignments(assignments), [notebook.declared for notebook in notebooks],
-        recipe.settings)
+        parameters.parse_assignments(assignments),
+        [notebook.declared for notebook in notebooks],
+        recipe.settings,
+    )
     return settings_module.make_absolute(overrides), values
 
 
 def _sweep(recipe, assignments, text, stem, jobs):
     """Checks every value before the first run starts; exit code 1 if a run failed."""
     from deeplab_nb.runs import runner, sweep
+
     setting, values = sweep.parse(text)
     notebooks = runner.find_notebooks(files.NOTEBOOKS)
     for value in values:
@@ -102,8 +135,9 @@ def _sweep(recipe, assignments, text, stem, jobs):
     click.echo(f"\n{sweep.write(setting, outcomes, folder)}\n\ntable and plot: {place}")
     failed = ", ".join(outcome.name for outcome in outcomes if outcome.state == "failed")
     if failed:
-        click.echo(f"failed: {failed}; their logs lie in {place}, the same command tries them "
-                   "again")
+        click.echo(
+            f"failed: {failed}; their logs lie in {place}, the same command tries them again"
+        )
         sys.exit(1)
 
 
@@ -115,6 +149,7 @@ def show(run):
     Prints its path.
     """
     from deeplab_nb.runs import report
+
     click.echo(report.show(report.folder_of(run))[0])
 
 
@@ -122,6 +157,7 @@ def show(run):
 def runs():
     """List the runs with their state and mIoU."""
     from deeplab_nb.runs import state
+
     rows = state.list_runs(files.RUNS)
     for info in rows:
         miou = f"mIoU {info.miou:.4f}" if info.miou is not None else ""
@@ -138,6 +174,7 @@ def ledger(results):
     RESULTS: runs, their folders, or files that `evaluate --json` wrote; default: every run.
     """
     from deeplab_nb.evaluation import ledger as ledgers
+
     tables = [ledgers.table(values, name, related=True) for name, values in ledgers.find(results)]
     click.echo("\n\n".join(tables) or f"no results {NO_RUNS}")
 
@@ -146,13 +183,18 @@ def _print_summary(folder, results):
     """What a run ends with: its table, and where its pictures are."""
     found = results.get("eval")
     if found:
-        classes = [(values["iou"], name) for name, values in found["classes"].items()
-                   if values["iou"] is not None]
+        classes = [
+            (values["iou"], name)
+            for name, values in found["classes"].items()
+            if values["iou"] is not None
+        ]
         click.echo("\nIoU %   class")
         for iou, name in sorted(classes, reverse=True):
             click.echo(f"{100 * iou:5.1f}   {name}")
-        click.echo(f"{100 * results['miou']:5.1f}   mean over {found['mean_over']}, "
-                   f"{found['images']} images\n")
+        click.echo(
+            f"{100 * results['miou']:5.1f}   mean over {found['mean_over']}, "
+            f"{found['images']} images\n"
+        )
     for name in ("overlays", "ledger.txt", "report.html", ""):
         path = os.path.join(folder, name)
         if os.path.exists(path):

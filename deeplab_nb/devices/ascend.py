@@ -7,6 +7,7 @@ What differs by CANN and card is in `ascend_profiles`. Since CANN 6, importing i
 tf.Session of the process one of the card, unless its config says otherwise: work that belongs on
 the host takes `tf1.host_session`. Not run on hardware.
 """
+
 import functools
 import importlib.util
 import json
@@ -18,8 +19,8 @@ from deeplab_nb.devices import ranks
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.tf1 import tf
 
-
 # --- the library
+
 
 def problem():
     """None where npu_bridge can be imported, else one sentence with why not and what helps."""
@@ -31,26 +32,36 @@ def _load():
     """`(its names used here, None)` or `(None, sentence)`; looked for once a process."""
     try:
         if importlib.util.find_spec("npu_bridge") is None:
-            return None, ("npu_bridge is not installed: source the set_env.sh of CANN, and install "
-                          f"{ascend_profiles.chosen().adapter} (`deeplab-nb doctor` looks for "
-                          "them), or set device=cpu")
+            return None, (
+                "npu_bridge is not installed: source the set_env.sh of CANN, and install "
+                f"{ascend_profiles.chosen().adapter} (`deeplab-nb doctor` looks for "
+                "them), or set device=cpu"
+            )
         if ranks.size_of(os.environ) == "1":
             for name, value in ranks.environment(0, 1).items():
                 if value:  # the adapter reads these while it loads; what is exported wins
                     os.environ.setdefault(name, value)
         # the vendor's documented door; importing it also registers what closes the card at the end
         from npu_bridge.npu_init import (
-            ExponentialUpdateLossScaleManager, FixedLossScaleManager, NPUDistributedOptimizer,
-            NPULossScaleOptimizer, hccl_ops)
+            ExponentialUpdateLossScaleManager,
+            FixedLossScaleManager,
+            NPUDistributedOptimizer,
+            NPULossScaleOptimizer,
+            hccl_ops,
+        )
     except Exception as error:  # without its native library NameError, AttributeError or OSError
         words = str(error).split("\n")[0][:160]
-        return None, (f"npu_bridge does not load ({type(error).__name__}: {words}): run "
-                      "`deeplab-nb doctor`, or set device=cpu")
+        return None, (
+            f"npu_bridge does not load ({type(error).__name__}: {words}): run "
+            "`deeplab-nb doctor`, or set device=cpu"
+        )
     return types.SimpleNamespace(
         ExponentialUpdateLossScaleManager=ExponentialUpdateLossScaleManager,
-        FixedLossScaleManager=FixedLossScaleManager, broadcast=hccl_ops.broadcast,
+        FixedLossScaleManager=FixedLossScaleManager,
+        broadcast=hccl_ops.broadcast,
         NPUDistributedOptimizer=NPUDistributedOptimizer,
-        NPULossScaleOptimizer=NPULossScaleOptimizer), None
+        NPULossScaleOptimizer=NPULossScaleOptimizer,
+    ), None
 
 
 def _bridge():
@@ -62,6 +73,7 @@ def _bridge():
 
 # --- the session
 
+
 def session_config(settings):
     """The tf.ConfigProto of a session that trains on a card.
 
@@ -70,8 +82,9 @@ def session_config(settings):
     card or CANN lacks, and for a mixlist, dump_folder or profiling_folder that cannot be used: the
     adapter would end the process without a Python error.
     """
-    config = tf.ConfigProto(allow_soft_placement=True,
-                            intra_op_parallelism_threads=settings.intra_op_threads)
+    config = tf.ConfigProto(
+        allow_soft_placement=True, intra_op_parallelism_threads=settings.intra_op_threads
+    )
     rewrite = config.graph_options.rewrite_options
     rewrite.remapping = rewrite.OFF
     rewrite.memory_optimization = rewrite.OFF  # the adapter does so only from its next branch on
@@ -89,7 +102,8 @@ def check(settings):
     if settings.hard_example_mining_step:
         raise WorkbookError(
             "hard_example_mining_step changes a shape at every step, and a card takes fixed ones: "
-            "set it to 0, which counts top_k_percent_pixels from the first step on")
+            "set it to 0, which counts top_k_percent_pixels from the first step on"
+        )
 
 
 def _options(settings, profile):
@@ -102,19 +116,26 @@ def _options(settings, profile):
         options["hcom_parallel"] = True
     if settings.deterministic:
         if not profile.has_deterministic:
-            raise WorkbookError(f"deterministic=true is for CANN 8 and later, and the profile is "
-                                f"{profile.name}: leave it out, or name another ascend_profile")
+            raise WorkbookError(
+                f"deterministic=true is for CANN 8 and later, and the profile is "
+                f"{profile.name}: leave it out, or name another ascend_profile"
+            )
         options["deterministic"] = 1
     if settings.mixlist:
         options["modify_mixlist"] = _mixlist(settings.mixlist)
     if settings.dump_folder:  # an A2 or A3 takes no other debug mode than 'all'
-        options.update(enable_dump_debug=True, dump_debug_mode="all",
-                       dump_path=_folder("dump_folder", settings.dump_folder))
+        options.update(
+            enable_dump_debug=True,
+            dump_debug_mode="all",
+            dump_path=_folder("dump_folder", settings.dump_folder),
+        )
     if settings.profiling_folder:
         folder = _folder("profiling_folder", settings.profiling_folder)
         # training_trace would need the names of the graph's first and last operation
-        options.update(profiling_mode=True, profiling_options=json.dumps(
-            {"output": folder, "task_trace": "on"}))
+        options.update(
+            profiling_mode=True,
+            profiling_options=json.dumps({"output": folder, "task_trace": "on"}),
+        )
     return options
 
 
@@ -122,8 +143,10 @@ def _precision(settings, profile):
     """`(key, word)` that tells the compiler which float type to compute in."""
     kind = settings.mixed_type if settings.mixed_precision else ""
     if kind not in profile.precision:
-        raise WorkbookError(f"mixed_type {kind} is for an Ascend A2 or A3, and the profile is "
-                            f"{profile.name}: leave it out, or name the card's with ascend_profile")
+        raise WorkbookError(
+            f"mixed_type {kind} is for an Ascend A2 or A3, and the profile is "
+            f"{profile.name}: leave it out, or name the card's with ascend_profile"
+        )
     return profile.precision[kind]
 
 
@@ -133,20 +156,26 @@ def _mixlist(path):
             if isinstance(json.load(file), dict):
                 return os.path.abspath(path)
     except (OSError, ValueError) as error:
-        raise WorkbookError(f"mixlist {path} cannot be read as JSON ({error}): name another file, "
-                            "or leave mixlist empty")
-    raise WorkbookError(f"mixlist {path} holds no JSON object: it needs lists such as "
-                        '{"black-list": {"to-add": [...]}}')
+        raise WorkbookError(
+            f"mixlist {path} cannot be read as JSON ({error}): name another file, "
+            "or leave mixlist empty"
+        )
+    raise WorkbookError(
+        f"mixlist {path} holds no JSON object: it needs lists such as "
+        '{"black-list": {"to-add": [...]}}'
+    )
 
 
 def _folder(name, path):
     if not os.path.isdir(path) or not os.access(path, os.W_OK):
-        raise WorkbookError(f"{name} {path} is no folder that can be written to: make it first, or "
-                            "name another")
+        raise WorkbookError(
+            f"{name} {path} is no folder that can be written to: make it first, or name another"
+        )
     return os.path.abspath(path)
 
 
 # --- the optimiser
+
 
 def wrapped(optimizer, settings, size=1):
     """`(optimizer, manager)`: the optimiser as `size` ranks and `settings.loss_scale` need it.
@@ -178,8 +207,11 @@ def loss_scale(settings):
         return "FixedLossScaleManager", {"loss_scale": settings.initial_loss_scale}
     return "ExponentialUpdateLossScaleManager", {
         "init_loss_scale": settings.initial_loss_scale,
-        "incr_every_n_steps": settings.loss_scale_steps, "decr_every_n_nan_or_inf": 2,
-        "incr_ratio": 2, "decr_ratio": 0.5}
+        "incr_every_n_steps": settings.loss_scale_steps,
+        "decr_every_n_nan_or_inf": 2,
+        "incr_ratio": 2,
+        "decr_ratio": 0.5,
+    }
 
 
 def broadcast(variables, root_rank=0):
@@ -190,5 +222,10 @@ def broadcast(variables, root_rank=0):
     (global_step, the loss scale's counters) are not sent.
     """
     send = _bridge().broadcast
-    return tf.group(*[tf.assign(v, send([v], root_rank)[0])
-                      for v in variables if v.dtype.base_dtype.is_floating])
+    return tf.group(
+        *[
+            tf.assign(v, send([v], root_rank)[0])
+            for v in variables
+            if v.dtype.base_dtype.is_floating
+        ]
+    )

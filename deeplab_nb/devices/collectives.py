@@ -6,6 +6,7 @@ to share; so all of them see the same loss, take the same step and stop at the s
 as TensorFlow's own strategies read it, says who the ranks are and which of them a process is;
 `deeplab-nb launch` sets it. What Ascend cards do instead stands in `ascend`.
 """
+
 import collections
 import json
 import os
@@ -36,6 +37,7 @@ _GROUP, _STEP, _START = 1, 1, 2
 
 # --- the ranks
 
+
 def join(config, ranks):
     """The `Team` that this process belongs to; it has a server then, and all others answer.
 
@@ -47,12 +49,15 @@ def join(config, ranks):
     # what is not placed by hand stays on this rank too
     config.device_filters.append(f"/job:worker/task:{rank}")
     try:
-        server = tf.train.Server({"worker": addresses}, job_name="worker", task_index=rank,
-                                 config=config)
+        server = tf.train.Server(
+            {"worker": addresses}, job_name="worker", task_index=rank, config=config
+        )
     except tf.errors.OpError as error:
         said = error.message.split("\n")[0]
-        raise WorkbookError(f"rank {rank} cannot listen at {addresses[rank]} ({said}): its port is "
-                            "taken, end the process that has it or give other addresses")
+        raise WorkbookError(
+            f"rank {rank} cannot listen at {addresses[rank]} ({said}): its port is "
+            "taken, end the process that has it or give other addresses"
+        )
     _wait_for(addresses, rank)
     return Team(rank, ranks, server.target, server)
 
@@ -60,20 +65,26 @@ def join(config, ranks):
 def members(ranks, variables):
     """`(addresses, rank)` from TF_CONFIG: each rank's HOST:PORT, and which of them this is."""
     if not variables.get("TF_CONFIG"):
-        raise WorkbookError(f"{ranks} ranks train together but TF_CONFIG is not set: start them "
-                            f"all with `deeplab-nb launch RECIPE --cards {ranks}`")
+        raise WorkbookError(
+            f"{ranks} ranks train together but TF_CONFIG is not set: start them "
+            f"all with `deeplab-nb launch RECIPE --cards {ranks}`"
+        )
     try:
         values = json.loads(variables["TF_CONFIG"])
         addresses, rank = values["cluster"]["worker"], values["task"]["index"]
         for address in addresses:
             _host_and_port(address)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise WorkbookError(f"TF_CONFIG {variables['TF_CONFIG']} cannot be used ({error}): it is "
-                            "to hold cluster.worker, a list of HOST:PORT, and task.index")
+        raise WorkbookError(
+            f"TF_CONFIG {variables['TF_CONFIG']} cannot be used ({error}): it is "
+            "to hold cluster.worker, a list of HOST:PORT, and task.index"
+        )
     if len(addresses) != ranks or rank not in range(ranks):
-        raise WorkbookError(f"TF_CONFIG makes this process number {rank} of {len(addresses)} but "
-                            f"cards is {ranks}: set both alike, or start all with "
-                            "`deeplab-nb launch`")
+        raise WorkbookError(
+            f"TF_CONFIG makes this process number {rank} of {len(addresses)} but "
+            f"cards is {ranks}: set both alike, or start all with "
+            "`deeplab-nb launch`"
+        )
     return addresses, rank
 
 
@@ -93,7 +104,8 @@ def _wait_for(addresses, rank):
             if time.monotonic() > end:
                 raise WorkbookError(
                     f"rank {other} did not answer at {address} within {text} s: see its log, or "
-                    f"start it and the others at the same time; {PATIENCE} sets the seconds")
+                    f"start it and the others at the same time; {PATIENCE} sets the seconds"
+                )
             time.sleep(0.1)
 
 
@@ -110,11 +122,14 @@ def in_words(settings, team):
     batch, rate = settings.train_batch_size, f"learning_rate {settings.learning_rate:.3g}"
     if team.ranks == 1:
         return f"{batch} images a step, {rate}"
-    return (f"rank {team.rank} of {team.ranks} is process {os.getpid()}: {batch} images a step on "
-            f"each, {settings.global_batch_size} in all, {rate}")
+    return (
+        f"rank {team.rank} of {team.ranks} is process {os.getpid()}: {batch} images a step on "
+        f"each, {settings.global_batch_size} in all, {rate}"
+    )
 
 
 # --- what they share
+
 
 class Averaged(tf.train.Optimizer):
     """Another optimizer, given the gradients that one process with all ranks' batches would have.
@@ -141,11 +156,13 @@ class Averaged(tf.train.Optimizer):
         # a placeholder without a default takes a scalar's shape for unknown
         asked = tf.placeholder_with_default(0.0, [])
         (*sums, weight, stopping), seconds = timed_sum(
-            weighted + [v.read_value() for v in self.statistics] + [self.weight, asked], self.team)
-        moved = [v.assign(s / self.team.ranks)
-                 for v, s in zip(self.statistics, sums[len(weighted):])]
+            weighted + [v.read_value() for v in self.statistics] + [self.weight, asked], self.team
+        )
+        moved = [
+            v.assign(s / self.team.ranks) for v, s in zip(self.statistics, sums[len(weighted) :])
+        ]
         with tf.control_dependencies(moved):
-            means = [s / weight for s in sums[:len(weighted)]]
+            means = [s / weight for s in sums[: len(weighted)]]
         gradients = iter(means)
         pairs = [(g if g is None else next(gradients), v) for g, v in pairs]
         self.shared, self.losses = Shared(self.losses[0], seconds, stopping, asked), list(gradients)
@@ -184,7 +201,8 @@ def broadcast(variables, extra, team):
         shape = flat.shape
         if team.rank == 0:
             return collective_ops.broadcast_send(
-                flat, shape, tf.float32, team.ranks, _GROUP, _START)[-1]
+                flat, shape, tf.float32, team.ranks, _GROUP, _START
+            )[-1]
         received = collective_ops.broadcast_recv(shape, tf.float32, team.ranks, _GROUP, _START)
         *values, theirs = _parts(received, floats + [extra])
         with tf.control_dependencies([v.assign(value) for v, value in zip(floats, values)]):
@@ -196,8 +214,10 @@ def start_alike(session, first_step, team):
     step = tf.constant(first_step, tf.float32)
     theirs = session.run(broadcast(tf.global_variables(), step, team))
     if theirs != first_step:
-        raise WorkbookError(f"rank {team.rank} would start at step {first_step}, rank 0 at step "
-                            f"{theirs:.0f}: all ranks must see the same folder of checkpoints")
+        raise WorkbookError(
+            f"rank {team.rank} would start at step {first_step}, rank 0 at step "
+            f"{theirs:.0f}: all ranks must see the same folder of checkpoints"
+        )
 
 
 def _flat(tensors):

@@ -1,4 +1,5 @@
 """Where a run computes: devices differ in session options, layers, the optimizer's wrapping, float16 and how ranks meet."""
+
 import dataclasses
 import os
 
@@ -14,12 +15,14 @@ def find(settings):
     wanted = settings.device
     if wanted == "npu" or wanted == "auto" and not ascend.problem():
         if ascend.problem():
-            raise WorkbookError("device=npu cannot be used: {}".format(ascend.problem()))
+            raise WorkbookError(f"device=npu cannot be used: {ascend.problem()}")
         return "npu"
     if wanted in ("auto", "gpu") and tf.test.is_built_with_cuda() and tf.test.is_gpu_available():
         return "gpu"
     if wanted == "gpu":
-        raise WorkbookError("device=gpu, but TensorFlow sees none: set device=cpu, or install tensorflow-gpu 1.15 and its CUDA 10.0")
+        raise WorkbookError(
+            "device=gpu, but TensorFlow sees none: set device=cpu, or install tensorflow-gpu 1.15 and its CUDA 10.0"
+        )
     return "cpu"
 
 
@@ -29,8 +32,13 @@ def session_config(device, settings):
         return ascend.session_config(settings)
     config = host_config()
     config.intra_op_parallelism_threads = settings.intra_op_threads
-    if settings.clones > 1:  # a thread each, none within operations: the halves of a small one wait for each other
-        config.intra_op_parallelism_threads, config.inter_op_parallelism_threads = settings.intra_op_threads or 1, settings.clones
+    if (
+        settings.clones > 1
+    ):  # a thread each, none within operations: the halves of a small one wait for each other
+        config.intra_op_parallelism_threads, config.inter_op_parallelism_threads = (
+            settings.intra_op_threads or 1,
+            settings.clones,
+        )
     # TensorFlow's graph optimiser takes some 4 CPU seconds over MobileNetV2's training graph and makes its steps no faster on a CPU
     config.graph_options.rewrite_options.disable_meta_optimizer = device == "cpu"
     if device == "gpu" and settings.mixed_precision:
@@ -41,14 +49,26 @@ def session_config(device, settings):
 def evaluation_config(device, settings):
     """The tf.ConfigProto of a session that labels; as in the published port without mixed precision."""
     if device == "npu":
-        return ascend.session_config(dataclasses.replace(
-            settings, cards=1, mixed_precision=False, mixlist="", dump_folder="", profiling_folder=""))
+        return ascend.session_config(
+            dataclasses.replace(
+                settings,
+                cards=1,
+                mixed_precision=False,
+                mixlist="",
+                dump_folder="",
+                profiling_folder="",
+            )
+        )
     return host_config()
 
 
 def wrapped(optimizer, device, settings):
     """`(optimizer, manager)`: as mixed precision needs it on the device; the manager of the loss scale is None without one."""
-    return ascend.wrapped(optimizer, settings, settings.cards) if device == "npu" else precision.wrapped(optimizer, settings)
+    return (
+        ascend.wrapped(optimizer, settings, settings.cards)
+        if device == "npu"
+        else precision.wrapped(optimizer, settings)
+    )
 
 
 def join(device, settings, config):

@@ -10,6 +10,7 @@ otherwise: float16 on a GPU, and as it is simulated on a CPU, gives inf or nan, 
 gradients show it. The 910 clamps to the largest number and raises a status flag, which npu_bridge
 reads.
 """
+
 from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
 
 from deeplab_nb.tf1 import tf
@@ -58,8 +59,11 @@ class ExponentialScale:
         lower = tf.maximum(scale / 2, 1.0)
         kept = 1 - tf.cast(climbs | falls, tf.int32)
         moved = tf.where(climbs, higher, tf.where(falls, lower, scale))
-        return tf.group(self.loss_scale.assign(moved),
-                        self.good_steps.assign(good * kept), self.bad_steps.assign(bad * kept))
+        return tf.group(
+            self.loss_scale.assign(moved),
+            self.good_steps.assign(good * kept),
+            self.bad_steps.assign(bad * kept),
+        )
 
 
 class LossScaled(tf.train.Optimizer):
@@ -81,11 +85,13 @@ class LossScaled(tf.train.Optimizer):
 
     def apply_gradients(self, grads_and_vars, global_step=None, name=None):
         """The update if all gradients are finite, and the loss scale's own in any case."""
-        finite = tf.reduce_all([tf.reduce_all(tf.is_finite(g))
-                                for g, _ in grads_and_vars if g is not None])
+        finite = tf.reduce_all(
+            [tf.reduce_all(tf.is_finite(g)) for g, _ in grads_and_vars if g is not None]
+        )
 
         def update():
             return self.optimizer.apply_gradients(grads_and_vars, global_step)
+
         updated = tf.cond(finite, update, tf.no_op)
         return tf.group(updated, self.manager.update_loss_scale(finite), name=name)
 
@@ -95,8 +101,11 @@ def wrapped(optimizer, settings):
     if settings.loss_scale == "none":
         return optimizer, None
     fixed = settings.loss_scale == "fixed"
-    manager = (FixedScale(settings.initial_loss_scale) if fixed else
-               ExponentialScale(settings.initial_loss_scale, settings.loss_scale_steps))
+    manager = (
+        FixedScale(settings.initial_loss_scale)
+        if fixed
+        else ExponentialScale(settings.initial_loss_scale, settings.loss_scale_steps)
+    )
     return LossScaled(optimizer, manager), manager
 
 
@@ -114,5 +123,11 @@ def _state(name, value, dtype):
 
     Its reads stay what they were when it changes.
     """
-    return tf.get_variable(name, initializer=tf.constant_initializer(value), shape=[], dtype=dtype,
-                           trainable=False, use_resource=True)
+    return tf.get_variable(
+        name,
+        initializer=tf.constant_initializer(value),
+        shape=[],
+        dtype=dtype,
+        trainable=False,
+        use_resource=True,
+    )

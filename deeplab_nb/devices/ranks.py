@@ -1,4 +1,5 @@
 """Which rank a process is, as environment variables say: ours and those of Huawei's collectives."""
+
 import os
 
 # what tells a rank who it is: by rank table, the first three; by chief, the others alone
@@ -13,8 +14,12 @@ def environment(rank, ranks):
 
     A rank table switches Ascend's collectives on by its presence alone, so a single rank gets none.
     """
-    return {"JOB_ID": "deeplab_nb", "RANK_ID": str(rank), "RANK_SIZE": str(ranks),
-            "RANK_TABLE_FILE": None}
+    return {
+        "JOB_ID": "deeplab_nb",
+        "RANK_ID": str(rank),
+        "RANK_SIZE": str(ranks),
+        "RANK_TABLE_FILE": None,
+    }
 
 
 def size_of(variables):
@@ -36,25 +41,33 @@ def problem(ranks, variables):
     said = f"{ranks} cards train together" if ranks > 1 else "one card trains"
     chief, table = ([name for name in names if variables.get(name)] for names in (CHIEF, TABLE))
     if chief and table:
-        return (f"{', '.join(chief)} are set and {', '.join(table)} too: unset the former to start "
-                "by rank table, or the latter to start by chief")
+        return (
+            f"{', '.join(chief)} are set and {', '.join(table)} too: unset the former to start "
+            "by rank table, or the latter to start by chief"
+        )
     size, rank = ("CM_WORKER_SIZE", RANK) if chief else ("RANK_SIZE", "RANK_ID")
     if size_of(variables) != str(ranks):
-        return (f"{size} is {size_of(variables)} but {said}: export {size}={ranks}, or set "
-                "cards to match")
+        return (
+            f"{size} is {size_of(variables)} but {said}: export {size}={ranks}, or set "
+            "cards to match"
+        )
     if ranks == 1:
         return None
     for name in ("JOB_ID", rank) + (CHIEF if chief else ("RANK_TABLE_FILE",)):
         if not variables.get(name):
             return f"{name} is not set but {said}: export it in every process before Python starts"
     if variables[rank] not in map(str, range(ranks)):
-        return (f"{rank} is {variables[rank]} but {said}: it must be 0..{ranks - 1}, another in "
-                "every process")
+        return (
+            f"{rank} is {variables[rank]} but {said}: it must be 0..{ranks - 1}, another in "
+            "every process"
+        )
     if not variables.get("ASCEND_DEVICE_ID") and not variables.get("DEVICE_ID"):
         return f"ASCEND_DEVICE_ID is not set but {said}: without it every process takes card 0"
     if not chief and not os.path.isfile(variables["RANK_TABLE_FILE"]):
-        return (f"RANK_TABLE_FILE {variables['RANK_TABLE_FILE']} does not exist: name the rank "
-                "table, the same file in every process")
+        return (
+            f"RANK_TABLE_FILE {variables['RANK_TABLE_FILE']} does not exist: name the rank "
+            "table, the same file in every process"
+        )
     return None
 
 

@@ -1,4 +1,5 @@
 """What an Ascend card would be given, in words: `deeplab-nb train RECIPE --device npu --dry-run`."""
+
 import os
 
 from deeplab_nb import ascend_profiles
@@ -10,12 +11,13 @@ from deeplab_nb.tf1 import tf
 # of the two it does, so the card keeps its default: set_device_sat_mode is not called.
 _OVERFLOWS = {
     ("saturation", True): "is clamped (saturation) and raises a status flag, by which "
-                          "NPULossScaleOptimizer skips the step; inf never shows in the gradients",
+    "NPULossScaleOptimizer skips the step; inf never shows in the gradients",
     ("saturation", False): "is clamped (saturation); nothing tells of it without a loss scale",
     ("inf/nan", True): "becomes inf (inf/nan mode, the default since CANN 8.0.RC3), by which "
-                       "NPULossScaleOptimizer skips the step",
+    "NPULossScaleOptimizer skips the step",
     ("inf/nan", False): "becomes inf (inf/nan mode, the default since CANN 8.0.RC3); training ends "
-                        "with a sentence if it reaches the loss or the gradients"}
+    "with a sentence if it reaches the loss or the gradients",
+}
 
 
 def dry_run(settings):
@@ -26,13 +28,18 @@ def dry_run(settings):
     """
     profile = ascend_profiles.chosen(settings.ascend_profile)
     parts = [
-        (f"profile {profile.name}: {profile.title}, not run on hardware",
-         [f"source {' or '.join(profile.scripts)}", f"npu_bridge comes as {profile.adapter}"]),
+        (
+            f"profile {profile.name}: {profile.title}, not run on hardware",
+            [f"source {' or '.join(profile.scripts)}", f"npu_bridge comes as {profile.adapter}"],
+        ),
         ("session options: key = value (field)", _session(settings)),
         (f"environment of rank 0 of {settings.cards}", _environment(settings, profile)),
-        ("a float16 that is too large",
-         [_OVERFLOWS[profile.overflow, settings.loss_scale != "none"]]),
-        ("optimiser, from the outside in", _wrapping(settings))]
+        (
+            "a float16 that is too large",
+            [_OVERFLOWS[profile.overflow, settings.loss_scale != "none"]],
+        ),
+        ("optimiser, from the outside in", _wrapping(settings)),
+    ]
     return [line for title, lines in parts for line in [title] + [f"    {line}" for line in lines]]
 
 
@@ -48,12 +55,15 @@ def _session(settings):
 def _environment(settings, profile):
     several = settings.cards > 1
     variables = job.environment(
-        0, settings.cards, os.environ.get("RANK_TABLE_FILE") if several else None)
+        0, settings.cards, os.environ.get("RANK_TABLE_FILE") if several else None
+    )
     missing = "(from --rank-table)" if several else "(none: it would switch the collectives on)"
     lines = [f"{name}={value or missing}" for name, value in variables.items()]
     if several:
-        lines.append(f"rank table of version {' or '.join(profile.rank_table_versions)}"
-                     + ", or CM_* variables in its place" * profile.starts_without_table)
+        lines.append(
+            f"rank table of version {' or '.join(profile.rank_table_versions)}"
+            + ", or CM_* variables in its place" * profile.starts_without_table
+        )
     if profile.hardware != "910" and not settings.mixed_precision:
         lines.append("ENABLE_HF32_EXECUTION=0 (or not set, and convolutions round float32 to HF32)")
     return lines

@@ -1,4 +1,5 @@
 """A recipe on several cards: which command and environment each rank gets."""
+
 import collections
 import contextlib
 import glob
@@ -10,8 +11,7 @@ import shutil
 import socket
 import sys
 
-from deeplab_nb import ascend_profiles, files
-from deeplab_nb import settings as settings_module
+from deeplab_nb import ascend_profiles, files, settings as settings_module
 from deeplab_nb.devices import ranks as rank_variables
 from deeplab_nb.devices.ranks import CHIEF, RANK, TABLE
 from deeplab_nb.errors import WorkbookError
@@ -24,11 +24,25 @@ HCCL_CONNECT_TIMEOUT = "1800"
 # ranks: those of this machine; command: the same for all; environments, devices: by rank; warnings:
 # sentences about the rank table
 Plan = collections.namedtuple(
-    "Plan", "settings folder ranks command environments devices recipe warnings")
+    "Plan", "settings folder ranks command environments devices recipe warnings"
+)
 
 
-def plan(recipe, overrides, folder, *, cards=None, rank_table=None, server=None, addresses=None,
-         chief=None, here=None, server_ip=None, conf=rank_tables.HCCN_CONF, tool="hccn_tool"):
+def plan(
+    recipe,
+    overrides,
+    folder,
+    *,
+    cards=None,
+    rank_table=None,
+    server=None,
+    addresses=None,
+    chief=None,
+    here=None,
+    server_ip=None,
+    conf=rank_tables.HCCN_CONF,
+    tool="hccn_tool",
+):
     """The `Plan` that trains a `recipes.Recipe` with one process a card.
 
     overrides: {setting: value}, paths absolute. folder: gets each rank's log, and checkpoints under
@@ -55,44 +69,61 @@ def plan(recipe, overrides, folder, *, cards=None, rank_table=None, server=None,
         if settings.cards == 1 and os.environ.get("ASCEND_DEVICE_ID"):
             devices = {0: os.environ["ASCEND_DEVICE_ID"]}
     absent = dict.fromkeys(TABLE + CHIEF + (RANK,))
-    return Plan(settings, folder, list(environments), command(recipe, overrides, folder),
-                {rank: {**absent, **values} for rank, values in environments.items()}, devices,
-                recipe, warnings)
+    return Plan(
+        settings,
+        folder,
+        list(environments),
+        command(recipe, overrides, folder),
+        {rank: {**absent, **values} for rank, values in environments.items()},
+        devices,
+        recipe,
+        warnings,
+    )
 
 
 def _check_start(settings, rank_table, addresses, chief):
     """Raises WorkbookError for ways to start that do not go together, or if one is missing."""
-    ways = {"--rank-table (or RANK_TABLE_FILE)": rank_table, "--addresses": addresses,
-            "--chief": chief}
+    ways = {
+        "--rank-table (or RANK_TABLE_FILE)": rank_table,
+        "--addresses": addresses,
+        "--chief": chief,
+    }
     given, cards = [name for name, value in ways.items() if value], settings.cards
     if len(given) > 1:
         raise WorkbookError(f"{' and '.join(given)} are given together: leave all but one out")
     for_npus = bool(rank_table or chief)
     if cards > 1 and for_npus and settings.device in ("cpu", "gpu"):
-        raise WorkbookError(f"{given[0]} is for NPUs and device is {settings.device}: leave it "
-                            "out")
+        raise WorkbookError(f"{given[0]} is for NPUs and device is {settings.device}: leave it out")
     if cards == 1 and chief:
-        raise WorkbookError("--chief is for several cards and cards is 1: give --cards, or leave "
-                            "it out")
+        raise WorkbookError(
+            "--chief is for several cards and cards is 1: give --cards, or leave it out"
+        )
     if addresses and len(addresses) != cards:
-        raise WorkbookError(f"{len(addresses)} addresses are given for {cards} ranks: give one a "
-                            "rank")
+        raise WorkbookError(
+            f"{len(addresses)} addresses are given for {cards} ranks: give one a rank"
+        )
     if settings.device == "npu" and cards > 1 and not for_npus:
         for words in _refused(cards, settings)[:1]:
-            raise WorkbookError(f"cards is {cards}, which on one server uses {words}; for "
-                                "several servers give their --rank-table")
+            raise WorkbookError(
+                f"cards is {cards}, which on one server uses {words}; for "
+                "several servers give their --rank-table"
+            )
         raise WorkbookError(
             f"{cards} NPUs need a rank table: make one with `deeplab-nb rank-table make --cards "
-            f"{cards}` and give it with --rank-table, or give --chief")
+            f"{cards}` and give it with --rank-table, or give --chief"
+        )
 
 
 def _refused(count, settings):
     """What HCCL refuses of a server's first `count` cards."""
     hardware = ascend_profiles.chosen(settings.ascend_profile).hardware
-    return [words for refused, words in ascend_profiles.choice(list(range(count)), hardware) if refused]
+    return [
+        words for refused, words in ascend_profiles.choice(list(range(count)), hardware) if refused
+    ]
 
 
 # --- the cards of this machine
+
 
 def _table(settings, path):
     """The table that a launch goes by. Raises WorkbookError for one that it cannot go by."""
@@ -102,11 +133,14 @@ def _table(settings, path):
     if rank_tables.is_older(table):
         raise WorkbookError(
             f"{table.path} has the older form, whose ranks go by the names of pods: make it "
-            f"version 1.0 with `deeplab-nb rank-table merge {path} --out NEW.json`")
+            f"version 1.0 with `deeplab-nb rank-table merge {path} --out NEW.json`"
+        )
     if len(table.cards) != settings.cards:
-        raise WorkbookError(f"{table.path} holds {len(table.cards)} cards, the settings say "
-                            f"{settings.cards}: give --cards {len(table.cards)}, or the table of "
-                            "the cards you mean")
+        raise WorkbookError(
+            f"{table.path} holds {len(table.cards)} cards, the settings say "
+            f"{settings.cards}: give --cards {len(table.cards)}, or the table of "
+            "the cards you mean"
+        )
     return table
 
 
@@ -117,7 +151,8 @@ def _cards_here(table, server, conf, tool="hccn_tool"):
     if os.path.exists(conf) or shutil.which(tool):
         devices = [card.device for card in cards if card.address]
         rank_tables.check_addresses(
-            table, name, rank_tables.addresses(devices, conf=conf, tool=tool))
+            table, name, rank_tables.addresses(devices, conf=conf, tool=tool)
+        )
     return cards
 
 
@@ -132,21 +167,25 @@ def _ranks_here(addresses, server):
 def _this(server, servers, said):
     """The number of this machine among servers; said: what they are, for the WorkbookError."""
     if server is None and len(servers) > 1:
-        raise WorkbookError(f"{said}: say with --server 0 to {len(servers) - 1} which this machine "
-                            "is")
+        raise WorkbookError(
+            f"{said}: say with --server 0 to {len(servers) - 1} which this machine is"
+        )
     if (server or 0) not in range(len(servers)):
-        raise WorkbookError(f"--server {server} is none of these, {said}: give 0 to "
-                            f"{len(servers) - 1}")
+        raise WorkbookError(
+            f"--server {server} is none of these, {said}: give 0 to {len(servers) - 1}"
+        )
     return server or 0
 
 
 # --- before a launch writes anything
+
 
 def preflight(plan):
     """Looks for what ranks would miss and writes nothing. Raises WorkbookError for the first."""
     from deeplab_nb.data import voc
     from deeplab_nb.data.records import existing_shards
     from deeplab_nb.network.checkpoints import find_checkpoint, newest_checkpoint
+
     _check_cards(plan)
     settings = settings_module.resolve(plan.settings)
     # the drawn sample is made when it is needed
@@ -169,13 +208,17 @@ def _check_cards(plan):
         raise WorkbookError(
             f"{plan.recipe.name} is to train on {settings.cards} NPUs and none can be used here, "
             "npu_bridge is not installed: see `deeplab-nb doctor`, or give --set device=cpu to "
-            "train on this machine's cores")
+            "train on this machine's cores"
+        )
     if installed and several and not start:
-        raise WorkbookError(f"{settings.cards} ranks would take NPUs, as npu_bridge is installed: "
-                            "give --rank-table or --chief, or --set device=cpu")
+        raise WorkbookError(
+            f"{settings.cards} ranks would take NPUs, as npu_bridge is installed: "
+            "give --rank-table or --chief, or --set device=cpu"
+        )
 
 
 # --- what a rank gets
+
 
 def command(recipe, overrides, folder):
     """The words that each rank runs; which rank it is, its environment says."""
@@ -193,8 +236,9 @@ def environment(rank, ranks, rank_table=None, addresses=None):
     """
     values = rank_variables.environment(rank, ranks)
     if addresses:
-        values["TF_CONFIG"] = json.dumps({"cluster": {"worker": addresses},
-                                          "task": {"type": "worker", "index": rank}})
+        values["TF_CONFIG"] = json.dumps(
+            {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": rank}}
+        )
     if rank_table:
         table = rank_tables.read(rank_table)
         values["ASCEND_DEVICE_ID"] = str(table.cards[rank].device)
@@ -219,26 +263,41 @@ def chief_environments(settings, chief, here=None, server=None, server_ip=None):
     server = 0 if servers == 1 and server is None else server
     refused = ", ".join(_refused(here, settings))
     for wrong, why in (
-            (not profile.starts_without_table,
-             "a start without rank table is for 910 and A2 with CANN 8 or newer, not for "
-             f"{profile.name}: give --rank-table, or this machine's --ascend-profile"),
-            (not (host and are_addresses(host) and is_number(port)
-                  and int(port) <= 65520),
-             f"{chief} is no IP:PORT with a port of 0 to 65520: give such as 10.0.0.10:6000"),
-            (servers * here != settings.cards,
-             f"{settings.cards} cards are not {here} on each server: say with --here how many are"),
-            (refused, f"each server uses {refused}"),
-            (server not in range(servers),
-             f"{settings.cards} cards are {here} on each of {servers} servers: say with --server 0 "
-             f"to {servers - 1} which this machine is")):
+        (
+            not profile.starts_without_table,
+            "a start without rank table is for 910 and A2 with CANN 8 or newer, not for "
+            f"{profile.name}: give --rank-table, or this machine's --ascend-profile",
+        ),
+        (
+            not (host and are_addresses(host) and is_number(port) and int(port) <= 65520),
+            f"{chief} is no IP:PORT with a port of 0 to 65520: give such as 10.0.0.10:6000",
+        ),
+        (
+            servers * here != settings.cards,
+            f"{settings.cards} cards are not {here} on each server: say with --here how many are",
+        ),
+        (refused, f"each server uses {refused}"),
+        (
+            server not in range(servers),
+            f"{settings.cards} cards are {here} on each of {servers} servers: say with --server 0 "
+            f"to {servers - 1} which this machine is",
+        ),
+    ):
         if wrong:
             raise WorkbookError(f"--chief: {why}")
-    together = {"CM_CHIEF_IP": host, "CM_CHIEF_PORT": port, "CM_CHIEF_DEVICE": "0",
-                "CM_WORKER_SIZE": str(settings.cards), "JOB_ID": "deeplab_nb",
-                "CM_WORKER_IP": server_ip or (rank_tables.own_address() if server else host),
-                "HCCL_CONNECT_TIMEOUT": _patience()}
-    return {rank: {**together, "ASCEND_DEVICE_ID": str(rank % here), RANK: str(rank)}
-            for rank in range(server * here, (server + 1) * here)}
+    together = {
+        "CM_CHIEF_IP": host,
+        "CM_CHIEF_PORT": port,
+        "CM_CHIEF_DEVICE": "0",
+        "CM_WORKER_SIZE": str(settings.cards),
+        "JOB_ID": "deeplab_nb",
+        "CM_WORKER_IP": server_ip or (rank_tables.own_address() if server else host),
+        "HCCL_CONNECT_TIMEOUT": _patience(),
+    }
+    return {
+        rank: {**together, "ASCEND_DEVICE_ID": str(rank % here), RANK: str(rank)}
+        for rank in range(server * here, (server + 1) * here)
+    }
 
 
 def _patience():
@@ -270,6 +329,14 @@ def _free_addresses(count):
 def text(plan):
     """What each rank would run, a line a rank, as one could type it."""
     words = [shlex.quote(word) for word in plan.command]
-    return "\n".join(" ".join(
-        [f"{name}={shlex.quote(value)}" for name, value in sorted(plan.environments[rank].items())
-         if value] + words) for rank in plan.ranks)
+    return "\n".join(
+        " ".join(
+            [
+                f"{name}={shlex.quote(value)}"
+                for name, value in sorted(plan.environments[rank].items())
+                if value
+            ]
+            + words
+        )
+        for rank in plan.ranks
+    )

@@ -6,6 +6,7 @@ FOLDER/.launch_N        held while ranks run in the folder, N the first of those
 Nothing in TensorFlow's or Huawei's collectives ends the other ranks when one is gone: they wait for
 it for ever, or until a time limit of many minutes. So whoever starts the ranks has to end them.
 """
+
 import collections
 import os
 import queue
@@ -20,8 +21,8 @@ from deeplab_nb.processes import Watcher, locked, terminable
 from deeplab_nb.progress import HEADLESS
 
 SILENCE = 2400  # seconds: longer than HCCL waits for ranks that still compile
-GRACE = 7       # seconds for a rank to save and leave by itself
-TAIL = 20       # lines that a failure is told with
+GRACE = 7  # seconds for a rank to save and leave by itself
+TAIL = 20  # lines that a failure is told with
 
 # log: its path; start: the log's size before this launch; heartbeat: path of the file that a rank
 # touches; process: of the rank, and leader of a process group of its own
@@ -30,8 +31,9 @@ Worker = collections.namedtuple("Worker", "rank log start heartbeat process")
 Ended = collections.namedtuple("Ended", "rank how good")
 
 
-def launch(command_for_rank, ranks, folder, *, environment=None, heartbeat_seconds=SILENCE,
-           on_line=None):
+def launch(
+    command_for_rank, ranks, folder, *, environment=None, heartbeat_seconds=SILENCE, on_line=None
+):
     """Runs one process a rank until all have ended well; returns their logs' paths.
 
     command_for_rank: rank to list of words. ranks: a count, or the numbers of those that run on
@@ -45,13 +47,19 @@ def launch(command_for_rank, ranks, folder, *, environment=None, heartbeat_secon
     """
     ranks = list(range(ranks)) if isinstance(ranks, int) else list(ranks)
     folder = _made(os.path.abspath(folder))
-    in_use = (f"folder {folder} is in use by the launch of process {{}}: wait for it, or give "
-              "another folder")
+    in_use = (
+        f"folder {folder} is in use by the launch of process {{}}: wait for it, or give "
+        "another folder"
+    )
     with locked(os.path.join(folder, f".launch_{ranks[0]}"), in_use), terminable():
         with _Job(folder, on_line or _print) as job:
             for place, rank in enumerate(ranks):
-                job.start(rank, command_for_rank(rank), environment(rank) if environment else {},
-                          cores_of(place, len(ranks)))
+                job.start(
+                    rank,
+                    command_for_rank(rank),
+                    environment(rank) if environment else {},
+                    cores_of(place, len(ranks)),
+                )
             job.watch(heartbeat_seconds)
         return [worker.log for worker in job.workers]
 
@@ -60,7 +68,7 @@ def cores_of(place, count):
     """The processor cores of one of `count` ranks: an equal share of those this process may use."""
     cores = sorted(os.sched_getaffinity(0))
     first = place * len(cores) // count
-    return cores[first:max((place + 1) * len(cores) // count, first + 1)]
+    return cores[first : max((place + 1) * len(cores) // count, first + 1)]
 
 
 class _Job:
@@ -78,8 +86,14 @@ class _Job:
         folder = _made(os.path.join(self.folder, f"rank_{rank}"))
         log, heartbeat = os.path.join(folder, "log.txt"), os.path.join(folder, "heartbeat")
         # a rank writes into its log, wherever the launcher runs
-        values = {**os.environ, "OMP_NUM_THREADS": str(len(cores)), "PYTHONUNBUFFERED": "1",
-                  HEARTBEAT: heartbeat, HEADLESS: None, **environment}
+        values = {
+            **os.environ,
+            "OMP_NUM_THREADS": str(len(cores)),
+            "PYTHONUNBUFFERED": "1",
+            HEARTBEAT: heartbeat,
+            HEADLESS: None,
+            **environment,
+        }
 
         def in_child():
             self._watcher.add(os.getpid())  # by the child, so that it is at no moment left behind
@@ -89,16 +103,25 @@ class _Job:
             start = file.tell()
             try:
                 process = subprocess.Popen(
-                    command, cwd=folder, stdin=subprocess.DEVNULL, stdout=file,
-                    stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=in_child,
-                    env={name: value for name, value in values.items() if value is not None})
+                    command,
+                    cwd=folder,
+                    stdin=subprocess.DEVNULL,
+                    stdout=file,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    preexec_fn=in_child,
+                    env={name: value for name, value in values.items() if value is not None},
+                )
             except OSError as error:
-                raise WorkbookError(f"rank {rank} did not start ({error.strerror}): correct the "
-                                    f"command `{' '.join(command)}`")
+                raise WorkbookError(
+                    f"rank {rank} did not start ({error.strerror}): correct the "
+                    f"command `{' '.join(command)}`"
+                )
         self.workers.append(Worker(rank, log, start, heartbeat, process))
         # a thread a rank, so that they are known in the order in which they end
-        threading.Thread(target=lambda: self._ends.put(_end_of(rank, process.pid)),
-                         daemon=True).start()
+        threading.Thread(
+            target=lambda: self._ends.put(_end_of(rank, process.pid)), daemon=True
+        ).start()
 
     def watch(self, silence):
         """Until all ranks have ended. Raises WorkbookError with the first that ends badly."""
@@ -149,8 +172,10 @@ class _Job:
     def _fail(self, first):
         """Tells of the first failure before anything else, then ends the others."""
         worker = next(worker for worker in self.workers if worker.rank == first.rank)
-        self.say(f"rank {first.rank} {first.how} after {time.monotonic() - self.began:.0f} s, the "
-                 f"first to fail; the end of {worker.log}:")
+        self.say(
+            f"rank {first.rank} {first.how} after {time.monotonic() - self.began:.0f} s, the "
+            f"first to fail; the end of {worker.log}:"
+        )
         for line in _last_lines(worker):
             self.say("    " + line)
         before = [ended.rank for ended in self._ended]
@@ -159,8 +184,10 @@ class _Job:
             if rank != first.rank:
                 with_it = "" if rank in before else "was ended with it and "
                 self.say(f"rank {rank} {with_it}{how}")
-        raise WorkbookError(f"rank {first.rank} {first.how}: see {worker.log}; checkpoints are "
-                            "kept, and the same command goes on from the last one")
+        raise WorkbookError(
+            f"rank {first.rank} {first.how}: see {worker.log}; checkpoints are "
+            "kept, and the same command goes on from the last one"
+        )
 
     def _end_all(self):
         """SIGTERM to every running rank and its children, SIGKILL to what is left after GRACE."""
@@ -184,8 +211,10 @@ class _Job:
             if kind is not None and self._running():
                 self._end_all()
             if interrupted:
-                self.say("all ranks have ended; checkpoints are kept, and the same command goes on "
-                         "from the last one")
+                self.say(
+                    "all ranks have ended; checkpoints are kept, and the same command goes on "
+                    "from the last one"
+                )
         finally:
             # kills what a rank has left behind: its number stays taken until it is waited for
             self._watcher.close()
@@ -225,8 +254,10 @@ def _made(folder):
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
-        raise WorkbookError(f"folder {folder} cannot be made ({error.strerror}): give another, or "
-                            "mend its parent's rights")
+        raise WorkbookError(
+            f"folder {folder} cannot be made ({error.strerror}): give another, or "
+            "mend its parent's rights"
+        )
     return folder
 
 

@@ -3,6 +3,7 @@
 Written in the form with `server_list`: version 1.0, or 1.2 with super pods for A3; the older one
 with `group_list` is read too. A table is the same file on every server. Not run on hardware.
 """
+
 import collections
 import json
 import os
@@ -28,6 +29,7 @@ RankTable = collections.namedtuple("RankTable", "path cards hardware warnings co
 
 # --- read
 
+
 def read(path, profile=None):
     """The `RankTable` of a file in either form, checked for an Ascend profile by name.
 
@@ -46,8 +48,9 @@ def load(path):
             text = file.read(MOST + 1)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise WorkbookError(f"rank table {path} cannot be read ({why}): correct the path, "
-                            f"or {ANEW}")
+        raise WorkbookError(
+            f"rank table {path} cannot be read ({why}): correct the path, or {ANEW}"
+        )
     try:
         if len(text) > MOST:
             raise ValueError("it is too long")
@@ -57,16 +60,19 @@ def load(path):
         remedy = f"take out the comment '{comment}', JSON has none" if comment else ANEW
         raise WorkbookError(f"{path} is no JSON ({error}): {remedy}")
     if not isinstance(table, dict) or not {"server_list", "group_list"} & set(table):
-        raise WorkbookError(f"{path} holds {said(table)}, neither server_list nor group_list: "
-                            f"it is no rank table, {ANEW}")
+        raise WorkbookError(
+            f"{path} holds {said(table)}, neither server_list nor group_list: "
+            f"it is no rank table, {ANEW}"
+        )
     return table
 
 
 def _object(path, pairs):
     for name, count in collections.Counter(name for name, _ in pairs).items():
         if count > 1:
-            raise WorkbookError(f"{path}: {said(name)} is there {count} times in one object: "
-                                "leave the right one")
+            raise WorkbookError(
+                f"{path}: {said(name)} is there {count} times in one object: leave the right one"
+            )
     return dict(pairs)
 
 
@@ -86,12 +92,16 @@ def _judged(path, content, profile=None):
     taking = [hardware for hardware in asked if hardware not in refusals]
     if not taking:
         raise refusals[asked[-1]]
-    sentences = [sentence + (f" (on {', '.join(on)})" if len(on) < len(taking) else "")
-                 for sentence, on in warnings.items()]
-    sentences += [f"{error} (refused on {hardware.upper()})"
-                  for hardware, error in refusals.items()]
-    return RankTable(os.path.abspath(path), sorted(cards, key=lambda card: card.rank), taking,
-                     sentences, content)
+    sentences = [
+        sentence + (f" (on {', '.join(on)})" if len(on) < len(taking) else "")
+        for sentence, on in warnings.items()
+    ]
+    sentences += [
+        f"{error} (refused on {hardware.upper()})" for hardware, error in refusals.items()
+    ]
+    return RankTable(
+        os.path.abspath(path), sorted(cards, key=lambda card: card.rank), taking, sentences, content
+    )
 
 
 def is_older(table):
@@ -112,8 +122,10 @@ def show(table):
     lines = [f"{'rank':>4s}  {'server':24s} {'device':>6s}  address"]
     for card in table.cards:
         number = card.members.get("super_device_id")
-        lines.append(f"{card.rank:4d}  {card.server:24s} {card.device:6d}  {card.address or '-'}"
-                     + (f"  super device {number}" if number else ""))
+        lines.append(
+            f"{card.rank:4d}  {card.server:24s} {card.device:6d}  {card.address or '-'}"
+            + (f"  super device {number}" if number else "")
+        )
     lines.append(f"{_count(table.cards, 'card')} on {_count(servers(table), 'server')}")
     for pod in table.content.get("super_pod_list", ()):
         ids = ", ".join(server["server_id"] for server in pod["server_list"])
@@ -127,8 +139,21 @@ def _count(items, what):
 
 # --- write
 
-def make(path, count=CARDS_A_SERVER, *, first=0, devices=None, profile="auto", server=None,
-         super_pod=None, super_devices=None, conf=HCCN_CONF, tool="hccn_tool", smi="npu-smi"):
+
+def make(
+    path,
+    count=CARDS_A_SERVER,
+    *,
+    first=0,
+    devices=None,
+    profile="auto",
+    server=None,
+    super_pod=None,
+    super_devices=None,
+    conf=HCCN_CONF,
+    tool="hccn_tool",
+    smi="npu-smi",
+):
     """Writes the table of this server's cards and returns it.
 
     devices: their numbers; None takes `count` of them from `first` on. profile: an Ascend profile.
@@ -146,18 +171,24 @@ def make(path, count=CARDS_A_SERVER, *, first=0, devices=None, profile="auto", s
             raise WorkbookError(f"{asked} uses {words}")
     known = addresses(devices, conf=conf, tool=tool, needed=hardware == "910")
     server = server or own_address()
-    members = [{"device_id": str(device), "device_ip": known.get(device, ""), "rank_id": str(rank)}
-               for rank, device in enumerate(devices)]
+    members = [
+        {"device_id": str(device), "device_ip": known.get(device, ""), "rank_id": str(rank)}
+        for rank, device in enumerate(devices)
+    ]
     content = _content([{"server_id": server, "device": members}])
     if super_pod:
         numbers = super_devices or [_super_device(device, smi) for device in devices]
         if len(numbers) != len(devices):
-            raise WorkbookError(f"--super-devices gives {len(numbers)} numbers for {len(devices)} "
-                                "cards: give one a card")
+            raise WorkbookError(
+                f"--super-devices gives {len(numbers)} numbers for {len(devices)} "
+                "cards: give one a card"
+            )
         for member, number in zip(members, numbers):
             member["super_device_id"] = number
-        content.update(version="1.2", super_pod_list=[
-            {"super_pod_id": super_pod, "server_list": [{"server_id": server}]}])
+        content.update(
+            version="1.2",
+            super_pod_list=[{"super_pod_id": super_pod, "server_list": [{"server_id": server}]}],
+        )
     return _write(path, content, profile)
 
 
@@ -170,47 +201,73 @@ def merge(path, tables, profile=None):
     listed, pods, first = [], collections.OrderedDict(), 0
     for table in tables:
         for server in _servers_of(table):
-            listed.append(dict(server, device=[
-                dict(device, rank_id=str(first + int(device["rank_id"])))
-                for device in server["device"]]))
+            listed.append(
+                dict(
+                    server,
+                    device=[
+                        dict(device, rank_id=str(first + int(device["rank_id"])))
+                        for device in server["device"]
+                    ],
+                )
+            )
         for pod in table.content.get("super_pod_list", ()):
             pods.setdefault(pod["super_pod_id"], []).extend(pod["server_list"])
         first += len(table.cards)
     versions = {table.content.get("version", "1.0"): table.path for table in tables}
     if len(versions) > 1:
-        raise WorkbookError(f"{' and '.join(versions.values())} are of versions "
-                            f"{' and '.join(versions)}: make all with --super-pod, or none")
+        raise WorkbookError(
+            f"{' and '.join(versions.values())} are of versions "
+            f"{' and '.join(versions)}: make all with --super-pod, or none"
+        )
     # of the two words 'initializing' is the larger
     content = _content(listed, *versions, status=max(table.content["status"] for table in tables))
     if pods:
-        content["super_pod_list"] = [{"super_pod_id": pod, "server_list": members}
-                                     for pod, members in pods.items()]
+        content["super_pod_list"] = [
+            {"super_pod_id": pod, "server_list": members} for pod, members in pods.items()
+        ]
     return _write(path, content, profile)
 
 
 def _servers_of(table):
     if not is_older(table):
         return table.content["server_list"]
-    return [{"server_id": server, "device": [
-        {"device_id": str(card.device), "device_ip": card.address, "rank_id": str(card.rank)}
-        for card in cards]} for server, cards in servers(table)]
+    return [
+        {
+            "server_id": server,
+            "device": [
+                {
+                    "device_id": str(card.device),
+                    "device_ip": card.address,
+                    "rank_id": str(card.rank),
+                }
+                for card in cards
+            ],
+        }
+        for server, cards in servers(table)
+    ]
 
 
 def _content(listed, version="1.0", status="completed"):
-    return {"version": version, "server_count": str(len(listed)), "server_list": listed,
-            "status": status}
+    return {
+        "version": version,
+        "server_count": str(len(listed)),
+        "server_list": listed,
+        "status": status,
+    }
 
 
 def _write(path, content, profile):
     table = _judged(path, content, profile)
     if os.path.lexists(path) and not _holds(path, content):
-        raise WorkbookError(f"{path} exists and is another table: give another name with --out, or "
-                            "delete it")
+        raise WorkbookError(
+            f"{path} exists and is another table: give another name with --out, or delete it"
+        )
     try:
         write_json(path, content)
     except OSError as error:
-        raise WorkbookError(f"{path} cannot be written ({error.strerror}): give another place "
-                            "with --out")
+        raise WorkbookError(
+            f"{path} cannot be written ({error.strerror}): give another place with --out"
+        )
     return table
 
 
@@ -222,6 +279,7 @@ def _holds(path, content):
 
 
 # --- ask this machine
+
 
 def addresses(devices, *, conf=HCCN_CONF, tool="hccn_tool", needed=True):
     """{device: its network address}, from `hccn_tool` where there is one, else from /etc/hccn.conf.
@@ -239,7 +297,8 @@ def addresses(devices, *, conf=HCCN_CONF, tool="hccn_tool", needed=True):
         if device not in found:
             raise WorkbookError(
                 f"{source} holds no address of card {device}: set it with `hccn_tool -i {device} "
-                "-ip -s address IP netmask MASK`, or name fewer cards")
+                "-ip -s address IP netmask MASK`, or name fewer cards"
+            )
     return found
 
 
@@ -254,9 +313,11 @@ def _from_conf(conf):
     try:
         return read_conf(conf)
     except OSError as error:
-        raise WorkbookError(f"{conf} cannot be read ({error.strerror}) and hccn_tool is not on the "
-                            "path: run this on the server with the cards, or name its copy with "
-                            "--hccn-conf")
+        raise WorkbookError(
+            f"{conf} cannot be read ({error.strerror}) and hccn_tool is not on the "
+            "path: run this on the server with the cards, or name its copy with "
+            "--hccn-conf"
+        )
 
 
 def check_addresses(table, server, known):
@@ -266,7 +327,8 @@ def check_addresses(table, server, known):
         if card.server == server and card.address and own and own not in card.address.split(","):
             raise WorkbookError(
                 f"{table.path} gives card {card.device} of server {server} the address "
-                f"{card.address}, this machine {own}: make the table anew on this server")
+                f"{card.address}, this machine {own}: make the table anew on this server"
+            )
 
 
 def own_address():
@@ -276,22 +338,32 @@ def own_address():
     except OSError:
         address = "unknown"
     if address == "unknown" or address.startswith("127."):
-        raise WorkbookError(f"the address of {socket.gethostname()} is {address}: give the one "
-                            "that other servers reach it by with --server-ip")
+        raise WorkbookError(
+            f"the address of {socket.gethostname()} is {address}: give the one "
+            "that other servers reach it by with --server-ip"
+        )
     return address
 
 
 def _super_device(device, smi):
     """The SDID of a card of an A3; that its NPU of two dies is `device // 2` is inferred."""
     number, die = divmod(device, 2)
-    told = shutil.which(smi) and re.search(r"SDID\s*:\s*(\d+)", _said_by(
-        smi, "info", "-t", "spod-info", "-i", str(number), "-c", str(die)))
+    told = shutil.which(smi) and re.search(
+        r"SDID\s*:\s*(\d+)",
+        _said_by(smi, "info", "-t", "spod-info", "-i", str(number), "-c", str(die)),
+    )
     if not told:
-        raise WorkbookError(f"{smi} tells no SDID of card {device}: give those of all cards with "
-                            "--super-devices")
+        raise WorkbookError(
+            f"{smi} tells no SDID of card {device}: give those of all cards with --super-devices"
+        )
     return told.group(1)
 
 
 def _said_by(*words):
-    return subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, universal_newlines=True).stdout
+    return subprocess.run(
+        words,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ).stdout

@@ -4,6 +4,7 @@ Forms: `server_list`, version 1.0, or 1.2 with the super pods of A3; and the 910
 `group_list`, of which a variant from the makers' laboratory gives each instance a `rank_id`. Every
 value of theirs is a text; what else a table holds is let pass.
 """
+
 import collections
 import ipaddress
 import json
@@ -38,22 +39,49 @@ KINDS = {  # of text: what tells it, and how it is called
     "text": (lambda text: True, ""),
     "number": (is_number, "a number in digits"),
     "port": (lambda text: is_number(text) and 0 < int(text) < 65536, "a port, 1 to 65535"),
-    "name": (lambda text: text.isprintable() and 0 < len(text.encode()) <= 64,
-             "a name of 1 to 64 characters"),
-    "addresses": (are_addresses, "an IP address, address_N of /etc/hccn.conf for card N")}
+    "name": (
+        lambda text: text.isprintable() and 0 < len(text.encode()) <= 64,
+        "a name of 1 to 64 characters",
+    ),
+    "addresses": (are_addresses, "an IP address, address_N of /etc/hccn.conf for card N"),
+}
 # member: its form; '?': may be missing; a list has at least one item
-CARD = {"device_id": "number", "rank_id": "number", "device_ip?": "addresses",
-        "device_port?": "port", "host_port?": "port", "super_device_id?": "text",
-        "backup_device_ip?": "addresses", "backup_device_port?": "port"}
+CARD = {
+    "device_id": "number",
+    "rank_id": "number",
+    "device_ip?": "addresses",
+    "device_port?": "port",
+    "host_port?": "port",
+    "super_device_id?": "text",
+    "backup_device_ip?": "addresses",
+    "backup_device_port?": "port",
+}
 SERVERS = {
-    "version": "text", "status": "text", "server_count?": "number",
+    "version": "text",
+    "status": "text",
+    "server_count?": "number",
     "server_list": [{"server_id": "name", "host_ip?": "addresses", "device": [CARD]}],
-    "super_pod_list?": [{"super_pod_id": "name", "server_list": [{"server_id": "name"}]}]}
-GROUPS = {"status": "text", "group_count": "number", "group_list": [{
-    "instance_count?": "number", "device_count?": "number", "device_num?": "number",
-    "server_num?": "number", "instance_list": [{
-        "server_id": "name", "rank_id?": "number",
-        "devices": [{"device_id": "number", "device_ip": "addresses"}]}]}]}
+    "super_pod_list?": [{"super_pod_id": "name", "server_list": [{"server_id": "name"}]}],
+}
+GROUPS = {
+    "status": "text",
+    "group_count": "number",
+    "group_list": [
+        {
+            "instance_count?": "number",
+            "device_count?": "number",
+            "device_num?": "number",
+            "server_num?": "number",
+            "instance_list": [
+                {
+                    "server_id": "name",
+                    "rank_id?": "number",
+                    "devices": [{"device_id": "number", "device_ip": "addresses"}],
+                }
+            ],
+        }
+    ],
+}
 
 
 def is_older(table):
@@ -68,15 +96,24 @@ def cards_of(path, table):
     _check(path, "", table, GROUPS if older else SERVERS)
     place, listed, name = (
         ("group_list[0].instance_list", table["group_list"][0]["instance_list"], "devices")
-        if older else ("server_list", table["server_list"], "device"))
+        if older
+        else ("server_list", table["server_list"], "device")
+    )
     cards = []
     for i, holder in enumerate(listed):
         for j, device in enumerate(holder[name]):
             # in the older form without `rank_id` cards are numbered in the order they stand in
             rank = holder.get("rank_id", len(cards)) if older else device["rank_id"]
-            cards.append(Card(holder["server_id"], int(device["device_id"]),
-                              device.get("device_ip", ""), int(rank),
-                              f"{place}[{i}].{name}[{j}]", device))
+            cards.append(
+                Card(
+                    holder["server_id"],
+                    int(device["device_id"]),
+                    device.get("device_ip", ""),
+                    int(rank),
+                    f"{place}[{i}].{name}[{j}]",
+                    device,
+                )
+            )
     return cards
 
 
@@ -84,10 +121,14 @@ def _check(path, place, value, form):
     kind = type(form)
     if not isinstance(value, kind) or value == []:
         as_text = f'"{value}"' if type(value) in (int, float) else "one or leave it out"
-        raise WorkbookError(f"{path}: {place or 'the table'} is {said(value)}: " + {
-            str: f"every value is a text, write {as_text}",
-            list: f"it must be a list with an item or more, {ANEW}",
-            dict: f"it must be an object, {ANEW}"}[kind])
+        raise WorkbookError(
+            f"{path}: {place or 'the table'} is {said(value)}: "
+            + {
+                str: f"every value is a text, write {as_text}",
+                list: f"it must be a list with an item or more, {ANEW}",
+                dict: f"it must be an object, {ANEW}",
+            }[kind]
+        )
     if kind is str and not KINDS[form][0](value):
         raise WorkbookError(f"{path}: {place} is {said(value)}: it must be {KINDS[form][1]}")
     for number, item in enumerate(value if kind is list else ()):

@@ -3,6 +3,7 @@
 What both the guides of CANN 8 and 9 and HCCL's published source refuse is an error; what only the
 guides refuse, or what they leave open, is a warning. Not run on hardware.
 """
+
 import collections
 import itertools
 import os
@@ -13,11 +14,14 @@ from deeplab_nb.launch.rank_table_form import addresses_of, is_number, is_older,
 
 # --- what fits together
 
+
 def judge(path, table, cards, hardware):
     """Sentences that warn of a table. Raises WorkbookError for the first thing HCCL refuses."""
     if os.path.abspath(path).partition(".json")[1:] != (".json", ""):
-        raise WorkbookError(f"{path} does not end in .json, or has it elsewhere too, so that HCCL "
-                            "does not open it: give another name")
+        raise WorkbookError(
+            f"{path} does not end in .json, or has it elsewhere too, so that HCCL "
+            "does not open it: give another name"
+        )
     warnings = []
     for rule in RULES if cards else RULES[:1]:
         for refused, place, words in rule(table, cards, hardware):
@@ -36,16 +40,28 @@ def made_for(table, cards):
 
 # --- the rules: each yields (whether HCCL refuses it, place, the rest of a sentence)
 
+
 def _head(table, cards, hardware):
     status, version = table["status"], table.get("version")
     if status == "initializing":
-        yield False, "status", ('is "initializing": HCCL waits up to 30 minutes for the cluster\'s '
-                                "manager to fill the table in")
+        yield (
+            False,
+            "status",
+            (
+                'is "initializing": HCCL waits up to 30 minutes for the cluster\'s '
+                "manager to fill the table in"
+            ),
+        )
     elif status != "completed":
         yield True, "status", f'is {said(status)}: a table that is ready says "completed"'
     if is_older(table):
-        yield hardware != "910", "group_list", (
-            "is the older form, of 910s alone: `deeplab-nb rank-table merge` makes it version 1.0")
+        yield (
+            hardware != "910",
+            "group_list",
+            (
+                "is the older form, of 910s alone: `deeplab-nb rank-table merge` makes it version 1.0"
+            ),
+        )
     elif version not in ("1.0", "1.2"):
         yield True, "version", f'is {said(version)}: it can be "1.0", or "1.2" for super pods of A3'
     elif hardware not in made_for(table, cards):
@@ -55,58 +71,85 @@ def _head(table, cards, hardware):
 def _counts(table, cards, hardware):
     group = table["group_list"][0] if is_older(table) else {}
     for place, holder, name, listed in (
-            ("", table, "server_count", table.get("server_list")),
-            ("", table, "group_count", table.get("group_list")),
-            ("group_list[0].", group, "instance_count", group.get("instance_list")),
-            ("group_list[0].", group, "device_count", cards),
-            ("group_list[0].", group, "device_num", cards),
-            ("group_list[0].", group, "server_num", {card.server for card in cards})):
+        ("", table, "server_count", table.get("server_list")),
+        ("", table, "group_count", table.get("group_list")),
+        ("group_list[0].", group, "instance_count", group.get("instance_list")),
+        ("group_list[0].", group, "device_count", cards),
+        ("group_list[0].", group, "device_num", cards),
+        ("group_list[0].", group, "server_num", {card.server for card in cards}),
+    ):
         if name in holder and listed is not None and int(holder[name]) != len(listed):
-            yield True, place + name, (f"is {said(holder[name])}, but {len(listed)} are listed: "
-                                       "correct it or complete the list")
+            yield (
+                True,
+                place + name,
+                (
+                    f"is {said(holder[name])}, but {len(listed)} are listed: "
+                    "correct it or complete the list"
+                ),
+            )
     if group and len(table["group_list"]) > 1:
         yield True, "group_list", "has several groups: training uses one, hccl_world_group"
 
 
 def _ranks(table, cards, hardware):
-    yield from _twice([(card.place + ".rank_id", card.rank) for card in cards],
-                      "ranks are numbered from 0 through all servers")
+    yield from _twice(
+        [(card.place + ".rank_id", card.rank) for card in cards],
+        "ranks are numbered from 0 through all servers",
+    )
     for card in cards:
         if card.rank >= len(cards):
             missing = min(set(range(len(cards))) - {each.rank for each in cards})
-            yield True, card.place + ".rank_id", (
-                f"is {card.rank} and {missing} is missing among {len(cards)} cards: ranks are "
-                "numbered from 0 without gaps")
+            yield (
+                True,
+                card.place + ".rank_id",
+                (
+                    f"is {card.rank} and {missing} is missing among {len(cards)} cards: ranks are "
+                    "numbered from 0 without gaps"
+                ),
+            )
     for place, text in _each(cards, "device_id", "rank_id"):
         if text != str(int(text)):
             yield False, place, f"is {said(text)}, which HCCL reads as {int(text)}: write that"
     ordered = [card.server for card in sorted(cards, key=lambda card: card.rank)]
     for server in _parted(ordered):
-        yield True, "server_list", (f"gives server {server} ranks among those of others: number "
-                                    "its cards one after the other")
+        yield (
+            True,
+            "server_list",
+            (
+                f"gives server {server} ranks among those of others: number "
+                "its cards one after the other"
+            ),
+        )
     if list(dict.fromkeys(ordered)) != list(dict.fromkeys(card.server for card in cards)):
         yield False, "server_list", "lists servers in another order than their ranks"
 
 
 def _servers(table, cards, hardware):
-    yield from _twice(_ids("server_list", table.get("server_list", ()), "server_id"),
-                      "list each server once, with all its cards")
+    yield from _twice(
+        _ids("server_list", table.get("server_list", ()), "server_id"),
+        "list each server once, with all its cards",
+    )
     by_server = collections.OrderedDict()
     for card in cards:
         by_server.setdefault(card.server, []).append(card)
     for server, members in by_server.items():
-        yield from _twice([(card.place + ".device_id", card.device) for card in members],
-                          "a card runs one rank")
+        yield from _twice(
+            [(card.place + ".device_id", card.device) for card in members], "a card runs one rank"
+        )
         for refused, words in ascend_profiles.choice([card.device for card in members], hardware):
             yield refused, members[0].place.rsplit("[", 1)[0], f"of server {server} uses {words}"
         if hardware == "a3":
-            yield from _twice(_each(members, "host_port"),
-                              "the cards of a server have ports of their own")
+            yield from _twice(
+                _each(members, "host_port"), "the cards of a server have ports of their own"
+            )
     counts = [len(members) for members in by_server.values()]
     if len(set(counts)) > 1:
         why = "by the guide" if hardware == "910" else "it is quicker if"
-        yield False, "server_list", (f"has servers with {', '.join(map(str, counts))} cards: {why} "
-                                     "each has as many")
+        yield (
+            False,
+            "server_list",
+            (f"has servers with {', '.join(map(str, counts))} cards: {why} each has as many"),
+        )
 
 
 def _addresses(table, cards, hardware):
@@ -116,9 +159,16 @@ def _addresses(table, cards, hardware):
     needed = len({card.server for card in cards}) > 1 and not one_pod
     bare = next((place for place, addresses in found if not addresses), None)
     if bare and (needed or each or hardware == "910"):
-        yield needed, bare, "is missing: " + (
-            "several servers meet by it, take address_N of /etc/hccn.conf for card N" if needed else
-            "the guide gives every card one, or all of A2 and A3 none")
+        yield (
+            needed,
+            bare,
+            "is missing: "
+            + (
+                "several servers meet by it, take address_N of /etc/hccn.conf for card N"
+                if needed
+                else "the guide gives every card one, or all of A2 and A3 none"
+            ),
+        )
     most = max(len(addresses) for _, addresses in found)
     for place, addresses in found:
         if 0 < len(addresses) < most:
@@ -126,8 +176,11 @@ def _addresses(table, cards, hardware):
     yield from _twice(each, "each card has an address of its own, see /etc/hccn.conf")
     for place, address in each:
         if address.version != each[0][1].version:
-            yield True, place, (f"is {address}, of another family than {each[0][0]}: "
-                                "give all IPv4 or all IPv6")
+            yield (
+                True,
+                place,
+                (f"is {address}, of another family than {each[0][0]}: give all IPv4 or all IPv6"),
+            )
 
 
 def _ports(table, cards, hardware):
@@ -137,8 +190,11 @@ def _ports(table, cards, hardware):
     for card in cards if hardware == "a3" else ():
         backup = card.members.get("backup_device_ip", "")
         if set(addresses_of(backup)) & set(addresses_of(card.address)):
-            yield True, card.place + ".backup_device_ip", (
-                f"is {said(backup)}, the card's own: give that of its NPU's other die")
+            yield (
+                True,
+                card.place + ".backup_device_ip",
+                (f"is {said(backup)}, the card's own: give that of its NPU's other die"),
+            )
 
 
 def _pods(table, cards, hardware):
@@ -150,25 +206,36 @@ def _pods(table, cards, hardware):
     if version != "1.2" or not pods:
         return
     yield from _twice(_ids("super_pod_list", pods, "super_pod_id"), "list each pod once")
-    listed = [pair for i, pod in enumerate(pods) for pair in _ids(
-        f"super_pod_list[{i}].server_list", pod["server_list"], "server_id")]
+    listed = [
+        pair
+        for i, pod in enumerate(pods)
+        for pair in _ids(f"super_pod_list[{i}].server_list", pod["server_list"], "server_id")
+    ]
     yield from _twice(listed, "a server stands in one pod, once")
     servers = {card.server for card in cards}
     for place, server in listed:
         if server not in servers:
             yield True, place, f"is {said(server)}, which server_list lacks: correct or add it"
-    pod_of = {server["server_id"]: pod["super_pod_id"]
-              for pod in pods for server in pod["server_list"]}
-    numbers = [(card.place + ".super_device_id", card.members.get("super_device_id", ""),
-                card.server) for card in cards]
+    pod_of = {
+        server["server_id"]: pod["super_pod_id"] for pod in pods for server in pod["server_list"]
+    }
+    numbers = [
+        (card.place + ".super_device_id", card.members.get("super_device_id", ""), card.server)
+        for card in cards
+    ]
     for place, number, server in numbers:
         if server not in pod_of:
             yield True, "super_pod_list", f"leaves out server {server}: give it a pod"
         if not is_number(number):
-            yield True, place, (
-                f"is {said(number)}: give SDID of `npu-smi info -t spod-info -i ID -c CHIP`")
-    yield from _twice([(place, f"{number} in super pod {pod_of[server]}")
-                       for place, number, server in numbers], "a super pod has each once")
+            yield (
+                True,
+                place,
+                (f"is {said(number)}: give SDID of `npu-smi info -t spod-info -i ID -c CHIP`"),
+            )
+    yield from _twice(
+        [(place, f"{number} in super pod {pod_of[server]}") for place, number, server in numbers],
+        "a super pod has each once",
+    )
     for pod in _parted(pod_of[card.server] for card in cards):
         yield True, "server_list", f"parts the servers of super pod {pod}: list them together"
 
@@ -182,8 +249,12 @@ def _has_pods(table, cards):
 
 def _each(cards, *names):
     """[(place, text)] of members of cards, where they are there."""
-    return [(f"{card.place}.{name}", card.members[name])
-            for name in names for card in cards if name in card.members]
+    return [
+        (f"{card.place}.{name}", card.members[name])
+        for name in names
+        for card in cards
+        if name in card.members
+    ]
 
 
 def _ids(place, holders, name):

@@ -1,4 +1,5 @@
 """Finding, reading and restoring checkpoints, with a report of what came from where."""
+
 import collections
 import glob
 import os
@@ -13,12 +14,17 @@ _FILE_ENDING = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
 
 # where the layers after the backbone live, and the class layer alone; what a run may leave fresh on
 # purpose
-LAST_LAYERS = {"all": (), "without_logits": ("logits/",), "without_last_layers": (
-    "logits/", "image_pooling/", "aspp", "concat_projection/", "decoder/")}
+LAST_LAYERS = {
+    "all": (),
+    "without_logits": ("logits/",),
+    "without_last_layers": ("logits/", "image_pooling/", "aspp", "concat_projection/", "decoder/"),
+}
 
 # what the optimiser keeps beside the network: TensorFlow's names, then MindSpore's
-_OPTIMISERS = re.compile(r"(.*/(Momentum|ExponentialMovingAverage)|global_step|"
-                         r"moments\..*|momentum|learning_rate|epoch_num|step_num)$")
+_OPTIMISERS = re.compile(
+    r"(.*/(Momentum|ExponentialMovingAverage)|global_step|"
+    r"moments\..*|momentum|learning_rate|epoch_num|step_num)$"
+)
 
 
 def find_checkpoint(path):
@@ -29,8 +35,10 @@ def find_checkpoint(path):
     if os.path.isdir(path):
         prefix = newest_checkpoint(path) or mindspore.newest_checkpoint(path)
         if not prefix:
-            raise WorkbookError(f"folder {path} holds no checkpoint: it needs a .index and a .data "
-                                "file of the same name")
+            raise WorkbookError(
+                f"folder {path} holds no checkpoint: it needs a .index and a .data "
+                "file of the same name"
+            )
         return prefix
     if mindspore.is_checkpoint(path):
         return path
@@ -39,8 +47,10 @@ def find_checkpoint(path):
         name = os.path.basename(os.path.normpath(path))
         fetch = f"`deeplab-nb fetch weights {name}` brings it to data/weights, or "
         hint = fetch if name in zoo.NAMES else ""
-        raise WorkbookError(f"checkpoint {path} does not exist: {hint}give a folder, a prefix or "
-                            "one of the checkpoint's files")
+        raise WorkbookError(
+            f"checkpoint {path} does not exist: {hint}give a folder, a prefix or "
+            "one of the checkpoint's files"
+        )
     return prefix
 
 
@@ -50,7 +60,7 @@ def newest_checkpoint(folder):
     The highest step wins; files without a step number come after numbered ones.
     """
     names = os.listdir(folder) if os.path.isdir(folder) else []
-    prefixes = [name[:-len(".index")] for name in names if name.endswith(".index")]
+    prefixes = [name[: -len(".index")] for name in names if name.endswith(".index")]
     whole = [p for p in prefixes if any(n.startswith(p + ".data-") for n in names)]
     return os.path.join(folder, max(whole, key=lambda p: (step_of(p), p))) if whole else None
 
@@ -87,8 +97,10 @@ def describe(prefix):
     """
     implied = outline(prefix)
     if implied["backbone"] is None or implied["num_classes"] is None:
-        raise WorkbookError(f"checkpoint {prefix} is not of a DeepLab network with a class layer: "
-                            "give a trained one")
+        raise WorkbookError(
+            f"checkpoint {prefix} is not of a DeepLab network with a class layer: "
+            "give a trained one"
+        )
     return implied
 
 
@@ -98,17 +110,25 @@ def outline(prefix):
     scopes = {name.split("/")[0] for name in shapes}
     backbone = next((b for scope, b in _BACKBONES.items() if scope in scopes), None)
     last = shapes.get("MobilenetV2/expanded_conv_16/project/weights", [320])
-    return {"backbone": backbone, "depth_multiplier": last[-1] / 320,
-            "num_classes": shapes.get(LOGITS_SCOPE + "/weights", [None])[-1],
-            "aspp": any(scope.startswith("aspp1") for scope in scopes),
-            "separable_head": "aspp1/weights" not in shapes,
-            "decoder": "decoder" in scopes}
+    return {
+        "backbone": backbone,
+        "depth_multiplier": last[-1] / 320,
+        "num_classes": shapes.get(LOGITS_SCOPE + "/weights", [None])[-1],
+        "aspp": any(scope.startswith("aspp1") for scope in scopes),
+        "separable_head": "aspp1/weights" not in shapes,
+        "decoder": "decoder" in scopes,
+    }
 
 
 # the scope of a backbone's variables: the backbone
-_BACKBONES = {"MobilenetV2": "mobilenet_v2", "xception_41": "xception_41",
-              "xception_65": "xception_65", "xception_71": "xception_71",
-              "resnet_v1_50": "resnet_v1_50_beta", "resnet_v1_101": "resnet_v1_101_beta"}
+_BACKBONES = {
+    "MobilenetV2": "mobilenet_v2",
+    "xception_41": "xception_41",
+    "xception_65": "xception_65",
+    "xception_71": "xception_71",
+    "resnet_v1_50": "resnet_v1_50_beta",
+    "resnet_v1_101": "resnet_v1_101_beta",
+}
 
 
 class RestoreReport(collections.namedtuple("RestoreReport", "checkpoint restored fresh unused")):
@@ -116,8 +136,11 @@ class RestoreReport(collections.namedtuple("RestoreReport", "checkpoint restored
 
     def __str__(self):
         fresh, unused = len(self.fresh), len(self.unused)
-        lines = [f"checkpoint {self.checkpoint}", f"  restored {len(self.restored):4d} variables",
-                 f"  fresh    {fresh:4d} variables{':' if fresh else ''}"]
+        lines = [
+            f"checkpoint {self.checkpoint}",
+            f"  restored {len(self.restored):4d} variables",
+            f"  fresh    {fresh:4d} variables{':' if fresh else ''}",
+        ]
         lines += [f"    {name} ({why})" for name, why in sorted(self.fresh.items())[:8]]
         lines += [f"    and {fresh - 8} more"] if fresh > 8 else []
         slots = sum(bool(_OPTIMISERS.match(name)) for name in self.unused)
@@ -162,9 +185,11 @@ def restore(session, path, variables, *, complete=False, layers="all"):
     report = plan_restore(prefix, read_shapes(prefix), variables, layers=layers)
     if complete and report.fresh:
         name, why = sorted(report.fresh.items())[0]
-        raise WorkbookError(f"checkpoint {prefix} does not fill {len(report.fresh)} of the "
-                            f"network's variables, {name} among them ({why}): check num_classes, "
-                            "backbone and aspp")
+        raise WorkbookError(
+            f"checkpoint {prefix} does not fill {len(report.fresh)} of the "
+            f"network's variables, {name} among them ({why}): check num_classes, "
+            "backbone and aspp"
+        )
     wanted = {variable.op.name: variable for variable in variables}
     _load(session, prefix, {name: wanted[name] for name in report.restored})
     return report
@@ -184,20 +209,25 @@ def _load(session, prefix, variables):
             values = {name: reader.get_tensor(name) for name in variables}
         except (tf.errors.OpError, ValueError, RuntimeError) as error:
             raise _unreadable(prefix, error)
-    session.run([v.initializer for v in variables.values()],
-                {v.initializer.inputs[1]: values[name] for name, v in variables.items()})
+    session.run(
+        [v.initializer for v in variables.values()],
+        {v.initializer.inputs[1]: values[name] for name, v in variables.items()},
+    )
 
 
 def _refuse_foreign(prefix, restored, wrong):
     if wrong:
         name, why = sorted(wrong.items())[0]
-        raise WorkbookError(f"checkpoint {prefix} is of another network: {name} has shape {why}; "
-                            "check backbone and depth_multiplier")
+        raise WorkbookError(
+            f"checkpoint {prefix} is of another network: {name} has shape {why}; "
+            "check backbone and depth_multiplier"
+        )
     # alike in all networks: only a backbone tells whose file it is
     head = LAST_LAYERS["without_last_layers"] + ("global_step",)
     if all(name.startswith(head) for name in restored):
-        raise WorkbookError(f"checkpoint {prefix} has none of this network's variables: "
-                            "check backbone")
+        raise WorkbookError(
+            f"checkpoint {prefix} has none of this network's variables: check backbone"
+        )
 
 
 def _unreadable(prefix, error):

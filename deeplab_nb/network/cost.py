@@ -3,6 +3,7 @@
 `Counter` has the methods of `layers.Layers`. Where those build operations, these only note their
 sizes.
 """
+
 import collections
 
 from deeplab_nb.network.variables import Constant, Declaration
@@ -29,8 +30,9 @@ class Counter:
         self.batch_norm_training = batch_norm_training
         self.variables, self.multiply_adds, self.kept, self.largest = [], 0, 0, 0
 
-    def convolution(self, x, scope, filters, *, kernel=1, stride=1, rate=1, initializer,
-                    batch_norm=None, **_):
+    def convolution(
+        self, x, scope, filters, *, kernel=1, stride=1, rate=1, initializer, batch_norm=None, **_
+    ):
         shape = [kernel, kernel, x.shape[-1], filters]
         self._declare(scope + "/weights", shape, initializer(shape))
         if batch_norm is None:
@@ -75,8 +77,12 @@ class Counter:
         self._note(x, y)
         if batch_norm is None:
             return y
-        for name, value, trained in (("gamma", 1.0, True), ("beta", 0.0, True),
-                                     ("moving_mean", 0.0, False), ("moving_variance", 1.0, False)):
+        for name, value, trained in (
+            ("gamma", 1.0, True),
+            ("beta", 0.0, True),
+            ("moving_mean", 0.0, False),
+            ("moving_variance", 1.0, False),
+        ):
             self._declare(f"{scope}/BatchNorm/{name}", [y.shape[-1]], Constant(value), trained)
         return self._note(y, y) if self.batch_norm_training else y
 

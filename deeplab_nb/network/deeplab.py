@@ -1,4 +1,5 @@
 """From images to logits: the one place where a DeepLab network is put together, for every use."""
+
 from deeplab_nb.network.cost import Counter, Map
 from deeplab_nb.network.head import aspp, classifier, decoder
 from deeplab_nb.network.layers import Layers, resize
@@ -31,9 +32,15 @@ def training_layers(settings, kind=Layers, *, clone=0, step=0, rank=0, ranks=1):
     rank, ranks: this process among those that train together.
     """
     return kind(
-        variables_of(settings), is_training=True, batch_norm_training=settings.fine_tune_batch_norm,
-        batch_norm_decay=settings.batch_norm_decay, seed=settings.seed + clone, step=step,
-        rank=rank, ranks=ranks)
+        variables_of(settings),
+        is_training=True,
+        batch_norm_training=settings.fine_tune_batch_norm,
+        batch_norm_decay=settings.batch_norm_decay,
+        seed=settings.seed + clone,
+        step=step,
+        rank=rank,
+        ranks=ranks,
+    )
 
 
 def variables_of(settings):
@@ -51,8 +58,9 @@ def cost(settings, *, size=513):
 def network(layers, images, settings):
     """DeepLabv3, and with `settings.decoder` DeepLabv3+: normalised images to logits."""
     features = backbone(layers, images, settings)
-    x = aspp(layers, features.high, atrous_rates=settings.atrous_rates,
-             separable=settings.separable_head)
+    x = aspp(
+        layers, features.high, atrous_rates=settings.atrous_rates, separable=settings.separable_head
+    )
     if settings.decoder:
         x = decoder(layers, x, features.low, separable=settings.separable_head)
     return classifier(layers, x, settings.num_classes)
@@ -65,8 +73,13 @@ def backbone(layers, images, settings):
         width = settings.depth_multiplier
         return mobilenet_v2(layers, images, depth_multiplier=width, output_stride=stride)
     family = xception if settings.backbone.startswith("xception") else resnet
-    return family(layers, images, variant=settings.backbone, output_stride=stride,
-                  multi_grid=settings.multi_grid)
+    return family(
+        layers,
+        images,
+        variant=settings.backbone,
+        output_stride=stride,
+        multi_grid=settings.multi_grid,
+    )
 
 
 def normalise(images):

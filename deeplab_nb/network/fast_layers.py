@@ -5,6 +5,7 @@ FastLayers     train: means, 1x1 and atrous convolutions, loss and upsampling in
 HalfLayers     train as on a device with float16, whose rounding they simulate
 DilatedLayers  are for graphs that are to be converted
 """
+
 import uuid
 
 import numpy as np
@@ -25,8 +26,11 @@ class FoldedLayers(Layers):
         if not batch_norm or self.batch_norm_training or kernel not in self.folds:
             return super()._linear(x, scope, kernel, convolve, batch_norm)
         with tf.name_scope(scope + "/"):
-            weights, shift = fold(self.variables[f"{scope}/{kernel}"], *self._statistics(scope),
-                                  epsilon=batch_norm.epsilon)
+            weights, shift = fold(
+                self.variables[f"{scope}/{kernel}"],
+                *self._statistics(scope),
+                epsilon=batch_norm.epsilon,
+            )
             y = convolve(x, weights)
         return self.add_bias(y, shift)
 
@@ -118,13 +122,15 @@ class DilatedLayers(FoldedLayers):
 
     def _convolve(self, x, weights, padding, stride, rate):
         x, padding = _zeros_around(x, padding, int(weights.shape[0]), rate)
-        return tf.nn.conv2d(x, weights, [1, stride, stride, 1], padding,
-                            dilations=[1, rate, rate, 1])
+        return tf.nn.conv2d(
+            x, weights, [1, stride, stride, 1], padding, dilations=[1, rate, rate, 1]
+        )
 
     def _convolve_depthwise(self, x, weights, padding, stride, rate):
         x, padding = _zeros_around(x, padding, 3, rate)
-        return tf.nn.depthwise_conv2d_native(x, weights, [1, stride, stride, 1], padding,
-                                             dilations=[1, rate, rate, 1])
+        return tf.nn.depthwise_conv2d_native(
+            x, weights, [1, stride, stride, 1], padding, dilations=[1, rate, rate, 1]
+        )
 
 
 def _zeros_around(x, padding, kernel, rate):
@@ -136,6 +142,7 @@ def _zeros_around(x, padding, kernel, rate):
 
 
 # --- convolutions
+
 
 def multiply(x, weights):
     """A 1x1 convolution as the matrix product that it is: its gradient is computed sooner."""
@@ -173,6 +180,7 @@ def dilated(x, rate, convolve):
 
 
 # --- batch norm and bias
+
 
 def normalise_batch(x, gamma, beta, *, epsilon):
     """`(y, mean, variance)` of `x` [batch, h, w, c]: y has mean `beta`, deviation `gamma`.
@@ -213,8 +221,9 @@ def _batch_norm_gradient(op, dy, *_):
     dy = tf.reshape(dy, centred.shape)
     dy_mean, dyz_mean = tf.matmul(row, dy), tf.matmul(row, dy * centred) * inverse
     scale = gamma * inverse
-    dx = tf.nn.bias_add(dy * scale - centred * (scale * inverse * dyz_mean),
-                        tf.squeeze(-scale * dy_mean, 0))
+    dx = tf.nn.bias_add(
+        dy * scale - centred * (scale * inverse * dyz_mean), tf.squeeze(-scale * dy_mean, 0)
+    )
     n = int(row.shape[1])
     parts = tf.reshape(dx, x.shape), tf.squeeze(n * dyz_mean, 0), tf.squeeze(n * dy_mean, 0)
     return (None,) + parts + (None,) * 3
@@ -235,16 +244,19 @@ def _bias_gradient(op, dy):
 
 # --- the loss
 
+
 def resize_by_products(x, size):
     """`layers.resize` of a map of known shape, as a product with a matrix along each axis.
 
     With its gradient it takes two thirds of the CPU seconds of TensorFlow's operation.
     """
     batch, height, width, channels = x.shape.as_list()
-    wide = tf.matmul(_interpolation(width, size[1]),
-                     tf.reshape(x, [batch * height, width, channels]))
-    tall = tf.matmul(_interpolation(height, size[0]),
-                     tf.reshape(wide, [batch, height, size[1] * channels]))
+    wide = tf.matmul(
+        _interpolation(width, size[1]), tf.reshape(x, [batch * height, width, channels])
+    )
+    tall = tf.matmul(
+        _interpolation(height, size[0]), tf.reshape(wide, [batch, height, size[1] * channels])
+    )
     return tf.reshape(tall, [batch, *size, channels])
 
 

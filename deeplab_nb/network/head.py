@@ -1,4 +1,5 @@
 """What follows the backbone: DeepLabv3's head, and the decoder that DeepLabv3+ adds to it."""
+
 from deeplab_nb.network.layers import BatchNorm, truncated_normal, xavier
 from deeplab_nb.tf1 import tf
 
@@ -52,8 +53,9 @@ def _decoder_scope(number, separable):
 
 def classifier(layers, features, num_classes):
     """A score a class at each feature: `[batch, h, w, 256] -> [batch, h, w, num_classes]`."""
-    return layers.convolution(features, LOGITS_SCOPE, num_classes,
-                              initializer=truncated_normal(0.01))
+    return layers.convolution(
+        features, LOGITS_SCOPE, num_classes, initializer=truncated_normal(0.01)
+    )
 
 
 def convolution_3x3(layers, x, scope, *, rate=1, separable):
@@ -63,12 +65,32 @@ def convolution_3x3(layers, x, scope, *, rate=1, separable):
     """
     if not separable:
         return convolution(layers, x, scope, DEPTH, kernel=3, rate=rate)
-    x = layers.depthwise(x, scope + "_depthwise", rate=rate, initializer=truncated_normal(0.33),
-                         batch_norm=BATCH_NORM, activation=tf.nn.relu)
-    return layers.convolution(x, scope + "_pointwise", DEPTH, initializer=truncated_normal(0.06),
-                              batch_norm=BATCH_NORM, activation=tf.nn.relu)
+    x = layers.depthwise(
+        x,
+        scope + "_depthwise",
+        rate=rate,
+        initializer=truncated_normal(0.33),
+        batch_norm=BATCH_NORM,
+        activation=tf.nn.relu,
+    )
+    return layers.convolution(
+        x,
+        scope + "_pointwise",
+        DEPTH,
+        initializer=truncated_normal(0.06),
+        batch_norm=BATCH_NORM,
+        activation=tf.nn.relu,
+    )
 
 
 def convolution(layers, x, scope, filters, *, kernel=1, rate=1):
-    return layers.convolution(x, scope, filters, kernel=kernel, rate=rate, initializer=xavier,
-                              batch_norm=BATCH_NORM, activation=tf.nn.relu)
+    return layers.convolution(
+        x,
+        scope,
+        filters,
+        kernel=kernel,
+        rate=rate,
+        initializer=xavier,
+        batch_norm=BATCH_NORM,
+        activation=tf.nn.relu,
+    )

@@ -9,6 +9,7 @@ A layer's variables live below its scope, under the published names: `weights` o
 there is no batch norm. What a layer does (stride, atrous rate, normalisation, activation) is an
 argument at the call.
 """
+
 import collections
 import zlib
 
@@ -37,8 +38,18 @@ class Layers:
     updates: after building, the operations that move the statistics; run them with each step.
     """
 
-    def __init__(self, variables, *, is_training=False, batch_norm_training=False,
-                 batch_norm_decay=None, seed=0, step=0, rank=0, ranks=1):
+    def __init__(
+        self,
+        variables,
+        *,
+        is_training=False,
+        batch_norm_training=False,
+        batch_norm_decay=None,
+        seed=0,
+        step=0,
+        rank=0,
+        ranks=1,
+    ):
         self.variables = variables
         self.is_training = is_training
         self.batch_norm_training = batch_norm_training
@@ -46,28 +57,54 @@ class Layers:
         self.seed, self.step, self.rank, self.ranks = seed, step, rank, ranks
         self.updates = []
 
-    def convolution(self, x, scope, filters, *, kernel=1, stride=1, rate=1, initializer,
-                    batch_norm=None, activation=None, symmetric=False):
+    def convolution(
+        self,
+        x,
+        scope,
+        filters,
+        *,
+        kernel=1,
+        stride=1,
+        rate=1,
+        initializer,
+        batch_norm=None,
+        activation=None,
+        symmetric=False,
+    ):
         """Convolution `[batch, h, w, in] -> [batch, ceil(h/stride), ceil(w/stride), filters]`.
 
         With `batch_norm` there is no bias; without it there is one and no activation is usual.
         symmetric: pad a strided convolution alike on all sides, see `pad_symmetric`.
         """
+
         def convolve(x, weights):
             padded, padding = _padded(x, kernel, stride, symmetric)
             return self._convolve(padded, weights, padding, stride, rate)
+
         return self._layer(x, scope, "weights", convolve, batch_norm, activation)
 
-    def depthwise(self, x, scope, *, stride=1, rate=1, initializer, batch_norm, activation=None,
-                  symmetric=False):
+    def depthwise(
+        self,
+        x,
+        scope,
+        *,
+        stride=1,
+        rate=1,
+        initializer,
+        batch_norm,
+        activation=None,
+        symmetric=False,
+    ):
         """3x3 convolution of each channel by itself; stride and atrous rate are never both above 1.
 
         The atrous form must be `rate=` here: TensorFlow 1.15 rearranges space into the batch for
         it, whereas `dilations` of the bare operation is silently ignored on a CPU.
         """
+
         def convolve(x, weights):
             padded, padding = _padded(x, 3, stride, symmetric)
             return self._convolve_depthwise(padded, weights, padding, stride, rate)
+
         return self._layer(x, scope, "depthwise_weights", convolve, batch_norm, activation)
 
     def relu(self, x):
@@ -100,11 +137,15 @@ class Layers:
         if not self.is_training:
             return x
         with tf.name_scope(scope + "/"):
-            seed = tf.stack([tf.constant(self.seed + zlib.crc32(scope.encode()), tf.int64),
-                             tf.cast(self.step, tf.int64)])
+            seed = tf.stack(
+                [
+                    tf.constant(self.seed + zlib.crc32(scope.encode()), tf.int64),
+                    tf.cast(self.step, tf.int64),
+                ]
+            )
             # for the batch of all ranks, of which this one has its images
             drawn = tf.random.stateless_uniform(tf.shape(x) * [self.ranks, 1, 1, 1], seed)
-            drawn = drawn[self.rank::self.ranks] if self.ranks > 1 else drawn
+            drawn = drawn[self.rank :: self.ranks] if self.ranks > 1 else drawn
             return x * (tf.cast(drawn < keep, x.dtype) / keep)
 
     # --- what other kinds of layers do in another way
@@ -113,8 +154,9 @@ class Layers:
     normalise_batch = staticmethod(tf.nn.fused_batch_norm)
 
     def _convolve(self, x, weights, padding, stride, rate):
-        return tf.nn.convolution(x, weights, padding, strides=[stride] * 2,
-                                 dilation_rate=[rate] * 2)
+        return tf.nn.convolution(
+            x, weights, padding, strides=[stride] * 2, dilation_rate=[rate] * 2
+        )
 
     def _convolve_depthwise(self, x, weights, padding, stride, rate):
         return tf.nn.depthwise_conv2d(x, weights, [1, stride, stride, 1], padding, rate=[rate] * 2)
@@ -136,12 +178,15 @@ class Layers:
         with tf.name_scope(scope + "/BatchNorm/"):
             if not self.batch_norm_training:
                 return tf.nn.fused_batch_norm(
-                    x, gamma, beta, mean, variance, batch_norm.epsilon, is_training=False)[0]
+                    x, gamma, beta, mean, variance, batch_norm.epsilon, is_training=False
+                )[0]
             y, *found = self.normalise_batch(x, gamma, beta, epsilon=batch_norm.epsilon)
             decay = self.batch_norm_decay
             forget = 1 - (batch_norm.decay if decay is None else decay)
-            self.updates += [tf.assign_sub(moving, (moving - of_batch) * forget)
-                             for moving, of_batch in zip((mean, variance), found)]
+            self.updates += [
+                tf.assign_sub(moving, (moving - of_batch) * forget)
+                for moving, of_batch in zip((mean, variance), found)
+            ]
             return y
 
     def _statistics(self, scope):
@@ -174,7 +219,7 @@ class CardLayers(Layers):
         if not self.is_training:
             return x
         with tf.name_scope(scope + "/"):
-            seed = (self.seed + zlib.crc32(scope.encode())) % 2 ** 31
+            seed = (self.seed + zlib.crc32(scope.encode())) % 2**31
             return tf.nn.dropout(x, rate=1 - keep, seed=seed)
 
     def _normalise(self, x, scope, batch_norm):

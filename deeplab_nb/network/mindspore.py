@@ -4,6 +4,7 @@ Such a file is one protocol buffer and nothing is executed in reading it. MindSp
 needed. The network is ResNet-50 with image pooling and the 1x1 branch as its head: 292 tensors,
 24,873,429 parameters.
 """
+
 import functools
 import os
 import re
@@ -27,14 +28,32 @@ _SCOPES = (
     (r"aspp\.conv_bn", "image_pooling"),
     (r"aspp\.aspp0", "aspp0"),
     (r"fc1", "concat_projection"),
-    (r"fc2", LOGITS_SCOPE))
+    (r"fc2", LOGITS_SCOPE),
+)
 
-_LEAVES = {"weight": "weights", "bias": "biases",
-           "gamma": "BatchNorm/gamma", "beta": "BatchNorm/beta",
-           "moving_mean": "BatchNorm/moving_mean", "moving_variance": "BatchNorm/moving_variance"}
+_LEAVES = {
+    "weight": "weights",
+    "bias": "biases",
+    "gamma": "BatchNorm/gamma",
+    "beta": "BatchNorm/beta",
+    "moving_mean": "BatchNorm/moving_mean",
+    "moving_variance": "BatchNorm/moving_variance",
+}
 
-_TYPES = ("Bool", "Int8", "Int16", "Int32", "Int64", "Uint8", "Uint16", "Uint32", "Uint64",
-          "Float16", "Float32", "Float64")
+_TYPES = (
+    "Bool",
+    "Int8",
+    "Int16",
+    "Int32",
+    "Int64",
+    "Uint8",
+    "Uint16",
+    "Uint32",
+    "Uint64",
+    "Float16",
+    "Float32",
+    "Float64",
+)
 
 
 def is_checkpoint(path):
@@ -69,8 +88,10 @@ def read_variables(path):
 
     The optimiser's entries keep their own names. Raises WorkbookError as `read_checkpoint` does.
     """
-    return {tensorflow_name(name) or name: _tensorflow_layout(array)
-            for name, array in read_checkpoint(path).items()}
+    return {
+        tensorflow_name(name) or name: _tensorflow_layout(array)
+        for name, array in read_checkpoint(path).items()
+    }
 
 
 def _tensorflow_layout(array):
@@ -102,14 +123,19 @@ def _parse(path):
         if message.ParseFromString(content) != len(content) or not message.IsInitialized():
             raise DecodeError
     except OSError as error:
-        raise WorkbookError(f"checkpoint {path} cannot be opened ({error.strerror}): "
-                            "give the path of a MindSpore .ckpt")
+        raise WorkbookError(
+            f"checkpoint {path} cannot be opened ({error.strerror}): "
+            "give the path of a MindSpore .ckpt"
+        )
     except DecodeError:
-        raise WorkbookError(f"checkpoint {path} is not a whole MindSpore checkpoint, it is cut "
-                            "short or of another program: copy it again")
+        raise WorkbookError(
+            f"checkpoint {path} is not a whole MindSpore checkpoint, it is cut "
+            "short or of another program: copy it again"
+        )
     if not message.value:
-        raise WorkbookError(f"checkpoint {path} holds no MindSpore tensors: copy it again, or "
-                            "give another")
+        raise WorkbookError(
+            f"checkpoint {path} holds no MindSpore tensors: copy it again, or give another"
+        )
     return message
 
 
@@ -117,14 +143,17 @@ def _array(path, name, tensors):
     """The slices of one tensor as one float32 array."""
     kind, shape = tensors[0].tensor_type.decode("utf-8", "replace"), list(tensors[0].dims)
     if kind not in _TYPES:
-        raise WorkbookError(f"checkpoint {path}: {name} has the unknown type {kind!r}: "
-                            "save it as Float32")
+        raise WorkbookError(
+            f"checkpoint {path}: {name} has the unknown type {kind!r}: save it as Float32"
+        )
     dtype = np.dtype(kind.lower()).newbyteorder("<")
     content = b"".join(tensor.tensor_content for tensor in tensors)
     shape = [] if shape == [0] else shape  # MindSpore's way to write a scalar
     if min(shape, default=0) < 0 or len(content) != int(np.prod(shape)) * dtype.itemsize:
-        raise WorkbookError(f"checkpoint {path}: {name} has {len(content)} bytes, which does not "
-                            f"fit its shape {shape} of {kind}: copy the file again")
+        raise WorkbookError(
+            f"checkpoint {path}: {name} has {len(content)} bytes, which does not "
+            f"fit its shape {shape} of {kind}: copy the file again"
+        )
     return np.frombuffer(content, dtype).reshape(shape).astype(np.float32)
 
 
@@ -138,17 +167,25 @@ def checkpoint_class():
     """
     kind = descriptor_pb2.FieldDescriptorProto
     file = descriptor_pb2.FileDescriptorProto(
-        name="mindspore_checkpoint.proto", package="mindspore", syntax="proto2")
+        name="mindspore_checkpoint.proto", package="mindspore", syntax="proto2"
+    )
     tensor, checkpoint = (file.message_type.add(name=n) for n in ("TensorProto", "Checkpoint"))
     value = checkpoint.nested_type.add(name="Value")
     for message, number, name, label, of, message_type in (
-            (tensor, 1, "dims", kind.LABEL_REPEATED, kind.TYPE_INT64, None),
-            (tensor, 2, "tensor_type", kind.LABEL_REQUIRED, kind.TYPE_BYTES, None),
-            (tensor, 3, "tensor_content", kind.LABEL_REQUIRED, kind.TYPE_BYTES, None),
-            (value, 1, "tag", kind.LABEL_REQUIRED, kind.TYPE_BYTES, None),
-            (value, 2, "tensor", kind.LABEL_REQUIRED, kind.TYPE_MESSAGE, ".mindspore.TensorProto"),
-            (checkpoint, 1, "value", kind.LABEL_REPEATED, kind.TYPE_MESSAGE,
-             ".mindspore.Checkpoint.Value")):
+        (tensor, 1, "dims", kind.LABEL_REPEATED, kind.TYPE_INT64, None),
+        (tensor, 2, "tensor_type", kind.LABEL_REQUIRED, kind.TYPE_BYTES, None),
+        (tensor, 3, "tensor_content", kind.LABEL_REQUIRED, kind.TYPE_BYTES, None),
+        (value, 1, "tag", kind.LABEL_REQUIRED, kind.TYPE_BYTES, None),
+        (value, 2, "tensor", kind.LABEL_REQUIRED, kind.TYPE_MESSAGE, ".mindspore.TensorProto"),
+        (
+            checkpoint,
+            1,
+            "value",
+            kind.LABEL_REPEATED,
+            kind.TYPE_MESSAGE,
+            ".mindspore.Checkpoint.Value",
+        ),
+    ):
         message.field.add(name=name, number=number, label=label, type=of, type_name=message_type)
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(file.SerializeToString())

@@ -1,4 +1,5 @@
 """MobileNetV2 (Sandler et al., 1801.04381, Table 2) without its last layers, as DeepLab uses it."""
+
 from deeplab_nb.network.layers import BatchNorm, Dilation, Features, truncated_normal
 from deeplab_nb.tf1 import tf
 
@@ -6,11 +7,21 @@ from deeplab_nb.tf1 import tf
 # expanded_conv_1, ...
 BLOCKS = (
     (1, 16, 1),
-    (6, 24, 2), (6, 24, 1),
-    (6, 32, 2), (6, 32, 1), (6, 32, 1),
-    (6, 64, 2), (6, 64, 1), (6, 64, 1), (6, 64, 1),
-    (6, 96, 1), (6, 96, 1), (6, 96, 1),
-    (6, 160, 2), (6, 160, 1), (6, 160, 1),
+    (6, 24, 2),
+    (6, 24, 1),
+    (6, 32, 2),
+    (6, 32, 1),
+    (6, 32, 1),
+    (6, 64, 2),
+    (6, 64, 1),
+    (6, 64, 1),
+    (6, 64, 1),
+    (6, 96, 1),
+    (6, 96, 1),
+    (6, 96, 1),
+    (6, 160, 2),
+    (6, 160, 1),
+    (6, 160, 1),
     (6, 320, 1),
 )
 BATCH_NORM = BatchNorm(decay=0.997, epsilon=1e-3)
@@ -22,16 +33,24 @@ def mobilenet_v2(layers, images, *, depth_multiplier, output_stride):
 
     At width 1, high is `[batch, h/output_stride, w/output_stride, 320]`, low has 144 channels.
     """
-    x = layers.convolution(images, "MobilenetV2/Conv", depth(32, depth_multiplier), kernel=3,
-                           stride=2, initializer=WEIGHTS, batch_norm=BATCH_NORM,
-                           activation=tf.nn.relu6)
+    x = layers.convolution(
+        images,
+        "MobilenetV2/Conv",
+        depth(32, depth_multiplier),
+        kernel=3,
+        stride=2,
+        initializer=WEIGHTS,
+        batch_norm=BATCH_NORM,
+        activation=tf.nn.relu6,
+    )
     dilation, low = Dilation(output_stride, reached=2), None
     for index, (expansion, channels, stride) in enumerate(BLOCKS):
         scope = "MobilenetV2/expanded_conv" + (f"_{index}" if index else "")
         stride, rate = dilation.next(stride)
         filters = depth(channels, depth_multiplier)
-        x, inner = inverted_residual(layers, x, scope, expansion=expansion, filters=filters,
-                                     stride=stride, rate=rate)
+        x, inner = inverted_residual(
+            layers, x, scope, expansion=expansion, filters=filters, stride=stride, rate=rate
+        )
         low = inner if index == 2 else low  # the last that still has a quarter of the image's size
     return Features(x, low)
 
@@ -44,12 +63,26 @@ def inverted_residual(layers, x, scope, *, expansion, filters, stride, rate):
     channels = int(x.shape[-1])
     y = x
     if expansion > 1:  # the first block has nothing to expand
-        y = layers.convolution(y, scope + "/expand", divisible(channels * expansion, 8),
-                               initializer=WEIGHTS, batch_norm=BATCH_NORM, activation=tf.nn.relu6)
-    inner = layers.depthwise(y, scope + "/depthwise", stride=stride, rate=rate,
-                             initializer=WEIGHTS, batch_norm=BATCH_NORM, activation=tf.nn.relu6)
-    y = layers.convolution(inner, scope + "/project", filters,
-                           initializer=WEIGHTS, batch_norm=BATCH_NORM)
+        y = layers.convolution(
+            y,
+            scope + "/expand",
+            divisible(channels * expansion, 8),
+            initializer=WEIGHTS,
+            batch_norm=BATCH_NORM,
+            activation=tf.nn.relu6,
+        )
+    inner = layers.depthwise(
+        y,
+        scope + "/depthwise",
+        stride=stride,
+        rate=rate,
+        initializer=WEIGHTS,
+        batch_norm=BATCH_NORM,
+        activation=tf.nn.relu6,
+    )
+    y = layers.convolution(
+        inner, scope + "/project", filters, initializer=WEIGHTS, batch_norm=BATCH_NORM
+    )
     return (layers.add(x, y) if stride == 1 and filters == channels else y), inner
 
 

@@ -3,16 +3,19 @@
 Three 3x3 convolutions in place of the 7x7 one, and the stride in a block's last unit instead of its
 first. The published variables carry the plain names, resnet_v1_50 and resnet_v1_101.
 """
+
 from deeplab_nb.network.layers import BatchNorm, Dilation, Features, truncated_normal
 from deeplab_nb.tf1 import tf
 
 BATCH_NORM = BatchNorm(decay=0.95, epsilon=1e-5)
 
 # scope, units of the four blocks
-VARIANTS = {"resnet_v1_50_beta": ("resnet_v1_50", (3, 4, 6, 3)),
-            "resnet_v1_101_beta": ("resnet_v1_101", (3, 4, 23, 3))}
+VARIANTS = {
+    "resnet_v1_50_beta": ("resnet_v1_50", (3, 4, 6, 3)),
+    "resnet_v1_101_beta": ("resnet_v1_101", (3, 4, 23, 3)),
+}
 DEPTHS = (64, 128, 256, 512)  # of a block's inner convolutions; its output has four times as many
-STRIDES = (2, 2, 2, 1)        # of a block's last unit
+STRIDES = (2, 2, 2, 1)  # of a block's last unit
 
 
 def resnet(layers, images, *, variant, output_stride, multi_grid=(1, 1, 1)):
@@ -23,8 +26,9 @@ def resnet(layers, images, *, variant, output_stride, multi_grid=(1, 1, 1)):
     scope, units = VARIANTS[variant]
     x = images
     for name, filters, stride in (("conv1_1", 64, 2), ("conv1_2", 64, 1), ("conv1_3", 128, 1)):
-        x = _convolution(layers, x, f"{scope}/{name}", filters, kernel=3, stride=stride,
-                         activation=tf.nn.relu)
+        x = _convolution(
+            layers, x, f"{scope}/{name}", filters, kernel=3, stride=stride, activation=tf.nn.relu
+        )
     x = layers.max_pool(x, kernel=3, stride=2)
     dilation, low = Dilation(output_stride, reached=4), None
     for block, count in enumerate(units, start=1):
@@ -32,8 +36,9 @@ def resnet(layers, images, *, variant, output_stride, multi_grid=(1, 1, 1)):
             stride, rate = dilation.next(STRIDES[block - 1] if unit == count else 1)
             rate *= multi_grid[unit - 1] if block == len(units) else 1
             unit_scope = f"{scope}/block{block}/unit_{unit}/bottleneck_v1"
-            x, third = bottleneck(layers, x, unit_scope, DEPTHS[block - 1],
-                                  stride=stride, rate=rate)
+            x, third = bottleneck(
+                layers, x, unit_scope, DEPTHS[block - 1], stride=stride, rate=rate
+            )
             # the last that still has a quarter of the image's size
             low = third if (block, unit) == (1, 2) else low
     return Features(x, low)
@@ -49,8 +54,16 @@ def bottleneck(layers, x, scope, depth, *, stride, rate):
     else:
         shortcut = layers.max_pool(x, kernel=1, stride=stride) if stride > 1 else x
     y = _convolution(layers, x, scope + "/conv1", depth, activation=tf.nn.relu)
-    y = _convolution(layers, y, scope + "/conv2", depth, kernel=3, stride=stride, rate=rate,
-                     activation=tf.nn.relu)
+    y = _convolution(
+        layers,
+        y,
+        scope + "/conv2",
+        depth,
+        kernel=3,
+        stride=stride,
+        rate=rate,
+        activation=tf.nn.relu,
+    )
     y = _convolution(layers, y, scope + "/conv3", 4 * depth)
     return layers.relu(layers.add(shortcut, y)), y
 
@@ -59,6 +72,15 @@ def _convolution(layers, x, scope, filters, *, kernel=1, stride=1, rate=1, activ
     fan_in = kernel * kernel * int(x.shape[-1])
     # He's, widened for what the truncation takes away
     weights = truncated_normal((1.3 * 2 / fan_in) ** 0.5)
-    return layers.convolution(x, scope, filters, kernel=kernel, stride=stride, rate=rate,
-                              initializer=weights, batch_norm=BATCH_NORM, activation=activation,
-                              symmetric=True)
+    return layers.convolution(
+        x,
+        scope,
+        filters,
+        kernel=kernel,
+        stride=stride,
+        rate=rate,
+        initializer=weights,
+        batch_norm=BATCH_NORM,
+        activation=activation,
+        symmetric=True,
+    )

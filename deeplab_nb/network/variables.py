@@ -4,6 +4,7 @@
 of the time that its graph takes. Written as one graph definition and imported, they cost a few
 tenths of it.
 """
+
 import collections
 import zlib
 
@@ -21,12 +22,14 @@ class Constant(collections.namedtuple("Constant", "value")):
 
 class TruncatedNormal(collections.namedtuple("TruncatedNormal", "stddev")):
     """Redrawn beyond two standard deviations."""
+
     op, shift = "TruncatedNormal", 0.0
     scale = property(lambda self: self.stddev)
 
 
 class Uniform(collections.namedtuple("Uniform", "limit")):
     """Between -limit and limit."""
+
     op = "RandomUniform"
     scale, shift = property(lambda self: 2 * self.limit), property(lambda self: -self.limit)
 
@@ -60,7 +63,8 @@ def _nodes(declaration):
     return initial + [
         _node("VariableV2", name, dtype=_FLOAT, shape=shape),
         _node("Assign", name + "/Assign", name, initial[-1].name, T=_FLOAT, _class=beside),
-        _node("Identity", name + "/read", name, T=_FLOAT, _class=beside)]
+        _node("Identity", name + "/read", name, T=_FLOAT, _class=beside),
+    ]
 
 
 def _constant_nodes(declaration):
@@ -75,10 +79,18 @@ def _random_nodes(declaration):
         _const(scope + "/shape", declaration.shape, dtype=_INT),
         _const(scope + "/scale", initial.scale),
         _const(scope + "/shift", initial.shift),
-        _node(initial.op, scope + "/drawn", scope + "/shape", dtype=_FLOAT, T=_INT,
-              seed=seeds[0], seed2=seeds[1]),
+        _node(
+            initial.op,
+            scope + "/drawn",
+            scope + "/shape",
+            dtype=_FLOAT,
+            T=_INT,
+            seed=seeds[0],
+            seed2=seeds[1],
+        ),
         _node("Mul", scope + "/scaled", scope + "/drawn", scope + "/scale", T=_FLOAT),
-        _node("Add", scope, scope + "/scaled", scope + "/shift", T=_FLOAT)]
+        _node("Add", scope, scope + "/scaled", scope + "/shift", T=_FLOAT),
+    ]
 
 
 def _const(name, value, shape=None, dtype=_FLOAT):
@@ -93,10 +105,15 @@ def _node(op, name, *inputs, **attributes):
 def _register(declaration):
     """TensorFlow's object for a variable's nodes, listed where savers and optimisers look."""
     name = declaration.name
-    variable = tf.Variable.from_proto(VariableDef(
-        variable_name=name + ":0", initial_value_name=name + "/initial:0",
-        initializer_name=name + "/Assign", snapshot_name=name + "/read:0",
-        trainable=declaration.trainable))
+    variable = tf.Variable.from_proto(
+        VariableDef(
+            variable_name=name + ":0",
+            initial_value_name=name + "/initial:0",
+            initializer_name=name + "/Assign",
+            snapshot_name=name + "/read:0",
+            trainable=declaration.trainable,
+        )
+    )
     tf.add_to_collection(tf.GraphKeys.GLOBAL_VARIABLES, variable)
     if declaration.trainable:
         tf.add_to_collection(tf.GraphKeys.TRAINABLE_VARIABLES, variable)

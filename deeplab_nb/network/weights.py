@@ -1,4 +1,5 @@
 """Downloads a published checkpoint and makes sure that it is the one it should be."""
+
 import os
 import shutil
 
@@ -53,8 +54,10 @@ def _unpack_as(target, archive_path, row):
         prefix = _checkpoint_in(beside, archive_path)
         wrong = misfit(prefix, row)
         if wrong:
-            raise WorkbookError(f"archive {archive_path} does not hold {row.name}: {wrong}; "
-                                "delete it and fetch it again")
+            raise WorkbookError(
+                f"archive {archive_path} does not hold {row.name}: {wrong}; "
+                "delete it and fetch it again"
+            )
         os.rename(os.path.dirname(prefix), target)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
@@ -64,14 +67,18 @@ def _checkpoint_in(folder, archive_path):
     prefixes = [newest_checkpoint(path) for path, _, _ in os.walk(folder)]
     prefix = next(filter(None, prefixes), None)
     if prefix is None:
-        raise WorkbookError(f"archive {archive_path} holds no checkpoint: "
-                            "delete it and fetch it again")
+        raise WorkbookError(
+            f"archive {archive_path} holds no checkpoint: delete it and fetch it again"
+        )
     return prefix
 
 
 def misfit(prefix, row):
     """Why a checkpoint cannot be the published one; '' if it can."""
     found = outline(prefix)
-    wrong = [f"its {name} is {found[name]}, not {value}" for name, value in row.holds.items()
-             if found[name] != value]
+    wrong = [
+        f"its {name} is {found[name]}, not {value}"
+        for name, value in row.holds.items()
+        if found[name] != value
+    ]
     return wrong[0] if wrong else ""

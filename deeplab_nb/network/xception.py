@@ -3,6 +3,7 @@
 More layers than Chollet's, no pooling but strides in depthwise convolutions, and batch norm between
 the two halves of a separable convolution.
 """
+
 import collections
 
 from deeplab_nb.network.layers import BatchNorm, Dilation, Features, truncated_normal
@@ -18,16 +19,19 @@ Block = collections.namedtuple("Block", "scope units depths stride skip")
 _ENTRY_41_65 = (
     Block("entry_flow/block1", 1, (128, 128, 128), 2, "conv"),
     Block("entry_flow/block2", 1, (256, 256, 256), 2, "conv"),
-    Block("entry_flow/block3", 1, (728, 728, 728), 2, "conv"))
+    Block("entry_flow/block3", 1, (728, 728, 728), 2, "conv"),
+)
 _ENTRY_71 = (
     Block("entry_flow/block1", 1, (128, 128, 128), 2, "conv"),
     Block("entry_flow/block2", 1, (256, 256, 256), 1, "conv"),
     Block("entry_flow/block3", 1, (256, 256, 256), 2, "conv"),
     Block("entry_flow/block4", 1, (728, 728, 728), 1, "conv"),
-    Block("entry_flow/block5", 1, (728, 728, 728), 2, "conv"))
+    Block("entry_flow/block5", 1, (728, 728, 728), 2, "conv"),
+)
 _EXIT = (
     Block("exit_flow/block1", 1, (728, 1024, 1024), 2, "conv"),
-    Block("exit_flow/block2", 1, (1536, 1536, 2048), 1, None))
+    Block("exit_flow/block2", 1, (1536, 1536, 2048), 1, None),
+)
 
 
 def _middle(units):
@@ -56,8 +60,15 @@ def xception(layers, images, *, variant, output_stride, multi_grid=(1, 1, 1)):
             stride, rate = dilation.next(block.stride if unit == block.units else 1)
             scope = f"{variant}/{block.scope}/unit_{unit}/xception_module"
             grid = multi_grid if block is blocks[-1] else (1, 1, 1)
-            x, second = xception_module(layers, x, scope, block.depths, stride=stride,
-                                        rates=[rate * factor for factor in grid], skip=block.skip)
+            x, second = xception_module(
+                layers,
+                x,
+                scope,
+                block.depths,
+                stride=stride,
+                rates=[rate * factor for factor in grid],
+                skip=block.skip,
+            )
         low = second if block.scope == low_block else low
     return Features(x, low)
 
@@ -70,24 +81,59 @@ def xception_module(layers, x, scope, depths, *, stride, rates, skip):
     y, given = x, []
     for number, (depth, rate) in enumerate(zip(depths, rates), start=1):
         y = layers.relu(y) if skip else y
-        y = separable_convolution(layers, y, f"{scope}/separable_conv{number}", depth, rate=rate,
-                                  stride=stride if number == len(depths) else 1,
-                                  activation=None if skip else tf.nn.relu)
+        y = separable_convolution(
+            layers,
+            y,
+            f"{scope}/separable_conv{number}",
+            depth,
+            rate=rate,
+            stride=stride if number == len(depths) else 1,
+            activation=None if skip else tf.nn.relu,
+        )
         given.append(y)
     if skip == "conv":
-        x = layers.convolution(x, scope + "/shortcut", depths[-1], stride=stride,
-                               initializer=WEIGHTS, batch_norm=BATCH_NORM)
+        x = layers.convolution(
+            x,
+            scope + "/shortcut",
+            depths[-1],
+            stride=stride,
+            initializer=WEIGHTS,
+            batch_norm=BATCH_NORM,
+        )
     return (layers.add(x, y) if skip else y), given[1]
 
 
 def separable_convolution(layers, x, scope, filters, *, stride, rate, activation):
     """3x3 depthwise at a rate, then 1x1, each with batch norm."""
-    x = layers.depthwise(x, scope + "_depthwise", stride=stride, rate=rate, initializer=WEIGHTS,
-                         batch_norm=BATCH_NORM, activation=activation, symmetric=True)
-    return layers.convolution(x, scope + "_pointwise", filters, initializer=WEIGHTS,
-                              batch_norm=BATCH_NORM, activation=activation)
+    x = layers.depthwise(
+        x,
+        scope + "_depthwise",
+        stride=stride,
+        rate=rate,
+        initializer=WEIGHTS,
+        batch_norm=BATCH_NORM,
+        activation=activation,
+        symmetric=True,
+    )
+    return layers.convolution(
+        x,
+        scope + "_pointwise",
+        filters,
+        initializer=WEIGHTS,
+        batch_norm=BATCH_NORM,
+        activation=activation,
+    )
 
 
 def _root_convolution(layers, x, scope, filters, *, stride):
-    return layers.convolution(x, scope, filters, kernel=3, stride=stride, initializer=WEIGHTS,
-                              batch_norm=BATCH_NORM, activation=tf.nn.relu, symmetric=True)
+    return layers.convolution(
+        x,
+        scope,
+        filters,
+        kernel=3,
+        stride=stride,
+        initializer=WEIGHTS,
+        batch_norm=BATCH_NORM,
+        activation=tf.nn.relu,
+        symmetric=True,
+    )

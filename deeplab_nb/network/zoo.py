@@ -4,6 +4,7 @@ All are of the TensorFlow DeepLab model zoo and named as there. No archive was d
 neither the folders in them nor the prefixes are taken as known. Nothing in this file needs
 TensorFlow.
 """
+
 import dataclasses
 import os
 from typing import Optional, Tuple
@@ -17,6 +18,7 @@ BASE = "http://download.tensorflow.org/models/"
 @dataclasses.dataclass(frozen=True)
 class Number:
     """A published mean IoU and how it was obtained."""
+
     name: str
     miou: float  # percent
     list: str = "val"
@@ -37,9 +39,9 @@ class Number:
 @dataclasses.dataclass(frozen=True)
 class Published:
     name: str
-    file: str      # below BASE
+    file: str  # below BASE
     size: str
-    holds: dict    # settings that its variables must imply
+    holds: dict  # settings that its variables must imply
     use: str = ""  # of one without a number
     numbers: Tuple[Number, ...] = ()
     digest: Optional[str] = None  # of the archive, 'algorithm:hex'; few were ever published
@@ -51,8 +53,13 @@ class Published:
 
 
 def _mobilenet(width):
-    return {"backbone": "mobilenet_v2", "depth_multiplier": width, "num_classes": 21,
-            "aspp": False, "decoder": False}
+    return {
+        "backbone": "mobilenet_v2",
+        "depth_multiplier": width,
+        "num_classes": 21,
+        "aspp": False,
+        "decoder": False,
+    }
 
 
 def _refined(name, miou, list="val"):
@@ -63,42 +70,94 @@ def _refined(name, miou, list="val"):
 _XCEPTION = {"backbone": "xception_65", "num_classes": 21, "aspp": True, "decoder": True}
 
 PUBLISHED = (
-    Published("mobilenetv2_dm05_coco_voc_trainaug",
-              "deeplabv3_mnv2_dm05_pascal_trainaug_2018_10_01.tar.gz", "7.6 MB",
-              _mobilenet(0.5), numbers=(Number("mobilenetv2_dm05", 70.19),)),
-    Published("mobilenetv2_coco_voc_trainaug",
-              "deeplabv3_mnv2_pascal_train_aug_2018_01_29.tar.gz", "23.9 MB", _mobilenet(1.0),
-              numbers=(Number("mobilenetv2", 75.32), _refined("mobilenetv2_refined", 77.33)),
-              digest="sha384:d3f2b27bb00c485ca45d68731f7198a23926cb865dd010fc444bcad9158e3341"
-                     "3cd60da2588a9be3ff1e8c9b4557362b"),  # as Open Model Zoo records it
-    Published("mobilenetv2_coco_voc_trainval",
-              "deeplabv3_mnv2_pascal_trainval_2018_01_29.tar.gz", "23 MB",
-              _mobilenet(1.0), numbers=(_refined("mobilenetv2_test", 80.25, "test"),)),
-    Published("xception65_coco_voc_trainaug",
-              "deeplabv3_pascal_train_aug_2018_01_04.tar.gz", "439 MB", _XCEPTION,
-              numbers=(Number("xception65", 82.20), _refined("xception65_refined", 83.58))),
-    Published("xception65_coco_voc_trainval",
-              "deeplabv3_pascal_trainval_2018_01_04.tar.gz", "439 MB",
-              _XCEPTION, numbers=(_refined("xception65_test", 87.80, "test"),)),
-    Published("xception_65_imagenet_coco",
-              "xception_65_coco_pretrained_2018_10_02.tar.gz", "292 MB",
-              {"backbone": "xception_65"}, "the start of the deeplabv3plus recipes"),
-    Published("xception_65_imagenet", "deeplabv3_xception_2018_01_04.tar.gz", "447 MB",
-              {"backbone": "xception_65"}, "a backbone to start from"),
-    Published("xception_41_imagenet", "xception_41_2018_05_09.tar.gz", "288 MB",
-              {"backbone": "xception_41"}, "a backbone to start from"),
-    Published("xception_71_imagenet", "xception_71_2018_05_09.tar.gz", "474 MB",
-              {"backbone": "xception_71"}, "a backbone to start from"),
-    Published("resnet_v1_50_beta_imagenet", "resnet_v1_50_2018_05_04.tar.gz", "274 MB",
-              {"backbone": "resnet_v1_50_beta"}, "a backbone to start from"),
-    Published("resnet_v1_101_beta_imagenet", "resnet_v1_101_2018_05_04.tar.gz", "477 MB",
-              {"backbone": "resnet_v1_101_beta"}, "a backbone to start from"),
+    Published(
+        "mobilenetv2_dm05_coco_voc_trainaug",
+        "deeplabv3_mnv2_dm05_pascal_trainaug_2018_10_01.tar.gz",
+        "7.6 MB",
+        _mobilenet(0.5),
+        numbers=(Number("mobilenetv2_dm05", 70.19),),
+    ),
+    Published(
+        "mobilenetv2_coco_voc_trainaug",
+        "deeplabv3_mnv2_pascal_train_aug_2018_01_29.tar.gz",
+        "23.9 MB",
+        _mobilenet(1.0),
+        numbers=(Number("mobilenetv2", 75.32), _refined("mobilenetv2_refined", 77.33)),
+        digest="sha384:d3f2b27bb00c485ca45d68731f7198a23926cb865dd010fc444bcad9158e3341"
+        "3cd60da2588a9be3ff1e8c9b4557362b",
+    ),  # as Open Model Zoo records it
+    Published(
+        "mobilenetv2_coco_voc_trainval",
+        "deeplabv3_mnv2_pascal_trainval_2018_01_29.tar.gz",
+        "23 MB",
+        _mobilenet(1.0),
+        numbers=(_refined("mobilenetv2_test", 80.25, "test"),),
+    ),
+    Published(
+        "xception65_coco_voc_trainaug",
+        "deeplabv3_pascal_train_aug_2018_01_04.tar.gz",
+        "439 MB",
+        _XCEPTION,
+        numbers=(Number("xception65", 82.20), _refined("xception65_refined", 83.58)),
+    ),
+    Published(
+        "xception65_coco_voc_trainval",
+        "deeplabv3_pascal_trainval_2018_01_04.tar.gz",
+        "439 MB",
+        _XCEPTION,
+        numbers=(_refined("xception65_test", 87.80, "test"),),
+    ),
+    Published(
+        "xception_65_imagenet_coco",
+        "xception_65_coco_pretrained_2018_10_02.tar.gz",
+        "292 MB",
+        {"backbone": "xception_65"},
+        "the start of the deeplabv3plus recipes",
+    ),
+    Published(
+        "xception_65_imagenet",
+        "deeplabv3_xception_2018_01_04.tar.gz",
+        "447 MB",
+        {"backbone": "xception_65"},
+        "a backbone to start from",
+    ),
+    Published(
+        "xception_41_imagenet",
+        "xception_41_2018_05_09.tar.gz",
+        "288 MB",
+        {"backbone": "xception_41"},
+        "a backbone to start from",
+    ),
+    Published(
+        "xception_71_imagenet",
+        "xception_71_2018_05_09.tar.gz",
+        "474 MB",
+        {"backbone": "xception_71"},
+        "a backbone to start from",
+    ),
+    Published(
+        "resnet_v1_50_beta_imagenet",
+        "resnet_v1_50_2018_05_04.tar.gz",
+        "274 MB",
+        {"backbone": "resnet_v1_50_beta"},
+        "a backbone to start from",
+    ),
+    Published(
+        "resnet_v1_101_beta_imagenet",
+        "resnet_v1_101_2018_05_04.tar.gz",
+        "477 MB",
+        {"backbone": "resnet_v1_101_beta"},
+        "a backbone to start from",
+    ),
 )
 
 # what can be measured here, since VOC's test masks are not public; the cheapest first
-VOC_VAL = tuple(sorted(
-    ((row, number) for row in PUBLISHED for number in row.numbers if number.list == "val"),
-    key=lambda pair: (pair[1].flip, pair[1].miou)))
+VOC_VAL = tuple(
+    sorted(
+        ((row, number) for row in PUBLISHED for number in row.numbers if number.list == "val"),
+        key=lambda pair: (pair[1].flip, pair[1].miou),
+    )
+)
 
 NAMES = tuple(row.name for row in PUBLISHED)
 
@@ -106,8 +165,9 @@ NAMES = tuple(row.name for row in PUBLISHED)
 def get(name):
     """The published checkpoint of this name; WorkbookError names the nearest to an unknown one."""
     if name not in NAMES:
-        raise WorkbookError(f"unknown weights '{name}'{nearest(name, NAMES)}; there are "
-                            f"{', '.join(NAMES)}")
+        raise WorkbookError(
+            f"unknown weights '{name}'{nearest(name, NAMES)}; there are {', '.join(NAMES)}"
+        )
     return PUBLISHED[NAMES.index(name)]
 
 

@@ -1,4 +1,5 @@
 """What both commands share: help, notes, sentences and exit codes."""
+
 import importlib
 import os
 import sys
@@ -36,8 +37,10 @@ def enter(translate, module, about, words):
 
 def help_text():
     """A line a flag: what it is here."""
-    return "\n".join(f"  --{name:34s} {flags.OURS.get(name) or originals.meaning(name)}"
-                     for name in sorted(translation.KNOWN - set(originals.SILENT)))
+    return "\n".join(
+        f"  --{name:34s} {flags.OURS.get(name) or originals.meaning(name)}"
+        for name in sorted(translation.KNOWN - set(originals.SILENT))
+    )
 
 
 def _say(sentence, code):

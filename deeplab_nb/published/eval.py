@@ -2,6 +2,7 @@
 
 DeepLabv3+ for TensorFlow; with a flag of the MindSpore entry, such as --data_url, its DeepLabv3.
 """
+
 import sys
 
 from deeplab_nb.published import doors, translation

@@ -1,20 +1,34 @@
 """Command lines in TensorFlow's style: --name=value, --name value, --name, --noname, lists."""
+
 import re
 
 from deeplab_nb import originals
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.settings import FIELDS, nearest
 
-LISTS = ("atrous_rates", "eval_scales", "multi_grid", "label_weights", "image_pyramid",
-         "train_crop_size", "eval_crop_size", "image_pooling_crop_size", "image_pooling_stride")
-OURS = {"cards": "ranks that train together",
-        "rank_table": "file that says which card is which rank",
-        "set": "NAME=VALUE, a setting of this workbook; may be repeated",
-        "dry_run": "say what would be run",
-        "case": "acc or perf, the end of CaseName",
-        "over_dump_path": "folder for over_dump"}
-_BOOLEANS = {**dict.fromkeys(("true", "t", "yes", "1"), "true"),
-             **dict.fromkeys(("false", "f", "no", "0"), "false")}
+LISTS = (
+    "atrous_rates",
+    "eval_scales",
+    "multi_grid",
+    "label_weights",
+    "image_pyramid",
+    "train_crop_size",
+    "eval_crop_size",
+    "image_pooling_crop_size",
+    "image_pooling_stride",
+)
+OURS = {
+    "cards": "ranks that train together",
+    "rank_table": "file that says which card is which rank",
+    "set": "NAME=VALUE, a setting of this workbook; may be repeated",
+    "dry_run": "say what would be run",
+    "case": "acc or perf, the end of CaseName",
+    "over_dump_path": "folder for over_dump",
+}
+_BOOLEANS = {
+    **dict.fromkeys(("true", "t", "yes", "1"), "true"),
+    **dict.fromkeys(("false", "f", "no", "0"), "false"),
+}
 
 
 def parse(words, known):
@@ -31,8 +45,10 @@ def parse(words, known):
             parts = re.sub(r"[\s,]+", ",", ",".join(values).strip("[]() "))
             given[name] = ",".join(filter(None, [given.get(name), parts]))
         elif len(values) > 1:
-            raise WorkbookError(f"--{name} takes one value and got '{' '.join(values)}': write "
-                                f"--{name}=VALUE without blanks round '='")
+            raise WorkbookError(
+                f"--{name} takes one value and got '{' '.join(values)}': write "
+                f"--{name}=VALUE without blanks round '='"
+            )
         else:
             given[name] = values[0] if values else "true"
     return {name: text for name, text in given.items() if text.lower() != "none"}, assignments
@@ -83,6 +99,7 @@ def settings_of(given, direct, elsewhere):
         elif name in originals.NOTES:
             notes.append(f"--{name}: {originals.NOTES[name]}")
         elif name not in elsewhere:
-            raise WorkbookError(f"--{name} is of another command ({originals.meaning(name)}): "
-                                "leave it out here")
+            raise WorkbookError(
+                f"--{name} is of another command ({originals.meaning(name)}): leave it out here"
+            )
     return settings, notes

@@ -1,4 +1,5 @@
 """Where users of the originals look, and what they look for there: links into a run's folder."""
+
 import collections
 import glob
 import os
@@ -22,8 +23,12 @@ def of(mindspore, folder, plan, rank=None):
     rank: of this process, as a text, if others were started beside it.
     """
     if plan:
-        logs = {each if mindspore else plan.devices.get(each, each):
-                os.path.join(folder, f"rank_{each}", "log.txt") for each in plan.ranks}
+        logs = {
+            each if mindspore else plan.devices.get(each, each): os.path.join(
+                folder, f"rank_{each}", "log.txt"
+            )
+            for each in plan.ranks
+        }
         return Places(mindspore, logs, os.path.join(folder, "train"))
     number = rank or 0 if mindspore else os.environ.get("ASCEND_DEVICE_ID") or rank or 0
     own = os.path.join(folder, f"rank_{rank}") if int(rank or 0) else folder
@@ -33,8 +38,10 @@ def of(mindspore, folder, plan, rank=None):
 def link_logs(places):
     """Puts links to the logs where the original writes its own, before anything is in them."""
     for number, log in places.logs.items():
-        link(f"LOG{number}/log.txt" if places.mindspore else
-             f"output/{number}/train_{number}.log", log)
+        link(
+            f"LOG{number}/log.txt" if places.mindspore else f"output/{number}/train_{number}.log",
+            log,
+        )
     if places.mindspore and list(places.logs) == [0]:
         link("log.txt", places.logs[0])
 
@@ -48,8 +55,9 @@ def link(place, target):
     try:
         os.symlink(os.path.relpath(target, folder), place)
     except OSError as error:
-        raise WorkbookError(f"{place} cannot lead to {target} ({error.strerror}): "
-                            "move what stands there away")
+        raise WorkbookError(
+            f"{place} cannot lead to {target} ({error.strerror}): move what stands there away"
+        )
 
 
 def finish(places, settings, seconds, case, epoch):
@@ -62,11 +70,17 @@ def finish(places, settings, seconds, case, epoch):
     log = steps_of(read_log(os.path.join(places.train, "log.jsonl")))
     batch, step = settings.train_batch_size, _step_seconds(log)
     name = f"{NETWORK}_bs{batch}_{settings.cards}p_{case}"
-    lines = {"Network": NETWORK, "RankSize": settings.cards, "BatchSize": batch,
-             "DeviceType": platform.machine(), "CaseName": name,
-             "ActualFPS": f"{settings.global_batch_size / step:.2f}",
-             "TrainingTime": f"{1000 * step:.2f}", "ActualLoss": f"{log[-1]['loss']:.4f}",
-             "E2ETrainingTime": f"{seconds:.0f}"}
+    lines = {
+        "Network": NETWORK,
+        "RankSize": settings.cards,
+        "BatchSize": batch,
+        "DeviceType": platform.machine(),
+        "CaseName": name,
+        "ActualFPS": f"{settings.global_batch_size / step:.2f}",
+        "TrainingTime": f"{1000 * step:.2f}",
+        "ActualLoss": f"{log[-1]['loss']:.4f}",
+        "E2ETrainingTime": f"{seconds:.0f}",
+    }
     text = "".join(f"{label} = {value}\n" for label, value in lines.items())
     path = write_text(os.path.join(places.train, name + ".log"), text)
     link(f"output/{list(places.logs)[-1]}/{name}.log", path)  # of the last card, as in the port
@@ -86,5 +100,5 @@ def _link_checkpoint(places, epoch):
     epochs, step = divmod(step_of(prefix) - 1, epoch)
     place = f"LOG0/chec_deeplabv3-{epochs + 1}_{step + 1}.ckpt"
     for path in glob.glob(glob.escape(prefix) + ".*"):
-        link(place + path[len(prefix):], path)
+        link(place + path[len(prefix) :], path)
     return f"{place} (of TensorFlow's form) leads to {prefix}\n"

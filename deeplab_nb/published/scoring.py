@@ -1,10 +1,10 @@
 """A `translation.Request` of an eval.py, scored."""
+
 import os
 
 import numpy as np
 
-from deeplab_nb import recipes
-from deeplab_nb import settings as settings_module
+from deeplab_nb import recipes, settings as settings_module
 from deeplab_nb.data import layouts
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation.evaluate import evaluate
@@ -38,7 +38,8 @@ def _settings(request, held, root):
         if getattr(settings, name) != value:
             raise WorkbookError(
                 f"checkpoint {request.values['initial_checkpoint']} holds a network with {name}="
-                f"{value}, the flags say {getattr(settings, name)}: correct them")
+                f"{value}, the flags say {getattr(settings, name)}: correct them"
+            )
     return settings
 
 
@@ -51,4 +52,5 @@ def _lines(mindspore, settings, evaluation):
     counted = scores.present | scores.only_predicted
     overall = float(np.nansum(scores.iou) / max(counted.sum(), 1))
     return [f"{tag}_overall[{overall:.6g}]"] + [
-        f"{tag}_class_{number}[{iou:.6g}]" for number, iou in enumerate(scores.iou)]
+        f"{tag}_class_{number}[{iou:.6g}]" for number, iou in enumerate(scores.iou)
+    ]

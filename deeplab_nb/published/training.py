@@ -1,11 +1,11 @@
 """A `translation.Request` of a train.py, trained by this process or by a launch of ranks."""
+
 import importlib.util
 import os
 import shlex
 import time
 
-from deeplab_nb import recipes
-from deeplab_nb import settings as settings_module
+from deeplab_nb import recipes, settings as settings_module
 from deeplab_nb.data import layouts
 from deeplab_nb.devices import devices, ranks
 from deeplab_nb.errors import WorkbookError
@@ -25,8 +25,9 @@ def run(request):
     settings, epoch = _settings(request, recipe, data, folder)
     if settings.cards > 1 and not rank:
         settings, table = _on_cards(settings, request)
-        plan = job.plan(recipe, _changes(recipe, settings), folder, cards=settings.cards,
-                        rank_table=table)
+        plan = job.plan(
+            recipe, _changes(recipe, settings), folder, cards=settings.cards, rank_table=table
+        )
     print("$ " + _command(recipe, settings, folder, plan), flush=True)
     if "dry_run" in request.given:
         return
@@ -63,16 +64,19 @@ def _train(recipe, settings, folder):
 def _settings(request, recipe, data, folder):
     """(Settings of the run, steps of an epoch; 0 where nobody asks)."""
     root = layouts.voc_root(data, folder) if data.kind == "edge" else data.root
-    values = settings_module.make_absolute({"cards": request.cards, "data_root": root,
-                                  "train_list": data.name, **request.values})
+    values = settings_module.make_absolute(
+        {"cards": request.cards, "data_root": root, "train_list": data.name, **request.values}
+    )
     settings = settings_module.override(recipe.settings, values)
     if not request.epochs:
         return settings, 0
     images, step = layouts.count(data), settings.global_batch_size
     epoch = images // step
     if not epoch:
-        raise WorkbookError(f"list {data.name} of {request.data} has {images} images, fewer than "
-                            f"the {step} of one step: lower --batch_size")
+        raise WorkbookError(
+            f"list {data.name} of {request.data} has {images} images, fewer than "
+            f"the {step} of one step: lower --batch_size"
+        )
     # so that an epoch's last step has its line in the log
     every = max(steps for steps in range(1, 101) if epoch % steps == 0)
     values = {"train_steps": request.epochs * epoch, "log_every": every, **values}
@@ -82,8 +86,11 @@ def _settings(request, recipe, data, folder):
 def _changes(recipe, settings):
     """{setting: text} of what differs from the recipe."""
     before, after = map(settings_module.as_dict, (recipe.settings, settings))
-    return {name: ",".join(map(str, value)) if isinstance(value, list) else str(value)
-            for name, value in after.items() if value != before[name]}
+    return {
+        name: ",".join(map(str, value)) if isinstance(value, list) else str(value)
+        for name, value in after.items()
+        if value != before[name]
+    }
 
 
 def _rank(request):
@@ -100,7 +107,8 @@ def _on_cards(settings, request):
         raise WorkbookError(
             f"no Ascend card can be used for {settings.cards} ranks: npu_bridge is not installed, "
             "`deeplab-nb doctor` says what is missing; to rehearse on this machine's processors "
-            "give --set device=cpu")
+            "give --set device=cpu"
+        )
     table = request.given.get("rank_table") or os.environ.get("RANK_TABLE_FILE")
     return settings_module.override(settings, {"device": "npu"}), table
 

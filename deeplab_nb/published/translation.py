@@ -1,4 +1,5 @@
 """What a command line of the originals asks for, in our settings; nothing is touched yet."""
+
 import collections
 import os
 
@@ -12,25 +13,61 @@ from deeplab_nb.settings import Settings
 # data, split: folder and list as the originals name them; folder: for all that is written;
 # epochs: 0 where there are steps; given: {flag: text}
 Request = collections.namedtuple(
-    "Request", "mindspore recipe values data split folder epochs cards notes given")
+    "Request", "mindspore recipe values data split folder epochs cards notes given"
+)
 
 # train.py's defaults, where they differ from the recipe, which is made of the port's script
-_DEFAULTS = {"backbone": "mobilenet_v2", "aspp": False, "decoder": False, "train_steps": 30000,
-             "train_batch_size": 8, "fine_tune_batch_norm": True, "initial_checkpoint": "",
-             "save_minutes": 20}
+_DEFAULTS = {
+    "backbone": "mobilenet_v2",
+    "aspp": False,
+    "decoder": False,
+    "train_steps": 30000,
+    "train_batch_size": 8,
+    "fine_tune_batch_norm": True,
+    "initial_checkpoint": "",
+    "save_minutes": 20,
+}
 _DATASETS = {"pascal_voc_seg": {}, "cityscapes": {"num_classes": 19}}
-_PRECISIONS = {"allow_mix_precision": True, "must_keep_origin_dtype": False,
-               "allow_fp32_to_fp16": False}
+_PRECISIONS = {
+    "allow_mix_precision": True,
+    "must_keep_origin_dtype": False,
+    "allow_fp32_to_fp16": False,
+}
 
 # flags that the functions here read, of each command
-_HEAD = ("atrous_rates", "decoder_output_stride", "aspp_with_separable_conv",
-         "decoder_use_separable_conv", "dry_run", *SILENT)
-_TRAIN = _HEAD + ("dataset", "dataset_dir", "train_split", "train_logdir", "train_crop_size",
-                  "initialize_last_layer", "save_interval_secs", "clone_on_cpu",
-                  "adam_learning_rate", "precision_mode", "over_dump", "profiling", *flags.OURS)
+_HEAD = (
+    "atrous_rates",
+    "decoder_output_stride",
+    "aspp_with_separable_conv",
+    "decoder_use_separable_conv",
+    "dry_run",
+    *SILENT,
+)
+_TRAIN = _HEAD + (
+    "dataset",
+    "dataset_dir",
+    "train_split",
+    "train_logdir",
+    "train_crop_size",
+    "initialize_last_layer",
+    "save_interval_secs",
+    "clone_on_cpu",
+    "adam_learning_rate",
+    "precision_mode",
+    "over_dump",
+    "profiling",
+    *flags.OURS,
+)
 _EVAL = _HEAD + ("dataset", "dataset_dir", "eval_split", "eval_logdir", "checkpoint_dir")
-_CONFIG = _HEAD + ("data_url", "dataset_url", "device_id", "distribute", "epoch_size", "cards",
-                   "rank_table")
+_CONFIG = _HEAD + (
+    "data_url",
+    "dataset_url",
+    "device_id",
+    "distribute",
+    "epoch_size",
+    "cards",
+    "rank_table",
+)
 _LEADS = {"data_url", "dataset_url", "checkpoint_url", "device_id", "distribute", "epoch_size"}
 KNOWN = {*TRAIN, *EVAL, *NETWORK, *CONFIG, *DERIVED, *PLACES, *ONLY, *NOTES, *_TRAIN, "set"}
 
@@ -57,42 +94,78 @@ def _training(given, own):
     data, folder = _needed(given, "dataset_dir", "train_logdir")
     values, notes = flags.settings_of(given, {**TRAIN, **NETWORK}, _TRAIN)
     if "precision_mode" not in given:
-        notes.append("mixed precision, as in Huawei's port: float32 is "
-                     "--precision_mode=must_keep_origin_dtype")
+        notes.append(
+            "mixed precision, as in Huawei's port: float32 is "
+            "--precision_mode=must_keep_origin_dtype"
+        )
     cards = _whole(given, "cards", os.environ.get("RANK_SIZE") or 1)
-    values = {**_DEFAULTS, **values, **_head(given, values.get("output_stride", 16)),
-              **_dataset(given, own), **_initial_layers(given), **_numbers(given),
-              **_ascend(given, folder)}
+    values = {
+        **_DEFAULTS,
+        **values,
+        **_head(given, values.get("output_stride", 16)),
+        **_dataset(given, own),
+        **_initial_layers(given),
+        **_numbers(given),
+        **_ascend(given, folder),
+    }
     if _is(given, "clone_on_cpu"):
         values["device"] = "cpu"
-    return Request(False, _recipe("deeplabv3plus", cards), values, data,
-                   given.get("train_split", "train"), folder, 0, cards, notes, given)
+    return Request(
+        False,
+        _recipe("deeplabv3plus", cards),
+        values,
+        data,
+        given.get("train_split", "train"),
+        folder,
+        0,
+        cards,
+        notes,
+        given,
+    )
 
 
 def _mindspore_training(given):
     values, notes = flags.settings_of(given, CONFIG, _CONFIG)
     ranks = os.environ.get("RANK_SIZE") or 8 if _is(given, "distribute") else 1
     cards = _whole(given, "cards", ranks)
-    values.update(_head(given, values.get("output_stride", 16)),
-                  initial_checkpoint=given.get("checkpoint_url", ""))
+    values.update(
+        _head(given, values.get("output_stride", 16)),
+        initial_checkpoint=given.get("checkpoint_url", ""),
+    )
     if not given.get("checkpoint_url"):
         values["trainable"] = "all"
-        notes.append("no checkpoint is given: this starts from random weights and trains all "
-                     "layers, batch norm's scale and shift too")
+        notes.append(
+            "no checkpoint is given: this starts from random weights and trains all "
+            "layers, batch norm's scale and shift too"
+        )
     notes.append("checkpoints are TensorFlow's: LOG0/chec_deeplabv3-EPOCH_STEP.ckpt leads to one")
-    return Request(True, _recipe("deeplabv3_mindspore", cards), values, _data_url(given), "train",
-                   "LOG0", _whole(given, "epoch_size", 6), cards, notes, given)
+    return Request(
+        True,
+        _recipe("deeplabv3_mindspore", cards),
+        values,
+        _data_url(given),
+        "train",
+        "LOG0",
+        _whole(given, "epoch_size", 6),
+        cards,
+        notes,
+        given,
+    )
 
 
 def _evaluation(given, own):
     data, folder, checkpoint = _needed(given, "dataset_dir", "eval_logdir", "checkpoint_dir")
     values, notes = flags.settings_of(given, {**EVAL, **NETWORK}, _EVAL)
-    values.update(_head(given, values.get("eval_output_stride", 16)),
-                  **_DATASETS.get(given.get("dataset"), {}), initial_checkpoint=checkpoint)
+    values.update(
+        _head(given, values.get("eval_output_stride", 16)),
+        **_DATASETS.get(given.get("dataset"), {}),
+        initial_checkpoint=checkpoint,
+    )
     if values.get("eval_flip") == "true" and values.get("eval_scales", "1.0") == "1.0":
         notes.append("mirrored images count here; the original leaves them out at a single scale")
-    return Request(False, "", values, data, given.get("eval_split", "val"), folder, 0, 1, notes,
-                   given)
+    return Request(
+        False, "", values, data, given.get("eval_split", "val"), folder, 0, 1, notes, given
+    )
 
 
 def _mindspore_evaluation(given):
@@ -100,8 +173,10 @@ def _mindspore_evaluation(given):
     values, notes = flags.settings_of(given, direct, _CONFIG)
     data, checkpoint = _data_url(given), _needed(given, "checkpoint_url")[0]
     values.update(_head(given, values.get("eval_output_stride", 16)), initial_checkpoint=checkpoint)
-    notes.append("mIoU is the entry's own, a mean over batches of two images; VOC's of the same "
-                 "predictions stands above it")
+    notes.append(
+        "mIoU is the entry's own, a mean over batches of two images; VOC's of the same "
+        "predictions stands above it"
+    )
     return Request(True, "deeplabv3_mindspore_1p", values, data, "val", "eval", 0, 1, notes, given)
 
 
@@ -114,17 +189,23 @@ def _head(given, stride):
     values = {"aspp": True} if given.get("atrous_rates") else {}
     rates = Settings(aspp=True).rates_at(int(stride)) if str(stride) in ("8", "16", "32") else ()
     if values and rates and given["atrous_rates"] != ",".join(map(str, rates)):
-        raise WorkbookError(f"--atrous_rates={given['atrous_rates']} do not go with output stride "
-                            f"{stride}: give {','.join(map(str, rates))}")
+        raise WorkbookError(
+            f"--atrous_rates={given['atrous_rates']} do not go with output stride "
+            f"{stride}: give {','.join(map(str, rates))}"
+        )
     if given.get("decoder_output_stride"):
         values["decoder"] = True
         if given["decoder_output_stride"] != "4":
-            raise WorkbookError(f"--decoder_output_stride={given['decoder_output_stride']} is not "
-                                "built here: give 4, or leave it out for no decoder")
+            raise WorkbookError(
+                f"--decoder_output_stride={given['decoder_output_stride']} is not "
+                "built here: give 4, or leave it out for no decoder"
+            )
     separable = {_is(given, word, "true") for word in _HEAD[2:4] if word in given}
     if len(separable) > 1:
-        raise WorkbookError("--aspp_with_separable_conv and --decoder_use_separable_conv differ: "
-                            "here both are as separable_head says, give them one value")
+        raise WorkbookError(
+            "--aspp_with_separable_conv and --decoder_use_separable_conv differ: "
+            "here both are as separable_head says, give them one value"
+        )
     return dict(values, **({"separable_head": separable.pop()} if separable else {}))
 
 
@@ -133,7 +214,8 @@ def _dataset(given, own):
     if name not in _DATASETS and "num_classes" not in own:
         raise WorkbookError(
             f"--dataset={name} is none of {', '.join(_DATASETS)}: say how many classes it has, "
-            "background counted, with --set num_classes=N; 255 is what its masks ignore")
+            "background counted, with --set num_classes=N; 255 is what its masks ignore"
+        )
     return _DATASETS.get(name, {})
 
 
@@ -150,8 +232,10 @@ def _numbers(given):
     if "train_crop_size" in given:
         sides = set(given["train_crop_size"].split(","))
         if len(sides) > 1:
-            raise WorkbookError(f"--train_crop_size={given['train_crop_size']} is no square: crops "
-                                "are square here, give one side twice")
+            raise WorkbookError(
+                f"--train_crop_size={given['train_crop_size']} is no square: crops "
+                "are square here, give one side twice"
+            )
         values["train_crop_size"] = sides.pop()
     if "save_interval_secs" in given:
         values["save_minutes"] = _whole(given, "save_interval_secs", 0) / 60
@@ -166,8 +250,9 @@ def _ascend(given, folder):
     """Settings of what the port's scripts parse."""
     mode, values = given.get("precision_mode", "allow_mix_precision"), {}
     if mode not in _PRECISIONS:
-        raise WorkbookError(f"--precision_mode={mode} is not one of this workbook: give "
-                            f"{' or '.join(_PRECISIONS)}")
+        raise WorkbookError(
+            f"--precision_mode={mode} is not one of this workbook: give {' or '.join(_PRECISIONS)}"
+        )
     if _is(given, "over_dump"):
         values["dump_folder"] = given.get("over_dump_path", os.path.join(folder, "dump"))
     if _is(given, "profiling"):

@@ -15,11 +15,11 @@ from PIL import Image, ImageOps
 
 from deeplab_nb import settings as settings_module
 from deeplab_nb.data import voc
-from deeplab_nb.progress import in_threads
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation.evaluate import fit, protocol_of, read_pair
 from deeplab_nb.evaluation.metrics import Scores, confusion_matrix
 from deeplab_nb.evaluation.predict import Predictor
+from deeplab_nb.progress import in_threads
 from deeplab_nb.settings import SIX_SCALES
 from deeplab_nb.show import plots
 from deeplab_nb.show.palettes import PALETTES

@@ -1,4 +1,5 @@
 """Pictures: overlays with a legend, error maps, curves. Every function returns a matplotlib Figure or an array."""
+
 import matplotlib
 import numpy as np
 from matplotlib import patches
@@ -34,12 +35,17 @@ def error_map(prediction, truth, ignore_label):
     return picture
 
 
-def show_prediction(image, prediction, names, *, truth=None, ignore_label=voc.VOID, title="", strength=0.6):
+def show_prediction(
+    image, prediction, names, *, truth=None, ignore_label=voc.VOID, title="", strength=0.6
+):
     """Photograph and prediction, and with `truth` the mask and the error map too, above a legend of the classes seen."""
     panels = [("photograph", image), ("prediction", overlay(image, prediction, strength))]
     seen = set(np.unique(prediction))
     if truth is not None:
-        panels += [("mask", overlay(image, truth, strength)), ("wrong pixels", error_map(prediction, truth, ignore_label))]
+        panels += [
+            ("mask", overlay(image, truth, strength)),
+            ("wrong pixels", error_map(prediction, truth, ignore_label)),
+        ]
         seen |= set(np.unique(truth))
     figure = show_row(panels, title=title)
     add_legend(figure, seen, names, ignore_label, errors=truth is not None)
@@ -64,7 +70,9 @@ def show_grid(rows, *, width=2.6):
     """Rows of (caption, array) pictures, such as photographs above their masks."""
     columns = max(map(len, rows))
     ratio = max(picture.shape[0] / picture.shape[1] for row in rows for _, picture in row)
-    figure = Figure(figsize=(width * columns, (width * ratio + 0.25) * len(rows)), constrained_layout=True)
+    figure = Figure(
+        figsize=(width * columns, (width * ratio + 0.25) * len(rows)), constrained_layout=True
+    )
     for r, row in enumerate(rows):
         for c, (caption, picture) in enumerate(row):
             axes = figure.add_subplot(len(rows), columns, r * columns + c + 1)
@@ -76,12 +84,22 @@ def show_grid(rows, *, width=2.6):
 
 def add_legend(figure, ids, names, ignore_label=voc.VOID, *, errors=False, palette=None):
     """Class names in their colours along the lower edge."""
-    entries = [(names[i], coloured(i, palette)) for i in sorted(ids) if i < len(names) and i != ignore_label]
+    entries = [
+        (names[i], coloured(i, palette))
+        for i in sorted(ids)
+        if i < len(names) and i != ignore_label
+    ]
     if errors:
         entries += [("wrong", ERROR_COLOURS["wrong"]), ("not scored", ERROR_COLOURS["ignored"])]
-    handles = [patches.Patch(facecolor=np.divide(colour, 255), edgecolor="black", linewidth=0.5, label=name)
-               for name, colour in entries]
-    figure.legend(handles=handles, loc="lower center", ncol=min(len(handles), 8), fontsize=8, frameon=False)
+    handles = [
+        patches.Patch(
+            facecolor=np.divide(colour, 255), edgecolor="black", linewidth=0.5, label=name
+        )
+        for name, colour in entries
+    ]
+    figure.legend(
+        handles=handles, loc="lower center", ncol=min(len(handles), 8), fontsize=8, frameon=False
+    )
 
 
 def loss_curve(log):
@@ -93,11 +111,22 @@ def loss_curve(log):
     axes.plot(numbers, [entry["loss"] for entry in steps], label="loss")
     axes.plot(numbers, [entry["cross_entropy"] for entry in steps], label="cross-entropy alone")
     if validations:
-        axes.plot([entry["step"] for entry in validations], [entry["validation_miou"] for entry in validations],
-                  "o-", color="#3a7d44", label="mIoU of quick validations")
+        axes.plot(
+            [entry["step"] for entry in validations],
+            [entry["validation_miou"] for entry in validations],
+            "o-",
+            color="#3a7d44",
+            label="mIoU of quick validations",
+        )
     axes.set(xlabel="step", ylabel="loss" + ", mIoU" * bool(validations))
     rate = axes.twinx()
-    rate.plot(numbers, [entry["learning_rate"] for entry in steps], color="grey", linestyle=":", label="learning rate (right)")
+    rate.plot(
+        numbers,
+        [entry["learning_rate"] for entry in steps],
+        color="grey",
+        linestyle=":",
+        label="learning rate (right)",
+    )
     rate.set_ylabel("learning rate")
     figure.legend(loc="upper right", bbox_to_anchor=(0.88, 0.92), fontsize=8)
     return figure
@@ -106,7 +135,10 @@ def loss_curve(log):
 def class_bars(scores, names):
     """IoU of each class that the masks show, best first."""
     order = sorted(np.flatnonzero(scores.present), key=lambda i: scores.iou[i])
-    return bars([(names[i], 100 * scores.iou[i], voc.palette()[i] / 255) for i in order], 100 * scores.mean_iou)
+    return bars(
+        [(names[i], 100 * scores.iou[i], voc.palette()[i] / 255) for i in order],
+        100 * scores.mean_iou,
+    )
 
 
 def bars(rows, mean):
@@ -124,6 +156,7 @@ def inline():
     """From here on this notebook shows a Figure as a picture that carries its words, for readers who hear it."""
     from IPython import get_ipython  # slow to load, and only notebooks need it
     from IPython.core.pylabtools import print_figure
+
     pictures = get_ipython().display_formatter.formatters["image/png"]
     pictures.for_type(Figure, lambda figure: (print_figure(figure), {"alt": words(figure)}))
 
@@ -132,7 +165,10 @@ def words(figure):
     """What stands in a Figure as one line: titles, axes, names of colours and curves."""
     found = [text.get_text() for text in figure.texts]
     for axes in figure.axes:
-        found += [axes.get_title(), " over ".join(filter(None, [axes.get_ylabel(), axes.get_xlabel()]))]
+        found += [
+            axes.get_title(),
+            " over ".join(filter(None, [axes.get_ylabel(), axes.get_xlabel()])),
+        ]
     legends = figure.legends + [axes.get_legend() for axes in figure.axes if axes.get_legend()]
     found += [", ".join(text.get_text() for text in legend.get_texts()) for legend in legends]
     return "; ".join(" ".join(part.split()) for part in found if part)

@@ -4,6 +4,7 @@ log.jsonl   one JSON object a line; `read_log` reads it, the notebooks draw it
 train.log   the same in the words that users of the two published systems search their logs for
 events.*    for `tensorboard --logdir FOLDER`: the numbers, a training crop, validation pictures
 """
+
 import contextlib
 import io
 import json
@@ -65,14 +66,20 @@ class Log:
         """An entry of the steps since the last one. numbers: {name: float} of the newest step."""
         since = max(step - self._last, 1)
         seconds, waiting = (time.time() - self._clock) / since, self._input_seconds / since
-        entry = dict(numbers, step=step, seconds_a_step=round(seconds, 4),
-                     input_seconds_a_step=round(waiting, 4),
-                     images_a_second=round(images_a_step / seconds, 2),
-                     seconds_left=round(steps_left * seconds))
+        entry = dict(
+            numbers,
+            step=step,
+            seconds_a_step=round(seconds, 4),
+            input_seconds_a_step=round(waiting, 4),
+            images_a_second=round(images_a_step / seconds, 2),
+            seconds_left=round(steps_left * seconds),
+        )
         if self._all_reduce_seconds is not None:
             reducing = self._all_reduce_seconds / since
-            entry.update(all_reduce_seconds_a_step=round(reducing, 4),
-                         compute_seconds_a_step=round(seconds - waiting - reducing, 4))
+            entry.update(
+                all_reduce_seconds_a_step=round(reducing, 4),
+                compute_seconds_a_step=round(seconds - waiting - reducing, 4),
+            )
         self._write(entry)
         loss, epoch, place = numbers["loss"], *divmod(step - 1, self._epoch)
         self._say(f"INFO:tensorflow:global step {step}: loss = {loss:.4f} ({seconds:.3f} sec/step)")
@@ -121,8 +128,11 @@ class Log:
         """A reader that follows the files sees the entry at once."""
         self._json.write(json.dumps(entry) + "\n")
         self._json.flush()
-        values = [tf.Summary.Value(tag=name, simple_value=value)
-                  for name, value in entry.items() if name != "step"]
+        values = [
+            tf.Summary.Value(tag=name, simple_value=value)
+            for name, value in entry.items()
+            if name != "step"
+        ]
         self._events.add_summary(tf.Summary(value=values), entry["step"])
         self._events.flush()
 
@@ -193,5 +203,7 @@ def save_settings(settings, folder):
 def cannot_write(folder, error):
     """The sentence for a disk that is full or a folder that may not be written."""
     said = str(error).split("\n")[0][:120]
-    return WorkbookError(f"cannot write into {folder} ({said}): make room on the disk or mend the "
-                         "folder's rights; the same command resumes from the newest checkpoint")
+    return WorkbookError(
+        f"cannot write into {folder} ({said}): make room on the disk or mend the "
+        "folder's rights; the same command resumes from the newest checkpoint"
+    )

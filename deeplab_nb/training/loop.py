@@ -2,6 +2,7 @@
 
 Batches in, checkpoints and logs out. What one step computes stands in `step`.
 """
+
 import collections
 import contextlib
 import glob
@@ -58,33 +59,46 @@ def train(settings, records, folder):
             validation = QuickValidation(settings, folder, best_before(folder, first_step))
     with tf.Graph().as_default():
         tf.set_random_seed(settings.seed)  # first values of variables follow from it
-        batches = timed_batches(records, settings, first_step=first_step,
-                                rank=team.rank, ranks=team.ranks)
+        batches = timed_batches(
+            records, settings, first_step=first_step, rank=team.rank, ranks=team.ranks
+        )
         step = training_step(batches.images, batches.labels, settings, device, team)
         with tf.Session(team.target, config=config) as session:
             session.run(tf.global_variables_initializer())
             # in a call of its own: Ascend's adapter leaves one that makes an iterator to the host,
             # variables and all
             session.run(batches.iterator.initializer)
-            print(start(session, resumed, settings), collectives.in_words(settings, team),
-                  sep="\n", flush=True)
+            print(
+                start(session, resumed, settings),
+                collectives.in_words(settings, team),
+                sep="\n",
+                flush=True,
+            )
             devices.start_alike(device, session, first_step, team)
             checkpoints = Checkpoints(session, folder, settings, team)
             with Log(log_folder(folder, team), first_step, epoch) as log:
-                training = Training(settings, records, team, session, batches, step,
-                                    log, checkpoints, validation)
+                training = Training(
+                    settings, records, team, session, batches, step, log, checkpoints, validation
+                )
                 return training.run(first_step)
 
 
 # --- where it starts
+
 
 def start(session, resumed, settings):
     """Gives the variables their first values; returns a sentence or report that says which."""
     if resumed:
         return resume(session, resumed, settings)
     if settings.initial_checkpoint:
-        return str(restore(session, settings.initial_checkpoint, variables_of(settings).values(),
-                           layers=settings.initial_layers))
+        return str(
+            restore(
+                session,
+                settings.initial_checkpoint,
+                variables_of(settings).values(),
+                layers=settings.initial_layers,
+            )
+        )
     return f"starting from random weights, seed {settings.seed}"
 
 
@@ -94,16 +108,22 @@ def resume(session, prefix, settings):
         tf.train.Saver().restore(session, prefix)
     except (tf.errors.OpError, ValueError) as error:
         said = str(error).split("\n")[0][:120]
-        raise WorkbookError(f"checkpoint {prefix} is damaged ({said}): delete its files to go on "
-                            "from the one before")
+        raise WorkbookError(
+            f"checkpoint {prefix} is damaged ({said}): delete its files to go on "
+            "from the one before"
+        )
     rate = session.run(objective.learning_rate(tf.train.get_global_step(), settings))
     return f"resuming at step {step_of(prefix)} of {settings.train_steps}, learning rate {rate:.3g}"
 
 
 # --- the steps
 
-class Training(collections.namedtuple(
-        "Training", "settings records team session batches step log checkpoints validation")):
+
+class Training(
+    collections.namedtuple(
+        "Training", "settings records team session batches step log checkpoints validation"
+    )
+):
     """The steps of one session, with what is logged, saved and validated between them."""
 
     def run(self, first_step):
@@ -138,8 +158,9 @@ class Training(collections.namedtuple(
             # is not counted yet
             done += int(self.session.run(global_step) - seen)
             self.checkpoints.save(done)
-            print(f"interrupted at step {done}, saved; the same command goes on from here",
-                  flush=True)
+            print(
+                f"interrupted at step {done}, saved; the same command goes on from here", flush=True
+            )
             raise
         except OSError as error:
             raise cannot_write(self.log.folder, error)
@@ -157,7 +178,8 @@ class Training(collections.namedtuple(
         shared, batches = self.step.shared, self.batches
         values, places, before, after = self.session.run(
             [self.step, batches.places, batches.asked, batches.came],
-            {shared.asked: float(bool(asked))} if shared else None)
+            {shared.asked: float(bool(asked))} if shared else None,
+        )
         self.log.waited(after - before, values.shared.all_reduce_seconds if shared else None)
         return values, places
 
@@ -165,9 +187,12 @@ class Training(collections.namedtuple(
         """What is due after a step. first: of this session, whose crop TensorBoard shows."""
         settings, last = self.settings, done == self.settings.train_steps
         if done % settings.log_every == 0 or last:
-            self.log.steps(done, numbers(values, done, settings),
-                           images_a_step=settings.global_batch_size,
-                           steps_left=settings.train_steps - done)
+            self.log.steps(
+                done,
+                numbers(values, done, settings),
+                images_a_step=settings.global_batch_size,
+                steps_left=settings.train_steps - done,
+            )
         self.log.epoch(done)
         with self.log.paused():
             if first and self.team.rank == 0:
@@ -205,25 +230,31 @@ class Training(collections.namedtuple(
             f"the loss is {values.loss}{own} at step {step} (learning rate "
             f"{values.learning_rate:.3g}, gradient norm {values.gradient_norm:.3g}) on "
             f"{', '.join(ids)}: look at that batch in {path}, lower learning_rate; "
-            "the checkpoints are from before")
+            "the checkpoints are from before"
+        )
 
     def _stopped(self, done, error):
         """TensorFlow's error in words; of a record file that is damaged or gone, those name it."""
         count_records(self.records)
         where = "the other ranks' logs" if self.team.ranks > 1 else "the records and the disk"
         said = error.message.split("\n")[0][:200]
-        return WorkbookError(f"training stopped at step {done} ({said}): check {where}, "
-                             "the same command resumes")
+        return WorkbookError(
+            f"training stopped at step {done} ({said}): check {where}, the same command resumes"
+        )
 
     def _tell_the_end(self):
         """What shows that all ranks hold the same, and what one took."""
-        floats = [tf.reshape(v, [-1]) for v in tf.global_variables()
-                  if v.dtype.base_dtype == tf.float32]
+        floats = [
+            tf.reshape(v, [-1]) for v in tf.global_variables() if v.dtype.base_dtype == tf.float32
+        ]
         digest = hashlib.sha256(self.session.run(tf.concat(floats, 0)).tobytes()).hexdigest()
         rank, ranks, memory = self.team.rank, self.team.ranks, round(peak_memory())
         self.log.end(rank=rank, ranks=ranks, variables_sha256=digest, peak_memory_mb=memory)
-        print(f"rank {rank} of {ranks} has ended: peak memory {memory} MB, "
-              f"sha256 of all variables {digest[:16]}", flush=True)
+        print(
+            f"rank {rank} of {ranks} has ended: peak memory {memory} MB, "
+            f"sha256 of all variables {digest[:16]}",
+            flush=True,
+        )
 
 
 class Checkpoints:
@@ -265,18 +296,21 @@ class Checkpoints:
             raise WorkbookError(
                 f"the folder {self._folder} was removed while training: it was made again and "
                 f"holds step {step}, the same command goes on from there; logs and checkpoints "
-                "before are lost")
+                "before are lost"
+            )
         self._newest, self._clock = prefix, time.time()
         return prefix
 
 
 # --- what is refused before any work is done
 
+
 def check_trainable(settings):
     """Raises WorkbookError for settings that cannot train."""
     if settings.train_steps < 1:
-        raise WorkbookError("train_steps is 0: these settings evaluate only; "
-                            "set train_steps to train")
+        raise WorkbookError(
+            "train_steps is 0: these settings evaluate only; set train_steps to train"
+        )
     if settings.device == "npu":
         ascend.check(settings)
 
@@ -290,9 +324,12 @@ def check_same_run(settings, folder):
         was, now = (f"{s.cards} x {s.train_batch_size}" for s in (earlier, settings))
         raise WorkbookError(
             f"{folder} was trained with {was} images a step (cards x train_batch_size), now it is "
-            f"{now}: set train_batch_size so that a step takes as many, or use another folder")
+            f"{now}: set train_batch_size so that a step takes as many, or use another folder"
+        )
     before, resumable = settings_module.as_dict(earlier), settings_module.known("resumable")
     for name, value in settings_module.as_dict(settings).items():
         if name not in resumable and before[name] != value:
-            raise WorkbookError(f"{folder} was trained with {name}={before[name]}, now it is "
-                                f"{value}: use another folder, or the old value")
+            raise WorkbookError(
+                f"{folder} was trained with {name}={before[name]}, now it is "
+                f"{value}: use another folder, or the old value"
+            )

@@ -1,4 +1,5 @@
 """What training minimises, and how fast: loss, weight decay, learning rate, update."""
+
 import numpy as np
 
 from deeplab_nb.network.checkpoints import LAST_LAYERS
@@ -10,14 +11,29 @@ from deeplab_nb.tf1 import tf
 def losses(logits, labels, step, settings, layers):
     """`(total, cross_entropy)` of a step: what is minimised, and the masks' part of it."""
     entropy = cross_entropy(
-        logits, labels, settings.ignore_label, stride=settings.loss_stride,
-        upsample=settings.upsample_logits, class_weights=settings.class_weights,
-        hardest=hardest_share(step, settings), layers=layers)
+        logits,
+        labels,
+        settings.ignore_label,
+        stride=settings.loss_stride,
+        upsample=settings.upsample_logits,
+        class_weights=settings.class_weights,
+        hardest=hardest_share(step, settings),
+        layers=layers,
+    )
     return entropy + weight_decay(trained_variables(settings), settings.weight_decay), entropy
 
 
-def cross_entropy(logits, labels, ignore_label, *, stride=1, upsample=True, class_weights=(),
-                  hardest=1.0, layers=FastLayers):
+def cross_entropy(
+    logits,
+    labels,
+    ignore_label,
+    *,
+    stride=1,
+    upsample=True,
+    class_weights=(),
+    hardest=1.0,
+    layers=FastLayers,
+):
     """Mean over the counted pixels of the softmax cross-entropy (DeepLabv3, 1706.05587, 4.1).
 
     logits: float32 [batch, h, w, classes].
@@ -52,7 +68,8 @@ def compared(labels, logits, stride, upsample):
     if upsample:
         return labels
     return tf.image.resize_nearest_neighbor(
-        labels[..., tf.newaxis], tf.shape(logits)[1:3], align_corners=True)[..., 0]
+        labels[..., tf.newaxis], tf.shape(logits)[1:3], align_corners=True
+    )[..., 0]
 
 
 def share_counted(labels, logits, settings):
@@ -133,12 +150,22 @@ def schedule(step, settings):
     if policy == "constant":
         return tf.constant(rate, tf.float32)
     if policy == "step":
-        return tf.train.exponential_decay(rate, step, settings.learning_rate_decay_step,
-                                          settings.learning_rate_decay_factor, staircase=True)
+        return tf.train.exponential_decay(
+            rate,
+            step,
+            settings.learning_rate_decay_step,
+            settings.learning_rate_decay_factor,
+            staircase=True,
+        )
     if policy == "cosine":
         return tf.train.cosine_decay(rate, step, steps)
-    return tf.train.polynomial_decay(rate, step, settings.decay_steps or steps,
-                                     settings.end_learning_rate, settings.learning_rate_power)
+    return tf.train.polynomial_decay(
+        rate,
+        step,
+        settings.decay_steps or steps,
+        settings.end_learning_rate,
+        settings.learning_rate_power,
+    )
 
 
 def trained_variables(settings):
@@ -174,14 +201,16 @@ def update(total, global_step, chosen, settings):
     """
     # every gradient is there before the first weight changes; gating operation by operation adds
     # hundreds
-    gradients = chosen.compute_gradients(total, trained_variables(settings),
-                                         gate_gradients=tf.train.Optimizer.GATE_GRAPH)
+    gradients = chosen.compute_gradients(
+        total, trained_variables(settings), gate_gradients=tf.train.Optimizer.GATE_GRAPH
+    )
     norm = tf.global_norm([g for g, _ in gradients])
     factors = [gradient_multiplier(v.op.name, settings) for _, v in gradients]
     # else the log could show a loss or norm of weights half updated
     with tf.control_dependencies([total, norm]):
-        multiplied = [(g if factor == 1 else factor * g, v)
-                      for factor, (g, v) in zip(factors, gradients)]
+        multiplied = [
+            (g if factor == 1 else factor * g, v) for factor, (g, v) in zip(factors, gradients)
+        ]
         return chosen.apply_gradients(multiplied, global_step=global_step), norm
 
 
@@ -202,8 +231,11 @@ class Momentum(tf.train.MomentumOptimizer):
     """
 
     def _create_slots(self, var_list):
-        declared = {v: Declaration(v.op.name + "/Momentum", v.shape.as_list(), Constant(0.0), False)
-                    for v in var_list}
+        declared = {
+            v: Declaration(v.op.name + "/Momentum", v.shape.as_list(), Constant(0.0), False)
+            for v in var_list
+        }
         made = create_variables(declared.values())
-        self._slot_dict("momentum").update(((v.op.graph, v.op.name), made[d.name])
-                                           for v, d in declared.items())
+        self._slot_dict("momentum").update(
+            ((v.op.graph, v.op.name), made[d.name]) for v, d in declared.items()
+        )

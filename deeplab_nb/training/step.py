@@ -1,4 +1,5 @@
 """The graph of one training step: network, loss, what ranks share, update."""
+
 import collections
 import math
 
@@ -10,7 +11,8 @@ from deeplab_nb.training import objective
 # the operation that trains, then scalars of the step; losses are means over all ranks;
 # shared: a `collectives.Shared`, or () without
 Step = collections.namedtuple(
-    "Step", "train loss cross_entropy learning_rate gradient_norm global_step loss_scale shared")
+    "Step", "train loss cross_entropy learning_rate gradient_norm global_step loss_scale shared"
+)
 
 
 def training_step(images, labels, settings, device="cpu", team=collectives.ALONE):
@@ -24,8 +26,12 @@ def training_step(images, labels, settings, device="cpu", team=collectives.ALONE
     if team.target:  # Ascend's optimizer averages by itself
         weight = objective.share_counted(labels, logits, settings)
         optimizer = averaged = collectives.Averaged(
-            optimizer, team, weight=weight, losses=[total, loss],
-            statistics=moving_averages() if updates else [])
+            optimizer,
+            team,
+            weight=weight,
+            losses=[total, loss],
+            statistics=moving_averages() if updates else [],
+        )
     optimizer, manager = devices.wrapped(optimizer, device, settings)
     with tf.control_dependencies(updates):
         train_op, norm = objective.update(total, global_step, optimizer, settings)
@@ -33,8 +39,9 @@ def training_step(images, labels, settings, device="cpu", team=collectives.ALONE
         (total, loss), shared = averaged.losses, averaged.shared
     with tf.control_dependencies([train_op]):
         scale = manager.get_loss_scale() if manager else tf.constant(1.0)
-        return Step(train_op, total, loss, rate, norm, tf.identity(global_step),
-                    tf.identity(scale), shared)
+        return Step(
+            train_op, total, loss, rate, norm, tf.identity(global_step), tf.identity(scale), shared
+        )
 
 
 def training_logits(images, settings, kind, step, team):
@@ -44,19 +51,22 @@ def training_logits(images, settings, kind, step, team):
     weights. They run side by side, each with batch statistics of its own part; the moving ones
     follow the first.
     """
-    clones = [training_layers(settings, kind, clone=number, step=step,
-                              rank=team.rank, ranks=team.ranks)
-              for number in range(settings.clones)]
+    clones = [
+        training_layers(settings, kind, clone=number, step=step, rank=team.rank, ranks=team.ranks)
+        for number in range(settings.clones)
+    ]
     parts = tf.split(images, len(clones)) if len(clones) > 1 else [images]
-    logits = [build_logits(part, settings=settings, layers=layers)
-              for part, layers in zip(parts, clones)]
+    logits = [
+        build_logits(part, settings=settings, layers=layers) for part, layers in zip(parts, clones)
+    ]
     return tf.concat(logits, axis=0) if len(clones) > 1 else logits[0], clones[0].updates
 
 
 def moving_averages():
     """The statistics of batch norm."""
-    return [v for v in tf.global_variables()
-            if v.op.name.endswith(("/moving_mean", "/moving_variance"))]
+    return [
+        v for v in tf.global_variables() if v.op.name.endswith(("/moving_mean", "/moving_variance"))
+    ]
 
 
 def numbers(values, done, settings):
@@ -73,4 +83,5 @@ def numbers(values, done, settings):
 def is_finite(values, settings):
     """Whether training may go on: under a loss scale, gradients that overflow are skipped."""
     return math.isfinite(values.loss) and (
-        settings.loss_scale != "none" or math.isfinite(values.gradient_norm))
+        settings.loss_scale != "none" or math.isfinite(values.gradient_norm)
+    )

@@ -1,4 +1,5 @@
 """Quick validation while training: always the same few pictures, and a copy of the best weights."""
+
 import glob
 import os
 import shutil
@@ -31,8 +32,13 @@ class QuickValidation:
         """mIoU of a checkpoint; it is copied where it is the best so far."""
         # kept: a graph takes a second and more to build
         self._predictor = self._predictor or Predictor(self._settings, checkpoint)
-        found = evaluate(self._settings, checkpoint, ids=self.ids, predictor=self._predictor,
-                         predictions=os.path.join(self._folder, "validation"))
+        found = evaluate(
+            self._settings,
+            checkpoint,
+            ids=self.ids,
+            predictor=self._predictor,
+            predictions=os.path.join(self._folder, "validation"),
+        )
         miou = found.scores.mean_iou
         if self.best is None or miou > self.best:
             self.best = miou

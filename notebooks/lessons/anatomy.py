@@ -75,9 +75,7 @@ def stages(settings, output_strides=(16, 8), size=513):
 def _units(settings, output_stride, size):
     """`(name, channels, side, rate)` of each unit: the last layer's output and the largest rate."""
     recorder = Recorder()
-    deeplab.network(
-        recorder, Map((1, size, size, 3)), settings.at(output_stride)
-    )
+    deeplab.network(recorder, Map((1, size, size, 3)), settings.at(output_stride))
     groups = [
         list(group) for _, group in itertools.groupby(recorder.layers, lambda layer: layer[0])
     ]
@@ -137,7 +135,10 @@ def cost_rows(settings, output_strides=(16, 8)):
     return [
         (
             name,
-            {stride: deeplab.cost(case.at(stride)).multiply_adds / 1e9 for stride in output_strides},
+            {
+                stride: deeplab.cost(case.at(stride)).multiply_adds / 1e9
+                for stride in output_strides
+            },
             published,
         )
         for name, case, published in cases

@@ -29,8 +29,7 @@ def features(images, *, settings, output_strides):
         layers = _random_layers(Layers, settings)
         pixels = deeplab.normalise(tf.constant(images))
         built = [
-            deeplab.backbone(layers, pixels, settings.at(stride)).high
-            for stride in output_strides
+            deeplab.backbone(layers, pixels, settings.at(stride)).high for stride in output_strides
         ]
         session.run(tf.global_variables_initializer())
         return session.run(built)
@@ -49,9 +48,7 @@ def seen_by_centre(cases, *, settings, size):
         pixels, gradients = tf.constant(noise), []
         for stride, kind in cases:
             layers = _random_layers(kind, settings)
-            maps = deeplab.backbone(
-                layers, deeplab.normalise(pixels), settings.at(stride)
-            ).high
+            maps = deeplab.backbone(layers, deeplab.normalise(pixels), settings.at(stride)).high
             middle = int(maps.shape[1]) // 2
             gradients += tf.gradients(maps[:, middle, middle], pixels)
         session.run(tf.global_variables_initializer())

@@ -7,7 +7,7 @@ import numpy as np
 from deeplab_nb.data import voc
 from deeplab_nb.data.sample import make_sample
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.settings import resolve, Settings
+from deeplab_nb.settings import Settings, resolve
 
 
 @contextlib.contextmanager

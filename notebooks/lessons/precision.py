@@ -5,10 +5,10 @@ import collections
 import numpy as np
 from matplotlib.figure import Figure
 
+from deeplab_nb.devices import devices, precision
 from deeplab_nb.network.deeplab import build_logits, training_layers
 from deeplab_nb.network.fast_layers import FastLayers, HalfLayers
 from deeplab_nb.tf1 import tf
-from deeplab_nb.devices import devices, precision
 from deeplab_nb.training import objective
 
 # float16: below the first it is 0 or its smallest number, below the second it has fewer digits,
@@ -88,8 +88,9 @@ def _loss(settings, images, masks, kind=FastLayers, step=0):
     tf.set_random_seed(settings.seed)
     layers = training_layers(settings, kind, step=step)
     logits = build_logits(tf.constant(images, tf.float32), settings=settings, layers=layers)
-    return objective.cross_entropy(logits, tf.constant(masks, tf.int32), settings.ignore_label,
-                                   stride=settings.loss_stride), layers.updates
+    return objective.cross_entropy(
+        logits, tf.constant(masks, tf.int32), settings.ignore_label, stride=settings.loss_stride
+    ), layers.updates
 
 
 def gradient_figure(sizes, scale):

@@ -20,8 +20,7 @@ import collections
 import numpy as np
 from matplotlib.figure import Figure
 
-from deeplab_nb import recipes
-from deeplab_nb import settings as settings_module
+from deeplab_nb import recipes, settings as settings_module
 from deeplab_nb.network import deeplab
 from deeplab_nb.network.cost import BYTES
 from deeplab_nb.training.objective import is_trained

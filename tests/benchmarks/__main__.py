@@ -8,8 +8,7 @@ import sys
 
 import click
 
-from deeplab_nb import files, recipes
-from deeplab_nb import settings as settings_module
+from deeplab_nb import files, recipes, settings as settings_module
 from deeplab_nb.errors import WorkbookError
 
 

@@ -15,15 +15,14 @@ import numpy as np
 from deeplab_nb import settings as settings_module
 from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.evaluation.evaluate import count
+from deeplab_nb.evaluation.evaluate import count, protocol_of
 from deeplab_nb.evaluation.predict import Predictor
-from deeplab_nb.evaluation.evaluate import protocol_of
 from deeplab_nb.network.deeplab import variables_of
 from deeplab_nb.processes import peak_memory
 from deeplab_nb.progress import progress, run_times
 from deeplab_nb.settings import SIX_SCALES
 from deeplab_nb.tf1 import tf
-from tests.benchmarks.networks import matmul_rate, NETWORKS
+from tests.benchmarks.networks import NETWORKS, matmul_rate
 from tests.benchmarks.plain import noise, plain_list, plain_photograph
 
 # tight: by ONNX Runtime too, with the frame that a photograph needs in place of one square for all

@@ -5,8 +5,8 @@ import os
 import numpy as np
 
 from deeplab_nb.data import voc
-from deeplab_nb.evaluation.predict import flipped, framed, scaled_sizes
 from deeplab_nb.evaluation.evaluate import protocol_of
+from deeplab_nb.evaluation.predict import flipped, framed, scaled_sizes
 from deeplab_nb.network.checkpoints import restore
 from deeplab_nb.network.deeplab import build_logits, predict_labels
 from deeplab_nb.network.layers import resize

@@ -1,4 +1,5 @@
 """JupyterLab as a reader has it: notebooks opened, run and explored in Chromium; screenshots stay in build/screenshots."""
+
 import glob
 import json
 import os
@@ -10,9 +11,9 @@ import time
 
 import nbformat
 import numpy as np
-from PIL import Image
 import pytest
 import requests
+from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -22,15 +23,17 @@ from deeplab_nb import files
 from deeplab_nb.processes import Watcher
 from deeplab_nb.progress import HEADLESS
 from draw import draw_set
-from tests.tiny_checkpoint import amplified, make_tiny_checkpoint, SETTINGS
+from tests.tiny_checkpoint import SETTINGS, amplified, make_tiny_checkpoint
 from tests.tiny_training import TINY
 
 pytestmark = pytest.mark.browser
 
 TOKEN = "of-this-test"
 SCREENSHOTS = os.path.join(files.ROOT, "build", "screenshots")
-ARGUMENTS = ("--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-             "--disable-component-update --disable-sync --disable-dev-shm-usage --window-size=1280,1700").split()
+ARGUMENTS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --disable-dev-shm-usage --window-size=1280,1700"
+).split()
 
 # the widget's file field is in no document until it is clicked, and a click would open the system's own window
 CATCH_FILE_FIELD = """HTMLInputElement.prototype.click = function () {
@@ -45,12 +48,16 @@ def notebooks(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lab")
     weights = amplified(make_tiny_checkpoint(folder), folder)
     data = {"data_root": draw_set(str(folder / "VOC2012"), train=6, val=6)}
-    labels = dict(SETTINGS, train_steps=0, initial_checkpoint=weights, eval_output_stride=16, **data)
+    labels = dict(
+        SETTINGS, train_steps=0, initial_checkpoint=weights, eval_output_stride=16, **data
+    )
     for number, overrides in (("00", labels), ("03", dict(TINY, **data)), ("06", labels)):
-        path, = glob.glob(os.path.join(files.NOTEBOOKS, number + "_*.ipynb"))
+        (path,) = glob.glob(os.path.join(files.NOTEBOOKS, number + "_*.ipynb"))
         notebook = nbformat.read(path, as_version=4)
-        cell, = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
-        cell.source += "\nrun_folder = {!r}\noverrides = {}".format(str(folder / ("run-" + number)), overrides)
+        (cell,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+        cell.source += "\nrun_folder = {!r}\noverrides = {}".format(
+            str(folder / ("run-" + number)), overrides
+        )
         nbformat.write(notebook, str(folder / os.path.basename(path)))
     return folder
 
@@ -61,21 +68,44 @@ def lab(notebooks, tmp_path_factory):
     home, port = tmp_path_factory.mktemp("home"), free_port()
     quiet = home / "settings" / "@jupyterlab" / "apputils-extension"
     quiet.mkdir(parents=True)
-    (quiet / "notification.jupyterlab-settings").write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
-    variables = dict(os.environ, HOME=str(home), JUPYTERLAB_SETTINGS_DIR=str(home / "settings"),
-                     JUPYTERLAB_WORKSPACES_DIR=str(home / "workspaces"))
+    (quiet / "notification.jupyterlab-settings").write_text(
+        json.dumps({"fetchNews": "false", "checkForUpdates": False})
+    )
+    variables = dict(
+        os.environ,
+        HOME=str(home),
+        JUPYTERLAB_SETTINGS_DIR=str(home / "settings"),
+        JUPYTERLAB_WORKSPACES_DIR=str(home / "workspaces"),
+    )
     variables.pop(HEADLESS, None)
     with open(str(home / "lab.txt"), "w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", "--port={}".format(port),
-             "--ServerApp.port_retries=0", "--ServerApp.token=" + TOKEN, "--ServerApp.password=",
-             "--ServerApp.root_dir={}".format(notebooks)], env=variables, stdout=log, stderr=subprocess.STDOUT,
-            start_new_session=True)
+            [
+                sys.executable,
+                "-m",
+                "jupyterlab",
+                "--no-browser",
+                "--allow-root",
+                "--ip=127.0.0.1",
+                f"--port={port}",
+                "--ServerApp.port_retries=0",
+                "--ServerApp.token=" + TOKEN,
+                "--ServerApp.password=",
+                f"--ServerApp.root_dir={notebooks}",
+            ],
+            env=variables,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
     watcher = Watcher()
     watcher.add(process.pid)
     try:
-        address = "http://127.0.0.1:{}".format(port)
-        wait(lambda: answers("{}/api/status?token={}".format(address, TOKEN)), "JupyterLab, see {}".format(home / "lab.txt"))
+        address = f"http://127.0.0.1:{port}"
+        wait(
+            lambda: answers(f"{address}/api/status?token={TOKEN}"),
+            "JupyterLab, see {}".format(home / "lab.txt"),
+        )
         yield address
     finally:
         process.terminate()  # the server ends its kernels
@@ -132,7 +162,7 @@ def type_into(browser, selector, keys):
 
 def run_all(browser, lab, name):
     """Opens a notebook and runs its cells from the menu; returns once all have ended, without an error among them."""
-    browser.get("{}/lab/workspaces/{}/tree/{}?token={}".format(lab, name[:2], name, TOKEN))
+    browser.get(f"{lab}/lab/workspaces/{name[:2]}/tree/{name}?token={TOKEN}")
     wait(lambda: count(browser, ".jp-NotebookPanel .jp-Notebook .jp-Cell") > 10, "the notebook")
     wait(lambda: count(browser, ".jp-Notebook-ExecutionIndicator[data-status=idle]"), "the kernel")
     click(browser, "//*[contains(@class, 'lm-MenuBar-itemLabel') and text()='Run']")
@@ -165,7 +195,9 @@ def screenshot(browser, name):
 def test_the_first_notebook_runs_and_shows_its_pictures(browser, lab):
     run_all(browser, lab, "00_start_here.ipynb")
     assert count(browser, ".jp-OutputArea-output img") >= 1
-    browser.execute_script("document.querySelector('.jp-OutputArea-output img').scrollIntoView({block: 'center'})")
+    browser.execute_script(
+        "document.querySelector('.jp-OutputArea-output img').scrollIntoView({block: 'center'})"
+    )
     screenshot(browser, "00_start_here")
 
 
@@ -173,7 +205,9 @@ def test_training_runs_in_the_browser_and_shows_its_loss(browser, lab):
     run_all(browser, lab, "03_mixed_precision_training.ipynb")
     said = browser.execute_script("return document.querySelector('.jp-Notebook').innerText")
     assert "at step {}".format(TINY["train_steps"]) in said and "refused:" in said
-    browser.execute_script("Array.from(document.querySelectorAll('.jp-OutputArea-output img')).pop().scrollIntoView({block: 'center'})")
+    browser.execute_script(
+        "Array.from(document.querySelectorAll('.jp-OutputArea-output img')).pop().scrollIntoView({block: 'center'})"
+    )
     screenshot(browser, "03_training")
 
 
@@ -182,15 +216,20 @@ def explorer(browser, lab):
     """Notebook 06 executed, its explorer in view."""
     run_all(browser, lab, "06_visual_overlay.ipynb")
     wait(lambda: shown(browser) is not None, "the explorer's picture")
-    browser.execute_script("document.querySelector('.widget-slider').scrollIntoView({block: 'start'})")
+    browser.execute_script(
+        "document.querySelector('.widget-slider').scrollIntoView({block: 'start'})"
+    )
     screenshot(browser, "06_explorer")
     return browser
 
 
 def shown(browser):
     """The explorer's picture, as the browser has decoded it; None before there is one."""
-    return browser.execute_script("""const picture = document.querySelector(arguments[0]);
-        return picture && picture.naturalWidth > 400 ? picture.src : null""", PICTURE)
+    return browser.execute_script(
+        """const picture = document.querySelector(arguments[0]);
+        return picture && picture.naturalWidth > 400 ? picture.src : null""",
+        PICTURE,
+    )
 
 
 def said(browser):
@@ -198,10 +237,16 @@ def said(browser):
 
 
 def test_the_slider_changes_the_picture(explorer):
-    before, readout = shown(explorer), "return document.querySelector('.widget-slider .widget-readout').innerText"
+    before, readout = (
+        shown(explorer),
+        "return document.querySelector('.widget-slider .widget-readout').innerText",
+    )
     value = explorer.execute_script(readout)
     type_into(explorer, ".widget-slider .noUi-handle", Keys.ARROW_RIGHT * 3)
-    wait(lambda: shown(explorer) not in (before, None) and said(explorer).startswith("ready"), "another picture")
+    wait(
+        lambda: shown(explorer) not in (before, None) and said(explorer).startswith("ready"),
+        "another picture",
+    )
     assert float(explorer.execute_script(readout)) > float(value)
     assert errors(explorer) == []
     screenshot(explorer, "06_stronger")
@@ -210,24 +255,34 @@ def test_the_slider_changes_the_picture(explorer):
 def test_a_checkbox_predicts_anew_and_says_so(explorer):
     before = shown(explorer)
     click(explorer, "//label[contains(., 'mirrored too')]//input")
-    wait(lambda: "mirrored too" in said(explorer) and shown(explorer) not in (before, None), "the mirrored prediction")
+    wait(
+        lambda: "mirrored too" in said(explorer) and shown(explorer) not in (before, None),
+        "the mirrored prediction",
+    )
     assert errors(explorer) == []
     screenshot(explorer, "06_mirrored")
 
 
 def upload(browser, path):
     browser.execute_script(CATCH_FILE_FIELD)
-    click(browser, "//button[contains(@class, 'jupyter-widgets') and contains(., 'your photograph')]")
+    click(
+        browser, "//button[contains(@class, 'jupyter-widgets') and contains(., 'your photograph')]"
+    )
     type_into(browser, "#caught", str(path))
     browser.execute_script("document.querySelector('#caught').remove()")
 
 
 def test_an_uploaded_photograph_is_labelled(explorer, tmp_path):
     path = tmp_path / "holiday.jpg"
-    Image.fromarray(np.random.RandomState(0).randint(0, 255, (60, 90, 3), dtype=np.uint8)).resize((900, 600)).save(str(path))
+    Image.fromarray(np.random.RandomState(0).randint(0, 255, (60, 90, 3), dtype=np.uint8)).resize(
+        (900, 600)
+    ).save(str(path))
     before = shown(explorer)
     upload(explorer, path)
-    wait(lambda: "your holiday.jpg" in said(explorer) and shown(explorer) not in (before, None), "the uploaded photograph")
+    wait(
+        lambda: "your holiday.jpg" in said(explorer) and shown(explorer) not in (before, None),
+        "the uploaded photograph",
+    )
     assert said(explorer).startswith("ready") and errors(explorer) == []
     screenshot(explorer, "06_own_photograph")
 

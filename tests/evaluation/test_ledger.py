@@ -121,8 +121,7 @@ def test_what_a_source_does_not_tell_is_never_taken_to_agree():
 def test_every_published_number_is_one_of_the_recipes_and_of_the_checkpoints():
     numbers = {row.name: row.number for row in ledger.PUBLISHED if row.weights}
     assert (
-        numbers
-        == {number.name: number.miou for row in zoo.PUBLISHED for number in row.numbers}
+        numbers == {number.name: number.miou for row in zoo.PUBLISHED for number in row.numbers}
         and len(numbers) == 7
     )
     for row, number in zoo.VOC_VAL:

@@ -1,4 +1,5 @@
 """Ranks as real processes: however a launch ends, the first failure is told and nothing is left behind."""
+
 import contextlib
 import json
 import os
@@ -40,7 +41,7 @@ def shell(*scripts):
 
 
 def log(folder, rank):
-    path = folder / "rank_{}".format(rank) / "log.txt"
+    path = folder / f"rank_{rank}" / "log.txt"
     return path.read_text() if path.exists() else ""
 
 
@@ -51,7 +52,9 @@ def pids(folder, ranks):
 
 
 def no_process_left(folder, ranks):
-    wait_for(lambda: not any(lives(pid) for pid in pids(folder, ranks)), "the end of all processes", 2)
+    wait_for(
+        lambda: not any(lives(pid) for pid in pids(folder, ranks)), "the end of all processes", 2
+    )
 
 
 def fails(folder, command, ranks, **options):
@@ -65,28 +68,48 @@ def fails(folder, command, ranks, **options):
 
 def test_eight_ranks_end_well(tmp_path):
     lines = []
-    logs = launcher.launch(python("print('one'); print('two', end='')"), 8, str(tmp_path), on_line=lines.append)
+    logs = launcher.launch(
+        python("print('one'); print('two', end='')"), 8, str(tmp_path), on_line=lines.append
+    )
     assert lines == ["[rank 0] one", "[rank 0] two"]
-    assert [os.path.relpath(path, str(tmp_path)) for path in logs] == ["rank_{}/log.txt".format(rank) for rank in range(8)]
+    assert [os.path.relpath(path, str(tmp_path)) for path in logs] == [
+        f"rank_{rank}/log.txt" for rank in range(8)
+    ]
     assert all(log(tmp_path, rank) == "one\ntwo" for rank in range(8))
 
 
 def test_each_rank_has_its_environment_its_folder_and_its_log(tmp_path, monkeypatch):
     monkeypatch.setenv("RANK_TABLE_FILE", "of another job")
     monkeypatch.setenv("DEEPLAB_NB_HEADLESS", "of the notebook that launches")
-    program = "import os, json; assert not {'RANK_TABLE_FILE', 'DEEPLAB_NB_HEADLESS'} & set(os.environ)\n" \
-              "print(json.dumps([os.environ['RANK_ID'], os.environ['HOME'], os.getcwd(), os.environ['OMP_NUM_THREADS']]))"
-    launcher.launch(python(program), range(8, 10), str(tmp_path), on_line=print,
-                   environment=lambda rank: {"RANK_ID": str(rank), "RANK_TABLE_FILE": None})
+    program = (
+        "import os, json; assert not {'RANK_TABLE_FILE', 'DEEPLAB_NB_HEADLESS'} & set(os.environ)\n"
+        "print(json.dumps([os.environ['RANK_ID'], os.environ['HOME'], os.getcwd(), os.environ['OMP_NUM_THREADS']]))"
+    )
+    launcher.launch(
+        python(program),
+        range(8, 10),
+        str(tmp_path),
+        on_line=print,
+        environment=lambda rank: {"RANK_ID": str(rank), "RANK_TABLE_FILE": None},
+    )
     cores = len(launcher.cores_of(0, 2))
     for rank in (8, 9):
         assert json.loads(log(tmp_path, rank)) == [
-            str(rank), os.environ["HOME"], str(tmp_path / "rank_{}".format(rank)), str(cores)]
+            str(rank),
+            os.environ["HOME"],
+            str(tmp_path / f"rank_{rank}"),
+            str(cores),
+        ]
 
 
 def test_ranks_share_the_cores_without_overlap(tmp_path):
     count = len(os.sched_getaffinity(0))
-    launcher.launch(python("import os; print(sorted(os.sched_getaffinity(0)))"), count, str(tmp_path), on_line=print)
+    launcher.launch(
+        python("import os; print(sorted(os.sched_getaffinity(0)))"),
+        count,
+        str(tmp_path),
+        on_line=print,
+    )
     bound = [json.loads(log(tmp_path, rank)) for rank in range(count)]
     assert sorted(core for cores in bound for core in cores) == sorted(os.sched_getaffinity(0))
     assert all(len(launcher.cores_of(place, 8)) >= 1 for place in range(8))
@@ -95,7 +118,7 @@ def test_ranks_share_the_cores_without_overlap(tmp_path):
 def test_a_launch_adds_to_the_logs_of_the_one_before(tmp_path):
     for word in ("first", "second"):
         lines = []
-        launcher.launch(python("print('{}')".format(word)), 1, str(tmp_path), on_line=lines.append)
+        launcher.launch(python(f"print('{word}')"), 1, str(tmp_path), on_line=lines.append)
         assert lines == ["[rank 0] " + word]
     assert log(tmp_path, 0) == "first\nsecond\n"
 
@@ -103,18 +126,34 @@ def test_a_launch_adds_to_the_logs_of_the_one_before(tmp_path):
 def test_a_rank_that_fails_ends_the_others_and_is_told_first(tmp_path):
     failing = "import time; time.sleep(1); print('no such weights'); raise SystemExit(3)"
     said, lines = fails(tmp_path, python(WAIT, failing, WAIT), 3)
-    assert said.startswith("rank 1 exited with code 3: see {}".format(tmp_path / "rank_1" / "log.txt"))
+    assert said.startswith(
+        "rank 1 exited with code 3: see {}".format(tmp_path / "rank_1" / "log.txt")
+    )
     assert "the same command goes on from the last one" in said
     told = [line for line in lines if not line.startswith("[rank 0] pids")]
-    assert re.match(r"rank 1 exited with code 3 after \d+ s, the first to fail", told[0]) and told[1] == "    no such weights"
-    assert told[2:] == ["rank {} was ended with it and was killed by SIGTERM".format(rank) for rank in (0, 2)]
+    assert (
+        re.match(r"rank 1 exited with code 3 after \d+ s, the first to fail", told[0])
+        and told[1] == "    no such weights"
+    )
+    assert told[2:] == [
+        f"rank {rank} was ended with it and was killed by SIGTERM" for rank in (0, 2)
+    ]
 
 
 def test_a_rank_that_does_not_heed_is_killed(tmp_path, monkeypatch):
     monkeypatch.setattr(launcher, "GRACE", 1)
-    said, lines = fails(tmp_path, shell("trap '' TERM; touch ready; sleep 60",
-                                        "until [ -e ../rank_0/ready ]; do sleep 0.1; done; exit 3"), 2)
-    assert "rank 1 exited with code 3" in said and lines[-1] == "rank 0 was ended with it and was killed by SIGKILL"
+    said, lines = fails(
+        tmp_path,
+        shell(
+            "trap '' TERM; touch ready; sleep 60",
+            "until [ -e ../rank_0/ready ]; do sleep 0.1; done; exit 3",
+        ),
+        2,
+    )
+    assert (
+        "rank 1 exited with code 3" in said
+        and lines[-1] == "rank 0 was ended with it and was killed by SIGKILL"
+    )
 
 
 def test_a_rank_that_is_killed_ends_the_others(tmp_path):
@@ -130,8 +169,16 @@ def test_only_lines_of_this_launch_are_told(tmp_path):
 
 def test_a_rank_that_hangs_is_told_and_ended(tmp_path):
     # rank 0 writes, rank 1 does what `beat` does, rank 2 does neither
-    said, lines = fails(tmp_path, shell("while :; do echo; sleep 0.2; done", 'while :; do touch "$DEEPLAB_NB_HEARTBEAT"; sleep 0.2; done',
-                                        "sleep 60"), 3, heartbeat_seconds=3)
+    said, lines = fails(
+        tmp_path,
+        shell(
+            "while :; do echo; sleep 0.2; done",
+            'while :; do touch "$DEEPLAB_NB_HEARTBEAT"; sleep 0.2; done',
+            "sleep 60",
+        ),
+        3,
+        heartbeat_seconds=3,
+    )
     assert "rank 2 gave no sign of life for 3 s" in said
     assert "rank 2" not in " ".join(line for line in lines if "ended with it" in line)
 
@@ -146,7 +193,9 @@ def test_a_beat_is_a_sign_of_life(tmp_path, monkeypatch):
 
 
 def test_a_rank_that_cannot_start_ends_those_before_it(tmp_path):
-    said, _ = fails(tmp_path, lambda rank: python(WAIT)(rank) if rank == 0 else ["no-such-command", "x"], 2)
+    said, _ = fails(
+        tmp_path, lambda rank: python(WAIT)(rank) if rank == 0 else ["no-such-command", "x"], 2
+    )
     assert said.startswith("rank 1 did not start (No such file or directory")
     assert "`no-such-command x`" in said
 
@@ -159,7 +208,11 @@ def test_what_a_rank_leaves_behind_is_ended(tmp_path):
 @contextlib.contextmanager
 def launching(folder, program=WAIT, ranks=3):
     """A launcher in a process of its own, whose ranks all run; (process, pids of the ranks and their children)."""
-    process = subprocess.Popen([sys.executable, "-c", LAUNCHER, str(folder), program], stdout=subprocess.PIPE, universal_newlines=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", LAUNCHER, str(folder), program],
+        stdout=subprocess.PIPE,
+        universal_newlines=True,
+    )
     found = []
     try:
         wait_for(lambda: len(pids(folder, ranks)) == 2 * ranks, "the ranks")
@@ -174,8 +227,11 @@ def launching(folder, program=WAIT, ranks=3):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_the_launcher_ends_all_ranks(tmp_path, number):
-    saving = "import signal; signal.signal(signal.SIGTERM, signal.default_int_handler)\ntry:\n    " + WAIT + \
-             "\nexcept KeyboardInterrupt: print('saved')"
+    saving = (
+        "import signal; signal.signal(signal.SIGTERM, signal.default_int_handler)\ntry:\n    "
+        + WAIT
+        + "\nexcept KeyboardInterrupt: print('saved')"
+    )
     with launching(tmp_path, saving) as (process, found):
         process.send_signal(number)
         assert process.wait(30) == 130
@@ -189,13 +245,17 @@ def test_a_killed_launcher_leaves_no_process_and_no_lock(tmp_path):
     with adopting_orphans(), launching(tmp_path, DEAF + "time.sleep(60)") as (process, found):
         process.kill()
         process.wait(30)
-        wait_for(lambda: not any(lives(pid) for pid in found), "the end of the ranks and their children", 10)
+        wait_for(
+            lambda: not any(lives(pid) for pid in found),
+            "the end of the ranks and their children",
+            10,
+        )
     launcher.launch(python("0"), 1, str(tmp_path), on_line=print)
 
 
 def test_a_folder_in_use_is_refused(tmp_path):
     with launching(tmp_path) as (process, _):
-        with pytest.raises(WorkbookError, match="in use by the launch of process {}".format(process.pid)):
+        with pytest.raises(WorkbookError, match=f"in use by the launch of process {process.pid}"):
             launcher.launch(python("0"), 1, str(tmp_path))
         assert process.poll() is None
 
@@ -205,6 +265,8 @@ def test_what_cannot_be_made_or_locked_is_named(tmp_path):
     with pytest.raises(WorkbookError, match="file cannot be made .File exists"):
         launcher.launch(python("0"), 1, str(tmp_path / "file"))
     (tmp_path / ".launch_0").symlink_to(tmp_path / "file")
-    with pytest.raises(WorkbookError, match="launch_0 cannot be opened .Too many levels of symbolic links"):
+    with pytest.raises(
+        WorkbookError, match="launch_0 cannot be opened .Too many levels of symbolic links"
+    ):
         launcher.launch(python("0"), 1, str(tmp_path))
     assert (tmp_path / "file").read_text() == "x"

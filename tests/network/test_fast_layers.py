@@ -1,4 +1,5 @@
 """The CPU's forms of layers and loss: values and gradients are TensorFlow's; float16's rounding; forms for converters."""
+
 import importlib
 
 import numpy as np
@@ -7,7 +8,15 @@ import pytest
 from deeplab_nb import settings as settings_module
 from deeplab_nb.network import deeplab, fast_layers
 from deeplab_nb.network.fast_layers import (
-    DilatedLayers, FastLayers, FoldedLayers, HalfLayers, add_bias, dilated, dilated_depthwise, normalise_batch)
+    DilatedLayers,
+    FastLayers,
+    FoldedLayers,
+    HalfLayers,
+    add_bias,
+    dilated,
+    dilated_depthwise,
+    normalise_batch,
+)
 from deeplab_nb.network.layers import BatchNorm, Layers, truncated_normal, xavier
 from deeplab_nb.tf1 import tf
 from tests import golden
@@ -25,7 +34,9 @@ def batch_norm_in_float64(x, gamma, beta, dy, epsilon):
     """y, dx, dgamma, dbeta by the textbook."""
     z = (x - x.mean((0, 1, 2))) / np.sqrt(x.var((0, 1, 2)) + epsilon)
     dz = dy * gamma
-    dx = (dz - dz.mean((0, 1, 2)) - z * (dz * z).mean((0, 1, 2))) / np.sqrt(x.var((0, 1, 2)) + epsilon)
+    dx = (dz - dz.mean((0, 1, 2)) - z * (dz * z).mean((0, 1, 2))) / np.sqrt(
+        x.var((0, 1, 2)) + epsilon
+    )
     return z * gamma + beta, dx, (dy * z).sum((0, 1, 2)), dy.sum((0, 1, 2))
 
 
@@ -39,7 +50,8 @@ def test_batch_norm_and_its_gradient_are_the_textbooks(shape):
         inputs = [tf.constant(value, tf.float32) for value in (x, gamma, beta)]
         y, mean, variance = normalise_batch(*inputs, epsilon=1e-3)
         found, mean, variance = session.run(
-            [[y] + tf.gradients(y, inputs, tf.constant(dy, tf.float32)), mean, variance])
+            [[y] + tf.gradients(y, inputs, tf.constant(dy, tf.float32)), mean, variance]
+        )
     for value, truth in zip(found, expected):
         assert np.allclose(value, truth, rtol=1e-4, atol=2e-5 * abs(truth).max() + 1e-5)
     assert np.allclose(mean, x.mean((0, 1, 2)), rtol=1e-5, atol=1e-6)
@@ -52,18 +64,32 @@ def test_batch_norm_is_no_less_exact_than_tensorflows_own():
     exact = x.astype(np.float64).var((0, 1, 2), ddof=1)
     with tf.Graph().as_default(), tf.Session() as session:
         one, zero = tf.ones([4]), tf.zeros([4])
-        mine, theirs = session.run([normalise_batch(tf.constant(x), one, zero, epsilon=1e-3)[2],
-                                    tf.nn.fused_batch_norm(tf.constant(x), one, zero, epsilon=1e-3)[2]])
+        mine, theirs = session.run(
+            [
+                normalise_batch(tf.constant(x), one, zero, epsilon=1e-3)[2],
+                tf.nn.fused_batch_norm(tf.constant(x), one, zero, epsilon=1e-3)[2],
+            ]
+        )
     assert abs(mine / exact - 1).max() <= max(abs(theirs / exact - 1).max(), 1e-6)
 
 
 PARTS = {
-    "matrix product": lambda layers, x: layers.convolution(x, "c", 5, initializer=xavier, batch_norm=PLAIN),
+    "matrix product": lambda layers, x: layers.convolution(
+        x, "c", 5, initializer=xavier, batch_norm=PLAIN
+    ),
     "with bias": lambda layers, x: layers.convolution(x, "c", 5, initializer=xavier),
-    "full": lambda layers, x: layers.convolution(x, "c", 5, kernel=3, initializer=xavier, batch_norm=PLAIN),
-    "atrous": lambda layers, x: layers.convolution(x, "c", 5, kernel=3, rate=2, initializer=xavier, batch_norm=PLAIN),
-    "depthwise": lambda layers, x: layers.depthwise(x, "c", initializer=truncated_normal(0.3), batch_norm=PLAIN),
-    "atrous depthwise": lambda layers, x: layers.depthwise(x, "c", rate=2, initializer=truncated_normal(0.3), batch_norm=PLAIN),
+    "full": lambda layers, x: layers.convolution(
+        x, "c", 5, kernel=3, initializer=xavier, batch_norm=PLAIN
+    ),
+    "atrous": lambda layers, x: layers.convolution(
+        x, "c", 5, kernel=3, rate=2, initializer=xavier, batch_norm=PLAIN
+    ),
+    "depthwise": lambda layers, x: layers.depthwise(
+        x, "c", initializer=truncated_normal(0.3), batch_norm=PLAIN
+    ),
+    "atrous depthwise": lambda layers, x: layers.depthwise(
+        x, "c", rate=2, initializer=truncated_normal(0.3), batch_norm=PLAIN
+    ),
 }
 
 
@@ -79,7 +105,9 @@ def test_every_kind_has_the_values_of_plain_layers(part, kind):
             x = tf.constant(values)
             y = build(PARTS[part], x, kind=one)
             golden.load_weights(session, tf.global_variables(), 1.0)
-            found[one] = session.run([y] + tf.gradients(y, [x] + tf.trainable_variables(), dy[..., :int(y.shape[-1])]))
+            found[one] = session.run(
+                [y] + tf.gradients(y, [x] + tf.trainable_variables(), dy[..., : int(y.shape[-1])])
+            )
     assert len(found[kind]) >= 4
     for mine, plain in zip(found[kind], found[Layers]):
         np.testing.assert_allclose(mine, plain, rtol=1e-4, atol=1e-4 * abs(plain).max())
@@ -100,7 +128,9 @@ def test_the_file_can_be_loaded_again_as_jupyters_autoreload_does():
     again = importlib.reload(fast_layers)
     with tf.Graph().as_default():
         x, bias = tf.constant(golden.image(1, 4, 4)), tf.constant([1.0, 2.0, 3.0])
-        y = again.normalise_batch(again.add_bias(x, bias), tf.ones([3]), tf.zeros([3]), epsilon=1e-3)[0]
+        y = again.normalise_batch(
+            again.add_bias(x, bias), tf.ones([3]), tf.zeros([3]), epsilon=1e-3
+        )[0]
         gradients = run(tf.gradients(y * x, [x, bias]))
     assert all(np.isfinite(gradient).all() and gradient.any() for gradient in gradients)
 
@@ -122,25 +152,40 @@ def test_half_rounds_input_kernel_and_output_and_their_gradients(part):
             x = tf.placeholder(tf.float32, [2, 8, 8, 4])
             y = build(PARTS[part], x, kind=HalfLayers if half else FastLayers, is_training=True)
             kernel = tf.trainable_variables()[0]
-            dx, dw = tf.gradients(y, [x, kernel], tf.constant(1.0001 * half_numbers(2, *y.shape.as_list())))
+            dx, dw = tf.gradients(
+                y, [x, kernel], tf.constant(1.0001 * half_numbers(2, *y.shape.as_list()))
+            )
             values, rounded = half_numbers(0, 2, 8, 8, 4), half_numbers(1, *kernel.shape.as_list())
             y1, dx1, dw1 = session.run([y, dx, dw], {x: values, kernel: rounded, **fresh()})
-            y2 = session.run(y, {x: values * (1 + 2 ** -13), kernel: rounded, **fresh()})
-            y3 = session.run(y, {x: values, kernel: rounded * (1 + 2 ** -13), **fresh()})
-        found[half] = [np.array_equal(y1, y2), np.array_equal(y1, y3), is_half(y1), is_half(dx1), is_half(dw1)]
+            y2 = session.run(y, {x: values * (1 + 2**-13), kernel: rounded, **fresh()})
+            y3 = session.run(y, {x: values, kernel: rounded * (1 + 2**-13), **fresh()})
+        found[half] = [
+            np.array_equal(y1, y2),
+            np.array_equal(y1, y3),
+            is_half(y1),
+            is_half(dx1),
+            is_half(dw1),
+        ]
     assert found == {True: [True] * 5, False: [False] * 5}
 
 
 def fresh():
     """Values of all variables but the kernel, as batch norm starts."""
-    return {v: np.full(v.shape.as_list(), float(v.op.name.endswith(("gamma", "moving_variance"))), np.float32)
-            for v in tf.global_variables() if not v.op.name.endswith("weights")}
+    return {
+        v: np.full(
+            v.shape.as_list(), float(v.op.name.endswith(("gamma", "moving_variance"))), np.float32
+        )
+        for v in tf.global_variables()
+        if not v.op.name.endswith("weights")
+    }
 
 
 def test_half_leaves_batch_statistics_in_float32():
     with tf.Graph().as_default(), tf.Session() as session:
         x = tf.constant(half_numbers(0, 2, 8, 8, 4))
-        y = build(PARTS["matrix product"], x, kind=HalfLayers, is_training=True, batch_norm_training=True)
+        y = build(
+            PARTS["matrix product"], x, kind=HalfLayers, is_training=True, batch_norm_training=True
+        )
         session.run(tf.global_variables_initializer())
         y = session.run(y)
     assert not is_half(y) and abs(y.mean((0, 1, 2))).max() < 1e-6
@@ -151,10 +196,20 @@ def test_logits_in_half_are_near_those_in_float32_and_only_there_is_anything_cas
     for half in (True, False):
         with tf.Graph().as_default() as graph, tf.Session() as session:
             images = tf.constant(golden.image(1, 33, 33))
-            chosen, kind = settings_module.read({"depth_multiplier": 0.25}), HalfLayers if half else FoldedLayers
-            y = deeplab.build_logits(images, settings=chosen, layers=kind(deeplab.variables_of(chosen)))
-            assert any(t.dtype == tf.float16 for op in graph.get_operations() for t in op.outputs) == half
-            golden.load_weights(session, tf.global_variables(), 2 ** 0.5)  # random ones with fresh statistics let the maps fade to 0
+            chosen, kind = (
+                settings_module.read({"depth_multiplier": 0.25}),
+                HalfLayers if half else FoldedLayers,
+            )
+            y = deeplab.build_logits(
+                images, settings=chosen, layers=kind(deeplab.variables_of(chosen))
+            )
+            assert (
+                any(t.dtype == tf.float16 for op in graph.get_operations() for t in op.outputs)
+                == half
+            )
+            golden.load_weights(
+                session, tf.global_variables(), 2**0.5
+            )  # random ones with fresh statistics let the maps fade to 0
             logits[half] = session.run(y)
     error = np.linalg.norm(logits[True] - logits[False]) / np.linalg.norm(logits[False])
     assert 1e-5 < error < 5e-3
@@ -183,9 +238,19 @@ def test_training_dilates_as_tensorflow_does(rate, full):
         return tf.nn.depthwise_conv2d(image, weights, [1, 1, 1, 1], "SAME", rate=[rate, rate])
 
     with tf.Graph().as_default(), tf.Session() as session:
-        image, weights, unknown = tf.constant(x), tf.constant(kernel), tf.placeholder(tf.float32, [None, None, None, 3])
+        image, weights, unknown = (
+            tf.constant(x),
+            tf.constant(kernel),
+            tf.placeholder(tf.float32, [None, None, None, 3]),
+        )
         expected, known, late = session.run(
-            [results(theirs, image, weights), results(ours, image, weights), results(ours, unknown, weights)], {unknown: x})
+            [
+                results(theirs, image, weights),
+                results(ours, image, weights),
+                results(ours, unknown, weights),
+            ],
+            {unknown: x},
+        )
     for ours_too in (known, late):
         for mine, wanted in zip(ours_too, expected):
             np.testing.assert_allclose(mine, wanted, atol=1e-5)
@@ -196,7 +261,12 @@ def test_a_shift_and_its_gradients_are_tensorflows():
     values, dy = (random.standard_normal((2, 5, 4, 3)).astype(np.float32) for _ in range(2))
     with tf.Graph().as_default(), tf.Session() as session:
         x, shift = tf.constant(values), tf.constant([1.0, -2.0, 0.5])
-        results = session.run([[y] + tf.gradients(y, [x, shift], tf.constant(dy)) for y in (add_bias(x, shift), tf.nn.bias_add(x, shift))])
+        results = session.run(
+            [
+                [y] + tf.gradients(y, [x, shift], tf.constant(dy))
+                for y in (add_bias(x, shift), tf.nn.bias_add(x, shift))
+            ]
+        )
     for mine, wanted in zip(*results):
         np.testing.assert_allclose(mine, wanted, rtol=1e-5, atol=1e-6)
 
@@ -208,7 +278,10 @@ def test_logits_are_resized_as_tensorflow_does(size):
     weights = random.standard_normal((2,) + size + (21,)).astype(np.float32)
     with tf.Graph().as_default():
         x = tf.constant(random.standard_normal((2, 5, 4, 21)).astype(np.float32))
-        ours, theirs = fast_layers.resize_by_products(x, size), tf.image.resize_bilinear(x, size, align_corners=True)
+        ours, theirs = (
+            fast_layers.resize_by_products(x, size),
+            tf.image.resize_bilinear(x, size, align_corners=True),
+        )
         results = run([[y, tf.gradients(y, x, weights)[0]] for y in (ours, theirs)])
     for mine, wanted in zip(*results):
         np.testing.assert_allclose(mine, wanted, rtol=1e-4, atol=1e-5)

@@ -1,4 +1,5 @@
 """Published checkpoints: fetched, checked for what they should hold, refused in words; a local server plays the host."""
+
 import hashlib
 import os
 
@@ -15,7 +16,10 @@ from tests.support.archives import packed, packed_file
 
 HALF_WIDTH, WITH_DIGEST = "mobilenetv2_dm05_coco_voc_trainaug", "mobilenetv2_coco_voc_trainaug"
 FILE = zoo.get(HALF_WIDTH).file
-MOBILENET = {"MobilenetV2/expanded_conv_16/project/weights": [1, 1, 2, 160], "logits/semantic/weights": [1, 1, 256, 21]}
+MOBILENET = {
+    "MobilenetV2/expanded_conv_16/project/weights": [1, 1, 2, 160],
+    "logits/semantic/weights": [1, 1, 256, 21],
+}
 XCEPTION = {"xception_65/entry_flow/conv1_1/weights": [3, 3, 3, 32]}
 
 
@@ -27,8 +31,10 @@ def folder(tmp_path):
 @pytest.fixture(scope="module")
 def archives(tmp_path_factory):
     """The bytes of two archives with checkpoints of a few variables."""
-    return {name: packed(save(shapes, str(tmp_path_factory.mktemp("saved")))) for name, shapes in
-            [("mobilenet", MOBILENET), ("xception", XCEPTION)]}
+    return {
+        name: packed(save(shapes, str(tmp_path_factory.mktemp("saved"))))
+        for name, shapes in [("mobilenet", MOBILENET), ("xception", XCEPTION)]
+    }
 
 
 def save(shapes, folder):
@@ -36,7 +42,9 @@ def save(shapes, folder):
         for name, shape in shapes.items():
             tf.get_variable(name, shape)
         session.run(tf.global_variables_initializer())
-        tf.train.Saver().save(session, os.path.join(folder, "model.ckpt-30000"), write_meta_graph=False)
+        tf.train.Saver().save(
+            session, os.path.join(folder, "model.ckpt-30000"), write_meta_graph=False
+        )
     return folder
 
 
@@ -51,14 +59,19 @@ def test_fetched_once_whatever_the_archive_calls_its_folder(server, archives, fo
     prefix = fetch_weights(HALF_WIDTH, folder, base=server.base)
     assert prefix == os.path.join(folder, HALF_WIDTH, "model.ckpt-30000")
     assert sorted(os.listdir(folder)) == sorted([HALF_WIDTH, FILE, FILE + ".sha256"])
-    assert fetch_weights(HALF_WIDTH, folder, base="http://127.0.0.1:9/") == prefix and server.asked == ["HEAD", "GET"]
+    assert fetch_weights(
+        HALF_WIDTH, folder, base="http://127.0.0.1:9/"
+    ) == prefix and server.asked == ["HEAD", "GET"]
     assert contents(prefix) == "mobilenet_v2 of width 0.5, 21 classes"
 
 
 @pytest.mark.parametrize("inside", ["", "top"])
 def test_a_backbone_without_classes_is_what_some_should_be(server, tmp_path, folder, inside):
     server.content = packed(save(XCEPTION, str(tmp_path)), inside)
-    assert contents(fetch_weights("xception_65_imagenet", folder, base=server.base)) == "xception_65, backbone only"
+    assert (
+        contents(fetch_weights("xception_65_imagenet", folder, base=server.base))
+        == "xception_65, backbone only"
+    )
 
 
 def test_a_checkpoint_put_by_hand_needs_no_network(folder):
@@ -74,17 +87,24 @@ def test_a_broken_transfer_resumes(server, tmp_path, folder):
     assert os.listdir(folder) == [FILE + ".part"]
     server.cut_after = None
     assert os.path.exists(fetch_weights(HALF_WIDTH, folder, base=server.base) + ".index")
-    assert len(server.ranges) == 1 and sorted(os.listdir(folder)) == sorted([HALF_WIDTH, FILE, FILE + ".sha256"])
+    assert len(server.ranges) == 1 and sorted(os.listdir(folder)) == sorted(
+        [HALF_WIDTH, FILE, FILE + ".sha256"]
+    )
 
 
 def test_a_wrong_digest_is_refused(server, archives, folder):
     server.content = archives["mobilenet"]
     said = refusal(WITH_DIGEST, folder, base=server.base)
-    assert "has digest sha384:{}, not sha384:d3f2b27b".format(hashlib.sha384(server.content).hexdigest()) in said
+    assert (
+        f"has digest sha384:{hashlib.sha384(server.content).hexdigest()}, not sha384:d3f2b27b"
+        in said
+    )
     assert os.listdir(folder) == []
 
 
-def test_the_digest_of_the_first_download_is_checked_when_it_is_unpacked_again(server, archives, folder):
+def test_the_digest_of_the_first_download_is_checked_when_it_is_unpacked_again(
+    server, archives, folder
+):
     server.content = archives["mobilenet"]
     fetch_weights(HALF_WIDTH, folder, base=server.base)
     os.rename(os.path.join(folder, HALF_WIDTH), os.path.join(folder, "aside"))
@@ -97,15 +117,26 @@ def test_the_digest_of_the_first_download_is_checked_when_it_is_unpacked_again(s
 
 def test_without_a_network_one_sentence_says_what_to_put_where(folder):
     assert refusal(HALF_WIDTH, folder, base="http://127.0.0.1:9/") == (  # nothing listens there
-        "{} did not come from http://127.0.0.1:9/{} (the connection failed or broke off): run again to go on at 0.0 MB, "
-        "or put the file at {} by hand (digest not known)".format(HALF_WIDTH, FILE, os.path.join(folder, FILE)))
+        f"{HALF_WIDTH} did not come from http://127.0.0.1:9/{FILE} (the connection failed or broke off): run again to go on at 0.0 MB, "
+        f"or put the file at {os.path.join(folder, FILE)} by hand (digest not known)"
+    )
 
 
-@pytest.mark.parametrize("content, sentence", [
-    (packed_file("../evil"), "holds ../evil, which leads out of its folder: do not use this archive"),
-    (packed_file("top/frozen_inference_graph.pb"), "holds no checkpoint: delete it and fetch it again"),
-    (b"<html>please log in</html>", "is damaged"),
-], ids=["a path that climbs out", "no checkpoint", "a page"])
+@pytest.mark.parametrize(
+    "content, sentence",
+    [
+        (
+            packed_file("../evil"),
+            "holds ../evil, which leads out of its folder: do not use this archive",
+        ),
+        (
+            packed_file("top/frozen_inference_graph.pb"),
+            "holds no checkpoint: delete it and fetch it again",
+        ),
+        (b"<html>please log in</html>", "is damaged"),
+    ],
+    ids=["a path that climbs out", "no checkpoint", "a page"],
+)
 def test_what_is_no_archive_of_a_checkpoint_is_refused(server, folder, content, sentence):
     server.content = content
     said = refusal(HALF_WIDTH, folder, base=server.base)
@@ -117,16 +148,21 @@ def test_another_network_is_refused_and_its_digest_forgotten(server, archives, f
     server.content = archives["xception"]
     path = os.path.join(folder, FILE)
     assert refusal(HALF_WIDTH, folder, base=server.base) == (
-        "archive {} does not hold {}: its backbone is xception_65, not mobilenet_v2; "
-        "delete it and fetch it again".format(path, HALF_WIDTH))
+        f"archive {path} does not hold {HALF_WIDTH}: its backbone is xception_65, not mobilenet_v2; "
+        "delete it and fetch it again"
+    )
     os.remove(path)
     server.content = archives["mobilenet"]
-    assert fetch_weights(HALF_WIDTH, folder, base=server.base).startswith(os.path.join(folder, HALF_WIDTH))
+    assert fetch_weights(HALF_WIDTH, folder, base=server.base).startswith(
+        os.path.join(folder, HALF_WIDTH)
+    )
 
 
 def test_an_unknown_name_gets_the_nearest(folder):
-    assert "unknown weights 'xception_65_coco', did you mean 'xception_65_imagenet_coco'?; there are" in refusal(
-        "xception_65_coco", folder)
+    assert (
+        "unknown weights 'xception_65_coco', did you mean 'xception_65_imagenet_coco'?; there are"
+        in refusal("xception_65_coco", folder)
+    )
 
 
 def test_the_command_says_what_came(archives, folder, tmp_path, monkeypatch):
@@ -134,10 +170,20 @@ def test_the_command_says_what_came(archives, folder, tmp_path, monkeypatch):
     os.makedirs(folder)
     with open(os.path.join(folder, FILE), "wb") as file:
         file.write(archives["mobilenet"])
-    said = CliRunner().invoke(cli.main, ["fetch", "weights", HALF_WIDTH], catch_exceptions=False).output
+    said = (
+        CliRunner()
+        .invoke(cli.main, ["fetch", "weights", HALF_WIDTH], catch_exceptions=False)
+        .output
+    )
     assert os.path.join(folder, HALF_WIDTH, "model.ckpt-30000") in said
-    assert "holds     mobilenet_v2 of width 0.5, 21 classes" in said and "expected  mIoU 70.19 %" in said
-    assert "archive   {}, sha256:{}".format(FILE, hashlib.sha256(archives["mobilenet"]).hexdigest()) in said
+    assert (
+        "holds     mobilenet_v2 of width 0.5, 21 classes" in said
+        and "expected  mIoU 70.19 %" in said
+    )
+    assert (
+        "archive   {}, sha256:{}".format(FILE, hashlib.sha256(archives["mobilenet"]).hexdigest())
+        in said
+    )
 
 
 def test_recipes_start_where_the_fetch_puts_what_they_need():

@@ -8,8 +8,7 @@ import shlex
 import numpy as np
 import pytest
 
-from deeplab_nb import files, originals, recipes
-from deeplab_nb import settings as settings_module
+from deeplab_nb import files, originals, recipes, settings as settings_module
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation.evaluate import Evaluation
 from deeplab_nb.evaluation.metrics import Scores
@@ -179,7 +178,9 @@ def write_log(folder):
 
 def test_the_summary_of_eight_cards_gives_the_steps_own_time(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    plan = job.Plan(None, None, list(range(8)), None, None, {rank: rank for rank in range(8)}, None, [])
+    plan = job.Plan(
+        None, None, list(range(8)), None, None, {rank: rank for rank in range(8)}, None, []
+    )
     found = places.of(False, str(tmp_path / "log_8p"), plan)
     write_log(found.train)
     places.link_logs(found)

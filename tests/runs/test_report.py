@@ -1,29 +1,43 @@
 """The page of a run, made of the files that runs leave."""
+
 import os
 import re
 
 import numpy as np
-from PIL import Image
 import pytest
+from PIL import Image
 
-from deeplab_nb import files, recipes
-from deeplab_nb import settings as settings_module
+from deeplab_nb import files, recipes, settings as settings_module
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.files import write_json
 from deeplab_nb.runs import parameters, report, state
 from tests.tiny_notebooks import mark
 from tests.tiny_voc import make_tiny_voc
 
-EVALUATION = {"miou": 0.5, "mean_over": "the 2 classes that the masks show", "images": 2, "list": "val", "output_stride": 16,
-              "scales": [1.0], "flip": False, "protocol": "deeplab: padded", "image_miou": {"val_000": 0.75, "val_001": 0.25},
-              "classes": {"background": {"iou": 0.9, "pixels": 900}, "aeroplane": {"iou": 0.1, "pixels": 100},
-                          "bicycle": {"iou": None, "pixels": 0}}}
+EVALUATION = {
+    "miou": 0.5,
+    "mean_over": "the 2 classes that the masks show",
+    "images": 2,
+    "list": "val",
+    "output_stride": 16,
+    "scales": [1.0],
+    "flip": False,
+    "protocol": "deeplab: padded",
+    "image_miou": {"val_000": 0.75, "val_001": 0.25},
+    "classes": {
+        "background": {"iou": 0.9, "pixels": 900},
+        "aeroplane": {"iou": 0.1, "pixels": 100},
+        "bicycle": {"iou": None, "pixels": 0},
+    },
+}
 
 
 @pytest.fixture
 def run(tmp_path):
     """A run folder without any results."""
-    settings = settings_module.read({"data_root": make_tiny_voc(tmp_path / "voc"), "train_steps": 9})
+    settings = settings_module.read(
+        {"data_root": make_tiny_voc(tmp_path / "voc"), "train_steps": 9}
+    )
     return state.new_or_resumed_run(str(tmp_path / "runs"), "sample", settings, name="r")
 
 
@@ -34,7 +48,10 @@ def whole(run):
     os.makedirs(os.path.join(run, "train"))
     with open(os.path.join(run, "train", "log.jsonl"), "w") as file:
         for step, loss in ((10, 3.0), (20, 1.5)):
-            file.write('{"step": %d, "loss": %f, "cross_entropy": %f, "learning_rate": 0.1}\n' % (step, loss, loss))
+            file.write(
+                '{"step": %d, "loss": %f, "cross_entropy": %f, "learning_rate": 0.1}\n'
+                % (step, loss, loss)
+            )
     os.makedirs(os.path.join(run, "overlays"))
     for name in EVALUATION["image_miou"]:
         noise = np.random.RandomState(0).randint(0, 255, (400, 1500, 3), dtype=np.uint8)
@@ -51,10 +68,21 @@ def page(run):
 
 def test_the_page_holds_all_that_the_run_found(whole):
     text = page(whole)
-    for words in ("mIoU 50.00 %", "Loss over the steps: 3.000 at step 10, 1.500 at step 20", "aeroplane 10.0", "2 images of list val",
-                  "data_root", "nothing is wrong", "train (4 images", "1.15.5", "deeplab-nb run sample --name r --set "):
+    for words in (
+        "mIoU 50.00 %",
+        "Loss over the steps: 3.000 at step 10, 1.500 at step 20",
+        "aeroplane 10.0",
+        "2 images of list val",
+        "data_root",
+        "nothing is wrong",
+        "train (4 images",
+        "1.15.5",
+        "deeplab-nb run sample --name r --set ",
+    ):
         assert words in text, words
-    assert text.index("val_001, mean IoU 0.250") < text.index("val_000, mean IoU 0.750")  # the worst first
+    assert text.index("val_001, mean IoU 0.250") < text.index(
+        "val_000, mean IoU 0.750"
+    )  # the worst first
     assert "<td>aeroplane</td>" in text and "<td>bicycle</td>" not in text  # no mask shows one
 
 
@@ -84,7 +112,7 @@ def test_what_files_hold_is_text_and_never_markup(whole):
 def test_it_stays_small_with_many_overlays(whole):
     folder = os.path.join(whole, "overlays")
     for number in range(20):
-        os.link(os.path.join(folder, "val_000.png"), os.path.join(folder, "more_{}.png".format(number)))
+        os.link(os.path.join(folder, "val_000.png"), os.path.join(folder, f"more_{number}.png"))
     text = page(whole)
     assert text.count("data:image/jpeg") == report.OVERLAYS and len(text) < 5e6
 
@@ -103,8 +131,12 @@ def test_absent_data_leave_a_sentence(run):
 
 def test_its_command_makes_the_same_settings_again(run):
     words = re.search(r"<pre>deeplab-nb run sample (.*)</pre>", page(run)).group(1).split()
-    assignments = parameters.parse_assignments(words[i + 1] for i, word in enumerate(words) if word == "--set")
-    assert settings_module.override(recipes.get("sample").settings, assignments) == settings_module.load(run)
+    assignments = parameters.parse_assignments(
+        words[i + 1] for i, word in enumerate(words) if word == "--set"
+    )
+    assert settings_module.override(
+        recipes.get("sample").settings, assignments
+    ) == settings_module.load(run)
 
 
 def test_a_run_is_found_by_its_folder_and_its_nearest_name_is_told(run, monkeypatch):

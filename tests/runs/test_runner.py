@@ -1,4 +1,5 @@
 """The runner with real kernels: order, parameters, resume, failure."""
+
 import json
 import os
 import signal
@@ -28,7 +29,10 @@ def test_notebooks_are_found_in_the_order_of_their_numbers(folder):
     for name in ("05_late_one", "00_start", "notes", "123_no"):
         write(folder, name)
     found = runner.find_notebooks(str(folder))
-    assert [(n.number, n.title, n.stem) for n in found] == [("00", "start", "00_start"), ("05", "late one", "05_late_one")]
+    assert [(n.number, n.title, n.stem) for n in found] == [
+        ("00", "start", "00_start"),
+        ("05", "late one", "05_late_one"),
+    ]
 
 
 def test_folder_without_notebooks_is_named(tmp_path):
@@ -48,12 +52,21 @@ def test_selection(folder):
         write(folder, name)
     found = runner.find_notebooks(str(folder))
     numbers = lambda **which: [n.number for n in runner.select(found, **which)]
-    assert numbers(from_="03") == ["03", "05"] and numbers(only=3) == ["03"] and numbers() == ["00", "03", "05"]
+    assert (
+        numbers(from_="03") == ["03", "05"]
+        and numbers(only=3) == ["03"]
+        and numbers() == ["00", "03", "05"]
+    )
 
 
-@pytest.mark.parametrize("which, words", [
-    ({"only": "07"}, "no notebook 07: there are 00, 03"), ({"from_": "x"}, "no notebook x"),
-    ({"from_": 0, "only": 3}, "exclude")])
+@pytest.mark.parametrize(
+    "which, words",
+    [
+        ({"only": "07"}, "no notebook 07: there are 00, 03"),
+        ({"from_": "x"}, "no notebook x"),
+        ({"from_": 0, "only": 3}, "exclude"),
+    ],
+)
 def test_selection_of_what_is_not_there_is_refused(folder, which, words):
     write(folder, "00_a")
     write(folder, "03_b")
@@ -62,9 +75,19 @@ def test_selection_of_what_is_not_there_is_refused(folder, which, words):
 
 
 def test_run_passes_parameters_and_collects_results(folder, run, capsys):
-    write(folder, "01_first", "print(recipe, overrides, images, rate)", parameters="images = 4\nrate = 0.5")
-    write(folder, "05_evaluation", "import os, json", "os.mkdir(run_folder + '/eval')",
-          "json.dump({'miou': 0.5}, open(run_folder + '/eval/results.json', 'w'))")
+    write(
+        folder,
+        "01_first",
+        "print(recipe, overrides, images, rate)",
+        parameters="images = 4\nrate = 0.5",
+    )
+    write(
+        folder,
+        "05_evaluation",
+        "import os, json",
+        "os.mkdir(run_folder + '/eval')",
+        "json.dump({'miou': 0.5}, open(run_folder + '/eval/results.json', 'w'))",
+    )
     results = execute(run, folder, overrides={"train_steps": 7}, parameters={"images": 9})
     assert text_of(run, "01_first") == "x {'train_steps': 7} 9 0.5\n"
     assert results["state"] == "done" and results["miou"] == 0.5
@@ -74,13 +97,22 @@ def test_run_passes_parameters_and_collects_results(folder, run, capsys):
     assert len(lines) == 4 and lines[2].startswith("notebook 2 of 2: 05_evaluation runs")
 
 
-def test_kernel_is_this_python_in_a_headless_environment_beside_the_notebooks(folder, run, monkeypatch):
+def test_kernel_is_this_python_in_a_headless_environment_beside_the_notebooks(
+    folder, run, monkeypatch
+):
     monkeypatch.setenv("PYTHONPATH", "/elsewhere")
-    write(folder, "00_a", "import os, sys",
-          "print(sys.executable, os.getcwd(), *[os.environ[k] for k in ('DEEPLAB_NB_HEADLESS', 'TF_CPP_MIN_LOG_LEVEL', 'PYTHONPATH')])")
+    write(
+        folder,
+        "00_a",
+        "import os, sys",
+        "print(sys.executable, os.getcwd(), *[os.environ[k] for k in ('DEEPLAB_NB_HEADLESS', 'TF_CPP_MIN_LOG_LEVEL', 'PYTHONPATH')])",
+    )
     here = os.getcwd()
     execute(run, folder)
-    assert text_of(run, "00_a").split() == [sys.executable, str(folder), "1", "2", "/elsewhere"] and os.getcwd() == here
+    assert (
+        text_of(run, "00_a").split() == [sys.executable, str(folder), "1", "2", "/elsewhere"]
+        and os.getcwd() == here
+    )
     assert "DEEPLAB_NB_HEADLESS" not in os.environ
 
 
@@ -90,8 +122,12 @@ def test_resume_after_a_failure_does_not_repeat_what_is_done(folder, run, capsys
     write(folder, "03_c", COUNT.format("c"))
     with pytest.raises(WorkbookError) as caught:
         execute(run, folder, overrides={"train_steps": 7}, parameters={"other": [1]})
-    for words in ("02_b failed", "In [4] (`value = int('seven')`): ValueError: invalid literal", "r/02_b.ipynb",
-                  "`deeplab-nb run x --name r --set train_steps=7 --set 'other=[1]'`"):
+    for words in (
+        "02_b failed",
+        "In [4] (`value = int('seven')`): ValueError: invalid literal",
+        "r/02_b.ipynb",
+        "`deeplab-nb run x --name r --set train_steps=7 --set 'other=[1]'`",
+    ):
         assert words in str(caught.value)
     assert states(run) == {"01_a": "done", "02_b": "failed", "03_c": "pending"}
     assert not os.path.exists(os.path.join(run, "results.json"))
@@ -138,7 +174,10 @@ def test_cells_output_is_shown_on_request_and_nothing_of_papermill(folder, run, 
 
 def test_expected_time_is_that_of_the_last_finished_run(folder, run, capsys):
     write(folder, "01_a")
-    mark(state.new_or_resumed_run(os.path.dirname(run), "x", Settings(), name="earlier"), **{"01_a": {}})
+    mark(
+        state.new_or_resumed_run(os.path.dirname(run), "x", Settings(), name="earlier"),
+        **{"01_a": {}},
+    )
     execute(run, folder)
     assert capsys.readouterr().out.startswith("notebook 1 of 1: 01_a runs, 3 min 20 s expected\n")
 
@@ -146,7 +185,11 @@ def test_expected_time_is_that_of_the_last_finished_run(folder, run, capsys):
 def test_broken_kernel_in_the_users_home_does_not_matter(folder, run, tmp_path, monkeypatch):
     spec = tmp_path / "home" / "kernels" / "python3"
     spec.mkdir(parents=True)
-    (spec / "kernel.json").write_text(json.dumps({"argv": ["/bin/false", "{connection_file}"], "display_name": "x", "language": "python"}))
+    (spec / "kernel.json").write_text(
+        json.dumps(
+            {"argv": ["/bin/false", "{connection_file}"], "display_name": "x", "language": "python"}
+        )
+    )
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "home"))
     monkeypatch.delenv("JUPYTER_PREFER_ENV_PATH", raising=False)
     write(folder, "01_a", "print('alive')")

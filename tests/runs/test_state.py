@@ -1,4 +1,5 @@
 """A run folder is resumed only by a run with the same recipe and settings, and read whatever it holds."""
+
 import json
 import os
 
@@ -29,8 +30,14 @@ def test_unfinished_run_with_the_same_settings_is_resumed(tmp_path):
     assert state.new_or_resumed_run(str(tmp_path), "sample", Settings()) == run
 
 
-@pytest.mark.parametrize("how, recipe, settings", [
-    (state.DONE, "sample", Settings()), (state.FAILED, "voc", Settings()), (state.FAILED, "sample", OTHER)])
+@pytest.mark.parametrize(
+    "how, recipe, settings",
+    [
+        (state.DONE, "sample", Settings()),
+        (state.FAILED, "voc", Settings()),
+        (state.FAILED, "sample", OTHER),
+    ],
+)
 def test_finished_or_different_run_is_not_resumed(tmp_path, how, recipe, settings):
     run = state.new_or_resumed_run(str(tmp_path), "sample", Settings())
     finish(run, how)
@@ -45,9 +52,13 @@ def test_named_run_is_made_then_resumed(tmp_path):
     assert state.read_run(run)["notebooks"]["01_a"]["state"] == state.DONE
 
 
-@pytest.mark.parametrize("recipe, settings, words", [
-    ("sample", OTHER, "train_steps = 30000, not 7: give another --name"),
-    ("voc", Settings(), "is of recipe 'sample', not 'voc'")])
+@pytest.mark.parametrize(
+    "recipe, settings, words",
+    [
+        ("sample", OTHER, "train_steps = 30000, not 7: give another --name"),
+        ("voc", Settings(), "is of recipe 'sample', not 'voc'"),
+    ],
+)
 def test_named_run_of_another_kind_is_refused(tmp_path, recipe, settings, words):
     state.new_or_resumed_run(str(tmp_path), "sample", Settings(), name="mine")
     with pytest.raises(WorkbookError, match=words):
@@ -87,20 +98,27 @@ def test_file_in_the_place_of_a_run_is_named(tmp_path):
 def test_two_in_one_run_folder_are_refused(tmp_path):
     run = state.new_or_resumed_run(str(tmp_path), "sample", Settings(), name="mine")
     with state.locked(run):
-        with pytest.raises(WorkbookError, match="'mine' is in use by process {}".format(os.getpid())):
+        with pytest.raises(WorkbookError, match=f"'mine' is in use by process {os.getpid()}"):
             with state.locked(run):
                 pass
     with state.locked(run):
         pass
 
 
-@pytest.mark.parametrize("how, shown", [
-    (state.DONE, "done"), (state.FAILED, "failed"), (state.INTERRUPTED, "interrupted"),
-    (state.RUNNING, "interrupted"), (state.PENDING, "unfinished")])
+@pytest.mark.parametrize(
+    "how, shown",
+    [
+        (state.DONE, "done"),
+        (state.FAILED, "failed"),
+        (state.INTERRUPTED, "interrupted"),
+        (state.RUNNING, "interrupted"),
+        (state.PENDING, "unfinished"),
+    ],
+)
 def test_list_tells_each_state(tmp_path, how, shown):
     run = state.new_or_resumed_run(str(tmp_path), "sample", Settings(), name="mine")
     finish(run, how)
-    info, = state.list_runs(str(tmp_path))
+    (info,) = state.list_runs(str(tmp_path))
     assert (info.name, info.recipe, info.state, info.miou) == ("mine", "sample", shown, None)
     assert sum(state.seconds(run).values()) == 3.0
 
@@ -112,14 +130,25 @@ def test_list_tells_a_run_that_is_being_worked_on(tmp_path):
     assert state.list_runs(str(tmp_path))[0].state == "unfinished"
 
 
-@pytest.mark.parametrize("content", [
-    "", "{", "[]", '{"notebooks": 3}', '{"notebooks": {"01_a": 1}, "recipe": "x", "settings": "", "created": ""}',
-    '{"notebooks": {"01_a": {"state": 2}}, "recipe": "x", "settings": "", "created": ""}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        '{"notebooks": 3}',
+        '{"notebooks": {"01_a": 1}, "recipe": "x", "settings": "", "created": ""}',
+        '{"notebooks": {"01_a": {"state": 2}}, "recipe": "x", "settings": "", "created": ""}',
+    ],
+)
 def test_damaged_folder_is_listed_as_unreadable_after_the_others(tmp_path, content):
     state.new_or_resumed_run(str(tmp_path), "sample", Settings(), name="good")
     (tmp_path / "zz").mkdir()
     (tmp_path / "zz" / "run.json").write_text(content)
-    assert [(info.name, info.state) for info in state.list_runs(str(tmp_path))] == [("good", "unfinished"), ("zz", "unreadable")]
+    assert [(info.name, info.state) for info in state.list_runs(str(tmp_path))] == [
+        ("good", "unfinished"),
+        ("zz", "unreadable"),
+    ]
     assert state.new_or_resumed_run(str(tmp_path), "sample", Settings()) == str(tmp_path / "good")
 
 
@@ -127,7 +156,8 @@ def test_folder_of_a_notebook_opened_by_hand_is_listed_and_one_of_no_run_is_not(
     save(Settings(), str(tmp_path / "notebook-sample"))
     (tmp_path / "sample-train").mkdir()
     assert [(info.name, info.recipe, info.state) for info in state.list_runs(str(tmp_path))] == [
-        ("notebook-sample", "", "unfinished")]
+        ("notebook-sample", "", "unfinished")
+    ]
 
 
 def test_list_of_a_folder_that_is_not_there_is_empty(tmp_path):
@@ -143,12 +173,21 @@ def test_results_hold_what_evaluation_found(tmp_path):
     with open(os.path.join(run, "results.json")) as file:
         results = json.load(file)
     assert results["miou"] == 0.72 and results["eval"]["images"] == 3
-    assert (results["recipe"], results["name"], results["state"], results["seconds"]) == ("sample", "mine", "done", 3.0)
+    assert (results["recipe"], results["name"], results["state"], results["seconds"]) == (
+        "sample",
+        "mine",
+        "done",
+        3.0,
+    )
     assert state.list_runs(str(tmp_path))[0].miou == 0.72
 
 
 def test_expected_times_come_from_the_newest_finished_run_of_the_recipe(tmp_path):
-    for name, how, seconds in (("old", state.DONE, 5.0), ("new", state.DONE, 9.0), ("failed", state.FAILED, 1.0)):
+    for name, how, seconds in (
+        ("old", state.DONE, 5.0),
+        ("new", state.DONE, 9.0),
+        ("failed", state.FAILED, 1.0),
+    ):
         run = state.new_or_resumed_run(str(tmp_path), "sample", Settings(), name=name)
         record = finish(run, how, seconds)
         record["created"] = {"old": "2021", "new": "2022", "failed": "2023"}[name]
@@ -160,8 +199,10 @@ def test_expected_times_come_from_the_newest_finished_run_of_the_recipe(tmp_path
 def test_a_run_of_an_older_version_is_read(tmp_path):
     run = state.new_or_resumed_run(str(tmp_path), "sample", Settings(), name="mine")
     mark(run, seconds=1.0, **{"01_a": {"images": 3}})
-    entries = {"01_a": {"state": "done", "seconds": 1.1, "parameters": {"images": 3}},
-               "02_b": {"state": "running", "seconds": 0.0, "parameters": {}}}
+    entries = {
+        "01_a": {"state": "done", "seconds": 1.1, "parameters": {"images": 3}},
+        "02_b": {"state": "running", "seconds": 0.0, "parameters": {}},
+    }
     state.write_run(run, dict(state.read_run(run), notebooks=entries))
     assert state.list_runs(str(tmp_path))[0].state == "interrupted"
     assert state.seconds(run) == {"01_a": 1.0, "02_b": 0}

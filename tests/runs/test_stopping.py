@@ -1,4 +1,5 @@
 """However a run ends, its state is saved and no process is left behind."""
+
 import contextlib
 import os
 import signal
@@ -9,7 +10,7 @@ import pytest
 
 from deeplab_nb.runs import runner, state
 from tests.support.orphans import adopting_orphans
-from tests.tiny_notebooks import folder, run, lives, states, text_of, wait_for, write  # noqa: F401
+from tests.tiny_notebooks import folder, lives, run, states, text_of, wait_for, write  # noqa: F401
 
 # writes its pid and a child's, then prints for a minute
 BUSY = """
@@ -22,10 +23,13 @@ for i in range(240):
     time.sleep(0.25)
 """
 # holds Python's global lock, so that no thread of the kernel can look after it
-DEAF = BUSY.split("for i")[0] + """
+DEAF = (
+    BUSY.split("for i")[0]
+    + """
 import ctypes
 ctypes.PyDLL(None).sleep(60)
 """
+)
 CHILD = """
 import signal, sys
 from deeplab_nb.runs import runner
@@ -47,8 +51,11 @@ def raw(run, name):
 @contextlib.contextmanager
 def running_child(run, folder):
     """A runner in a process of its own, busy in a cell; (process, pids of the kernel and of its child)."""
-    child = subprocess.Popen([sys.executable, "-c", CHILD, run, str(folder)],
-                             stdout=subprocess.PIPE, universal_newlines=True)
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, run, str(folder)],
+        stdout=subprocess.PIPE,
+        universal_newlines=True,
+    )
     pids = []
     try:
         wait_for(lambda: os.path.exists(os.path.join(run, "pids")), "the busy cell")
@@ -63,9 +70,15 @@ def running_child(run, folder):
 
 
 def test_process_that_a_notebook_leaves_behind_is_ended(folder, run):
-    write(folder, "01_a", "import subprocess",
-          "print(subprocess.Popen(['sh', '-c', \"trap '' INT TERM HUP; exec sleep 60\"]).pid)")
-    runner.run_notebooks(run, runner.find_notebooks(str(folder)), recipe="x", overrides={}, parameters={})
+    write(
+        folder,
+        "01_a",
+        "import subprocess",
+        "print(subprocess.Popen(['sh', '-c', \"trap '' INT TERM HUP; exec sleep 60\"]).pid)",
+    )
+    runner.run_notebooks(
+        run, runner.find_notebooks(str(folder)), recipe="x", overrides={}, parameters={}
+    )
     pid = int(text_of(run, "01_a").split()[0])
     wait_for(lambda: not lives(pid), "the end of the notebook's child", 5)
 
@@ -89,7 +102,9 @@ def test_killed_runner_leaves_no_process_and_no_lock(folder, run, cell):
     with adopting_orphans(), running_child(run, folder) as (child, pids):
         child.kill()
         child.wait(60)
-        wait_for(lambda: not any(lives(pid) for pid in pids), "the end of the kernel and its child", 5)
+        wait_for(
+            lambda: not any(lives(pid) for pid in pids), "the end of the kernel and its child", 5
+        )
     assert [info.state for info in state.list_runs(os.path.dirname(run))] == ["interrupted"]
     with state.locked(run):
         pass

@@ -8,8 +8,7 @@ import tempfile
 import numpy as np
 from PIL import Image
 
-from deeplab_nb import files
-from deeplab_nb import settings as settings_module
+from deeplab_nb import files, settings as settings_module
 from deeplab_nb.data import voc
 from deeplab_nb.evaluation.evaluate import read_pair
 from deeplab_nb.files import write_text

@@ -1,12 +1,13 @@
 """The logs of a training: for programs, for grep, for TensorBoard."""
+
 import glob
 import io
 import os
 import re
 
 import numpy as np
-from PIL import Image
 import pytest
+from PIL import Image
 
 from deeplab_nb import settings as settings_module
 from deeplab_nb.data.records import write_records
@@ -14,7 +15,13 @@ from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation.evaluate import evaluate
 from deeplab_nb.tf1 import tf
 from deeplab_nb.training import loop, validation
-from deeplab_nb.training.log import best_before, drop_later_lines, read_log, steps_of, validations_of
+from deeplab_nb.training.log import (
+    best_before,
+    drop_later_lines,
+    read_log,
+    steps_of,
+    validations_of,
+)
 from tests.tiny_training import TINY, variables
 from tests.tiny_voc import make_tiny_voc
 
@@ -24,7 +31,9 @@ def run(tmp_path_factory):
     """(settings, folder, last checkpoint) of a run that validates."""
     root = make_tiny_voc(tmp_path_factory.mktemp("voc"), train=5, val=5)
     records = write_records(root, "train", str(tmp_path_factory.mktemp("records")))
-    settings = settings_module.read(dict(TINY, data_root=root, validate_every=2, validation_images=3, log_every=1))
+    settings = settings_module.read(
+        dict(TINY, data_root=root, validate_every=2, validation_images=3, log_every=1)
+    )
     folder = str(tmp_path_factory.mktemp("run"))
     return settings, folder, loop.train(settings, records, folder)
 
@@ -45,11 +54,17 @@ def test_every_step_is_logged_with_its_time(run):
 def test_the_lines_that_users_of_both_systems_search_for(run):
     text = open(os.path.join(run[1], "train.log")).read()
     entries = steps_of(log_of(run[1]))
-    slim = re.findall(r"^INFO:tensorflow:global step (\d+): loss = (\d+\.\d{4}) \(\d+\.\d{3} sec/step\)$", text, re.M)
+    slim = re.findall(
+        r"^INFO:tensorflow:global step (\d+): loss = (\d+\.\d{4}) \(\d+\.\d{3} sec/step\)$",
+        text,
+        re.M,
+    )
     assert slim == [(str(e["step"]), "{:.4f}".format(e["loss"])) for e in entries]
     assert len(re.findall(r"^INFO:tensorflow:global_step/sec: [\d.]+$", text, re.M)) == 6
     steps = re.findall(r"^epoch: (\d+) step: (\d+), loss is [\d.]+$", text, re.M)
-    assert steps == [("1", "1"), ("1", "2"), ("2", "1"), ("2", "2"), ("3", "1"), ("3", "2")], "5 images, 2 a step"
+    assert steps == [("1", "1"), ("1", "2"), ("2", "1"), ("2", "2"), ("3", "1"), ("3", "2")], (
+        "5 images, 2 a step"
+    )
     assert len(re.findall(r"^Epoch time: \d+\.\d{3}, per step time: \d+\.\d{3}$", text, re.M)) == 3
     assert len(re.findall(r"^miou_1.0_overall\[0\.\d+\]$", text, re.M)) == 3
 
@@ -60,14 +75,20 @@ def test_quick_validations_are_evaluations_of_fixed_images(run):
     assert [(e["step"], e["validation_images"]) for e in entries] == [(2, 3), (4, 3), (6, 3)]
     ids = validation.QuickValidation(settings, folder).ids
     assert ids == ["val_000", "val_002", "val_004"], "evenly spread over the list"
-    assert evaluate(settings, last, ids=ids).scores.mean_iou == pytest.approx(entries[-1]["validation_miou"])
+    assert evaluate(settings, last, ids=ids).scores.mean_iou == pytest.approx(
+        entries[-1]["validation_miou"]
+    )
 
 
 def test_the_best_checkpoint_is_kept_apart(run):
     entries = validations_of(log_of(run[1]))
-    best = max(entries, key=lambda e: e["validation_miou"])  # the first of equals, as while training
+    best = max(
+        entries, key=lambda e: e["validation_miou"]
+    )  # the first of equals, as while training
     prefix = os.path.join(run[1], "best", "model.ckpt-{}".format(best["step"]))
-    assert sorted(os.listdir(os.path.dirname(prefix))) == [os.path.basename(path) for path in sorted(glob.glob(prefix + ".*"))]
+    assert sorted(os.listdir(os.path.dirname(prefix))) == [
+        os.path.basename(path) for path in sorted(glob.glob(prefix + ".*"))
+    ]
     original = variables(os.path.join(run[1], os.path.basename(prefix)))
     assert all(np.array_equal(value, original[name]) for name, value in variables(prefix).items())
 
@@ -84,7 +105,9 @@ def test_tensorboard_gets_numbers_and_pictures(run):
         for event in tf.train.summary_iterator(path):
             for value in event.summary.value:
                 if value.HasField("image"):
-                    pictures[value.tag] = np.array(Image.open(io.BytesIO(value.image.encoded_image_string)))
+                    pictures[value.tag] = np.array(
+                        Image.open(io.BytesIO(value.image.encoded_image_string))
+                    )
                 else:
                     numbers.setdefault(value.tag, []).append((event.step, value.simple_value))
     entries = steps_of(log_of(run[1]))

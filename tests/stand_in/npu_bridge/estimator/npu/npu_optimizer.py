@@ -13,10 +13,15 @@ class NPUDistributedOptimizer(tf.train.Optimizer):
         self._optimizer = optimizer
 
     def compute_gradients(self, *args, **kwargs):
-        gradients, ranks = self._optimizer.compute_gradients(*args, **kwargs), int(os.environ.get("RANK_SIZE") or 1)
+        gradients, ranks = (
+            self._optimizer.compute_gradients(*args, **kwargs),
+            int(os.environ.get("RANK_SIZE") or 1),
+        )
         if ranks <= 1:
             return gradients
-        return [(None if g is None else hccl_ops.allreduce(g, "sum") / ranks, v) for g, v in gradients]
+        return [
+            (None if g is None else hccl_ops.allreduce(g, "sum") / ranks, v) for g, v in gradients
+        ]
 
     def apply_gradients(self, *args, **kwargs):
         return self._optimizer.apply_gradients(*args, **kwargs)
