@@ -15,7 +15,7 @@ from deeplab_nb.devices import ascend
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation import om
 from deeplab_nb.tf1 import host_config, tf
-from tests.ascend_machines import CHIPS, LAYOUTS, npu_smi, put
+from tests.support.ascend_machines import CHIPS, LAYOUTS, npu_smi, put
 
 ON_910 = [name for name in ascend_profiles.NAMES if name.endswith("910")]
 BFLOAT16 = {"mixed_precision": True, "mixed_type": "bfloat16"}
@@ -64,7 +64,7 @@ WORDS = {  # that the adapter of CANN 9 takes; it ends the session with any othe
 def fields(repo, cann):
     """{session key: value field} that the adapter of this CANN parses."""
     name = "ascend_keys.json" if cann == 5 else "ascend_keys_newest.json"
-    with open(os.path.join(repo, "tests", "data", name)) as file:
+    with open(os.path.join(repo, "tests", "figures", name)) as file:
         keys = json.load(file)
     return {key: field for key, field in keys.items() if cann != 8 or key not in SINCE_9}
 

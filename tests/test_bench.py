@@ -16,8 +16,8 @@ from deeplab_nb.network.checkpoints import restore
 from deeplab_nb.tf1 import tf
 from tests.benchmarks import labelling, networks
 from tests.benchmarks.plain import plain_labels, plain_list
-from tests.tiny_checkpoint import SETTINGS, make_tiny_checkpoint
-from tests.tiny_voc import make_tiny_voc
+from tests.support.tiny_checkpoint import SETTINGS, make_tiny_checkpoint
+from tests.support.tiny_voc import make_tiny_voc
 
 
 def test_training_has_a_line_a_network(monkeypatch):

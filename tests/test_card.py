@@ -16,11 +16,11 @@ from deeplab_nb.network.fast_layers import FastLayers
 from deeplab_nb.tf1 import tf
 from deeplab_nb.training import loop, objective
 from deeplab_nb.training.log import read_log, steps_of
-from tests import card as cards
-from tests.ascend_library import environment, library, stand_in  # noqa: F401
-from tests.tiny_checkpoint import amplified, make_tiny_checkpoint
-from tests.tiny_training import TINY, records  # noqa: F401
-from tests.tiny_voc import make_tiny_voc
+from tests.support import card as cards
+from tests.support.ascend_library import environment, library, stand_in  # noqa: F401
+from tests.support.tiny_checkpoint import amplified, make_tiny_checkpoint
+from tests.support.tiny_training import TINY, records  # noqa: F401
+from tests.support.tiny_voc import make_tiny_voc
 
 
 @pytest.fixture

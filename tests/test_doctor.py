@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from deeplab_nb import ascend_profiles, doctor, doctor_ascend
 from deeplab_nb.cli import main
 from deeplab_nb.devices import ascend, ranks
-from tests.ascend_library import environment, library, stand_in  # noqa: F401
-from tests.ascend_machines import LAYOUTS, npu_smi, put
+from tests.support.ascend_library import environment, library, stand_in  # noqa: F401
+from tests.support.ascend_machines import LAYOUTS, npu_smi, put
 
 Server = namedtuple("Server", "dev root hccn variables tool")
 CHIP = {"910": "910A", "a2": "910B3", "a3": "910_9391"}

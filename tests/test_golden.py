@@ -10,7 +10,7 @@ from deeplab_nb.network.fast_layers import FastLayers, FoldedLayers
 from deeplab_nb.network.layers import Layers
 from deeplab_nb.tf1 import tf
 from deeplab_nb.training import objective
-from tests import golden
+from tests.support import golden
 
 WITH_FIGURES = [
     "mobilenet_v2",

@@ -9,7 +9,7 @@ from deeplab_nb.network import head
 from deeplab_nb.network.fast_layers import FastLayers
 from deeplab_nb.tf1 import tf
 from deeplab_nb.training import loop, step
-from tests import golden
+from tests.support import golden
 
 NETWORKS = {
     "mobilenet_v2": dict(depth_multiplier=0.25, aspp=True, separable_head=False),

@@ -23,8 +23,8 @@ from deeplab_nb import files
 from deeplab_nb.processes import Watcher
 from deeplab_nb.progress import HEADLESS
 from draw import draw_set
-from tests.tiny_checkpoint import SETTINGS, amplified, make_tiny_checkpoint
-from tests.tiny_training import TINY
+from tests.support.tiny_checkpoint import SETTINGS, amplified, make_tiny_checkpoint
+from tests.support.tiny_training import TINY
 
 pytestmark = pytest.mark.browser
 

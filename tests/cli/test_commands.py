@@ -10,7 +10,7 @@ import pytest
 from deeplab_nb import files
 from deeplab_nb.data import voc
 from tests.support.command import call, shell
-from tests.tiny_voc import make_tiny_voc, write_list, write_pair
+from tests.support.tiny_voc import make_tiny_voc, write_list, write_pair
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What Ascend is given: options by key and field, environment, wrapping. The library itself is a stand-in, see tests/stand_in."""
+"""What Ascend is given: options by key and field, environment, wrapping. The library itself is a stand-in, see tests/support/stand_in."""
 
 import ast
 import glob
@@ -23,9 +23,9 @@ from deeplab_nb.network.variables import Constant, Declaration, create_variables
 from deeplab_nb.tf1 import tf
 from deeplab_nb.training import loop, objective
 from deeplab_nb.training.log import end_of, read_log
-from tests.ascend_library import STAND_IN, by_chief, environment, forget, library, stand_in  # noqa: F401
-from tests.tiny_training import TINY, variables
-from tests.tiny_voc import make_tiny_voc
+from tests.support.ascend_library import STAND_IN, by_chief, environment, forget, library, stand_in  # noqa: F401
+from tests.support.tiny_training import TINY, variables
+from tests.support.tiny_voc import make_tiny_voc
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def config_of(**values):
 
 
 def test_every_option_has_the_adapters_key_and_field(repo, everything):
-    with open(os.path.join(repo, "tests", "data", "ascend_keys.json")) as file:
+    with open(os.path.join(repo, "tests", "figures", "ascend_keys.json")) as file:
         fields = json.load(file)
     given = options(config_of(**everything))
     assert len(given) == 10
@@ -201,7 +201,7 @@ def test_where_it_does_not_load_a_sentence_says_why(library, tmp_path, code, wor
 
 def test_the_stand_in_has_the_adapters_signatures(stand_in, repo):
     assert ascend.problem() is None
-    with open(os.path.join(repo, "tests", "data", "ascend_api.txt")) as file:
+    with open(os.path.join(repo, "tests", "figures", "ascend_api.txt")) as file:
         lines = file.read().splitlines()
     found = []
     for line in lines:

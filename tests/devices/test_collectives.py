@@ -13,8 +13,8 @@ from deeplab_nb.errors import WorkbookError
 from deeplab_nb.network.checkpoints import find_checkpoint
 from deeplab_nb.training import loop
 from deeplab_nb.training.log import end_of, read_log, steps_of
-from tests.tiny_ranks import EXACT, at_step, log_of, ranks_of, said
-from tests.tiny_training import records, variables  # noqa: F401
+from tests.support.tiny_ranks import EXACT, at_step, log_of, ranks_of, said
+from tests.support.tiny_training import records, variables  # noqa: F401
 
 STEPS = 20
 

@@ -13,9 +13,9 @@ from deeplab_nb.data.records import records_folder, write_records
 from deeplab_nb.launch import job
 from deeplab_nb.network.checkpoints import find_checkpoint, step_of
 from deeplab_nb.training.log import end_of
-from tests.tiny_ranks import at_step, failing, log_of, pid, ranks_of, said
-from tests.tiny_training import TINY, records  # noqa: F401
-from tests.tiny_voc import make_tiny_voc
+from tests.support.tiny_ranks import at_step, failing, log_of, pid, ranks_of, said
+from tests.support.tiny_training import TINY, records  # noqa: F401
+from tests.support.tiny_voc import make_tiny_voc
 
 # takes root's power over read-only folders from a process
 NO_OVERRIDE = """

@@ -9,7 +9,7 @@ from deeplab_nb.network.deeplab import build_logits, training_layers
 from deeplab_nb.network.fast_layers import FastLayers, HalfLayers, round_to_half
 from deeplab_nb.tf1 import tf
 from deeplab_nb.training import objective
-from tests import golden
+from tests.support import golden
 
 
 def settings(**values):

@@ -10,9 +10,9 @@ from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation import evaluate as evaluation
 from deeplab_nb.evaluation.metrics import Scores
 from deeplab_nb.evaluation.predict import Predictor
-from tests.ascend_library import library, stand_in  # noqa: F401
-from tests.tiny_checkpoint import SETTINGS, make_tiny_checkpoint
-from tests.tiny_voc import make_tiny_voc, write_pair
+from tests.support.ascend_library import library, stand_in  # noqa: F401
+from tests.support.tiny_checkpoint import SETTINGS, make_tiny_checkpoint
+from tests.support.tiny_voc import make_tiny_voc, write_pair
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation import evaluate as evaluation, export, om
 from deeplab_nb.evaluation.metrics import Scores, confusion_matrix
 from deeplab_nb.evaluation.predict import Predictor
-from tests.tiny_checkpoint import SMALLEST, noise, save_random
-from tests.tiny_voc import make_tiny_voc
+from tests.support.tiny_checkpoint import SMALLEST, noise, save_random
+from tests.support.tiny_voc import make_tiny_voc
 
 TENSORS = {
     "ImageTensor": "uint8",

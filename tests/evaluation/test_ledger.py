@@ -12,7 +12,7 @@ from deeplab_nb.evaluation.ledger import network_name, origin, training
 from deeplab_nb.files import write_json
 from deeplab_nb.network import zoo
 from deeplab_nb.settings import SIX_SCALES
-from tests.tiny_voc import make_tiny_voc
+from tests.support.tiny_voc import make_tiny_voc
 
 WEIGHTS = "mobilenetv2_dm05_coco_voc_trainaug"
 RESULTS = {

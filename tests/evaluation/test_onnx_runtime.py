@@ -14,7 +14,7 @@ from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation import evaluate as evaluation, onnx_runtime
 from deeplab_nb.evaluation.predict import Predictor
-from tests.tiny_checkpoint import SMALLEST, noise, save_random
+from tests.support.tiny_checkpoint import SMALLEST, noise, save_random
 
 
 def conversions(folder):

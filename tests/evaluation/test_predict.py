@@ -8,8 +8,8 @@ import pytest
 from deeplab_nb.evaluation.predict import Predictor, framed, scaled_sizes
 from deeplab_nb.settings import SIX_SCALES
 from deeplab_nb.tf1 import tf
-from tests import golden
-from tests.ascend_library import library, stand_in  # noqa: F401
+from tests.support import golden
+from tests.support.ascend_library import library, stand_in  # noqa: F401
 
 
 class GoldenPredictor(Predictor):

@@ -11,7 +11,7 @@ from deeplab_nb.devices import collectives, ranks
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.launch import job, rank_table
 from tests.launch.test_rank_table import CONF, OLD, conf, make, write  # noqa: F401
-from tests.tiny_voc import make_tiny_voc
+from tests.support.tiny_voc import make_tiny_voc
 
 
 def call(*arguments, code=0):

@@ -14,7 +14,7 @@ from deeplab_nb.devices import ranks
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.launch import launcher
 from tests.support.orphans import adopting_orphans
-from tests.tiny_notebooks import lives, wait_for
+from tests.support.tiny_notebooks import lives, wait_for
 
 # each rank writes its own number and that of a child, which outlives it
 CHILD = "import os, subprocess, sys, time; c = subprocess.Popen(['sleep', '60']); print('pids', os.getpid(), c.pid);"

@@ -6,7 +6,7 @@ import pytest
 from deeplab_nb import settings as settings_module
 from deeplab_nb.network import deeplab
 from lessons import anatomy
-from tests import golden
+from tests.support import golden
 
 SMALL = settings_module.read({"depth_multiplier": 0.35})
 

@@ -6,7 +6,7 @@ from deeplab_nb import settings as settings_module
 from deeplab_nb.evaluation.predict import framed
 from deeplab_nb.network.layers import Layers
 from lessons import dilation
-from tests import golden
+from tests.support import golden
 from tests.support.pictures import drawn
 
 SMALL = settings_module.read({"depth_multiplier": 0.35})

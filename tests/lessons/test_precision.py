@@ -5,7 +5,7 @@ import pytest
 
 from deeplab_nb import settings as settings_module
 from lessons import precision as lesson
-from tests import golden
+from tests.support import golden
 
 
 def test_shares_count_what_lies_below_and_a_scale_lifts_it():

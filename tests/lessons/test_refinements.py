@@ -5,8 +5,8 @@ import pytest
 from deeplab_nb import settings as settings_module
 from lessons import refinements
 from tests.support.pictures import IMAGE, LABELS, TRUTH
-from tests.tiny_checkpoint import SETTINGS, make_tiny_checkpoint
-from tests.tiny_voc import make_tiny_voc
+from tests.support.tiny_checkpoint import SETTINGS, make_tiny_checkpoint
+from tests.support.tiny_voc import make_tiny_voc
 
 
 def test_gains_are_over_the_row_before(tmp_path, monkeypatch):

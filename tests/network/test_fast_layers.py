@@ -19,8 +19,8 @@ from deeplab_nb.network.fast_layers import (
 )
 from deeplab_nb.network.layers import BatchNorm, Layers, truncated_normal, xavier
 from deeplab_nb.tf1 import tf
-from tests import golden
-from tests.network_parts import build
+from tests.support import golden
+from tests.support.network_parts import build
 
 PLAIN = BatchNorm(decay=0.9, epsilon=0.0)  # with fresh statistics it changes nothing
 

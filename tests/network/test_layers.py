@@ -8,7 +8,7 @@ from deeplab_nb.network import deeplab
 from deeplab_nb.network.layers import BatchNorm, Dilation, Layers, truncated_normal, xavier
 from deeplab_nb.network.variables import Constant
 from deeplab_nb.tf1 import tf
-from tests.network_parts import build
+from tests.support.network_parts import build
 
 PLAIN = BatchNorm(decay=0.9, epsilon=0.0)  # with fresh statistics it changes nothing
 

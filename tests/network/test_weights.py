@@ -11,8 +11,8 @@ from deeplab_nb.errors import WorkbookError
 from deeplab_nb.network import zoo
 from deeplab_nb.network.weights import contents, fetch_weights
 from deeplab_nb.tf1 import tf
-from tests.file_server import server  # noqa: F401
 from tests.support.archives import packed, packed_file
+from tests.support.file_server import server  # noqa: F401
 
 HALF_WIDTH, WITH_DIGEST = "mobilenetv2_dm05_coco_voc_trainaug", "mobilenetv2_coco_voc_trainaug"
 FILE = zoo.get(HALF_WIDTH).file

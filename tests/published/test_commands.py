@@ -27,7 +27,7 @@ WORDS = {
 
 def read_lines():
     """[(command, settings or None, notes, error or None)] of the file of command lines."""
-    path = os.path.join(files.ROOT, "tests", "data", "published_lines.txt")
+    path = os.path.join(files.ROOT, "tests", "figures", "published_lines.txt")
     with open(path) as file:
         blocks = re.sub(r"(?m)^#.*\n", "", file.read()).strip().split("\n\n")
     rows = []

@@ -9,8 +9,8 @@ import pytest
 
 from deeplab_nb import files
 from tests.support.records import make_edge, write_flat_records
-from tests.tiny_checkpoint import make_tiny_checkpoint
-from tests.tiny_voc import make_tiny_voc
+from tests.support.tiny_checkpoint import make_tiny_checkpoint
+from tests.support.tiny_voc import make_tiny_voc
 
 SCRIPTS = os.path.join(files.ROOT, "scripts")
 DEEPLAB = [
@@ -147,7 +147,7 @@ def test_what_is_missing_is_said_before_anything_is_written(
 
 
 def test_cards_without_a_rank_table_are_noticed(tmp_path, data):
-    stand_in = os.path.join(files.ROOT, "tests", "stand_in")  # of npu_bridge
+    stand_in = os.path.join(files.ROOT, "tests", "support", "stand_in")  # of npu_bridge
     said = call(
         tmp_path,
         "train_full_8p.sh",

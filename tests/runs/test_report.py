@@ -11,8 +11,8 @@ from deeplab_nb import files, recipes, settings as settings_module
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.files import write_json
 from deeplab_nb.runs import parameters, report, state
-from tests.tiny_notebooks import mark
-from tests.tiny_voc import make_tiny_voc
+from tests.support.tiny_notebooks import mark
+from tests.support.tiny_voc import make_tiny_voc
 
 EVALUATION = {
     "miou": 0.5,

@@ -10,7 +10,7 @@ import pytest
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.runs import runner, state
 from deeplab_nb.settings import Settings
-from tests.tiny_notebooks import folder, mark, run, states, text_of, write  # noqa: F401
+from tests.support.tiny_notebooks import folder, mark, run, states, text_of, write  # noqa: F401
 
 COUNT = 'open(run_folder + "/count_{}", "a").write("x")'
 

@@ -8,7 +8,7 @@ import pytest
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.runs import state
 from deeplab_nb.settings import Settings, load, override, save
-from tests.tiny_notebooks import mark
+from tests.support.tiny_notebooks import mark
 
 OTHER = override(Settings(), {"train_steps": 7})
 

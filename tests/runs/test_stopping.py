@@ -10,7 +10,7 @@ import pytest
 
 from deeplab_nb.runs import runner, state
 from tests.support.orphans import adopting_orphans
-from tests.tiny_notebooks import folder, lives, run, states, text_of, wait_for, write  # noqa: F401
+from tests.support.tiny_notebooks import folder, lives, run, states, text_of, wait_for, write  # noqa: F401
 
 # writes its pid and a child's, then prints for a minute
 BUSY = """

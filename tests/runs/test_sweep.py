@@ -12,7 +12,7 @@ from deeplab_nb.errors import WorkbookError
 from deeplab_nb.runs import state, sweep
 from deeplab_nb.settings import Settings
 from tests.support.command import call
-from tests.tiny_notebooks import wait_for
+from tests.support.tiny_notebooks import wait_for
 
 # ends as a run of this value and score would
 RUN = """import sys

@@ -16,10 +16,10 @@ from deeplab_nb.evaluation.confusion import load_counts
 from deeplab_nb.evaluation.evaluate import evaluate
 from deeplab_nb.network import zoo
 from deeplab_nb.runs import zoo_table
-from tests.file_server import server  # noqa: F401
 from tests.support.archives import packed, packed_file
-from tests.tiny_checkpoint import save_random
-from tests.tiny_voc import make_tiny_voc
+from tests.support.file_server import server  # noqa: F401
+from tests.support.tiny_checkpoint import save_random
+from tests.support.tiny_voc import make_tiny_voc
 
 ROW, WEIGHTS = "mobilenetv2_dm05", "mobilenetv2_dm05_coco_voc_trainaug"
 HALF = settings_module.read({"depth_multiplier": 0.5})

@@ -5,8 +5,8 @@ import pytest
 from deeplab_nb import settings as settings_module
 from deeplab_nb.evaluation.evaluate import evaluate
 from deeplab_nb.show import explorer
-from tests.tiny_checkpoint import SETTINGS, amplified, make_tiny_checkpoint
-from tests.tiny_voc import make_tiny_voc
+from tests.support.tiny_checkpoint import SETTINGS, amplified, make_tiny_checkpoint
+from tests.support.tiny_voc import make_tiny_voc
 
 
 @pytest.fixture(scope="package")

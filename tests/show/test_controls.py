@@ -6,7 +6,7 @@ import pytest
 
 from deeplab_nb.progress import HEADLESS
 from deeplab_nb.show import controls, explorer
-from tests.tiny_photograph import file_of
+from tests.support.tiny_photograph import file_of
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from PIL import Image
 from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.show import explorer
-from tests.tiny_photograph import file_of
+from tests.support.tiny_photograph import file_of
 
 
 def test_a_view_predicts_what_the_evaluation_predicted(scored):

@@ -22,8 +22,8 @@ from deeplab_nb.training.log import (
     steps_of,
     validations_of,
 )
-from tests.tiny_training import TINY, variables
-from tests.tiny_voc import make_tiny_voc
+from tests.support.tiny_training import TINY, variables
+from tests.support.tiny_voc import make_tiny_voc
 
 
 @pytest.fixture(scope="module")

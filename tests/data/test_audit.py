@@ -9,7 +9,7 @@ from PIL import Image
 from deeplab_nb.data import voc
 from deeplab_nb.data.audit import audit
 from deeplab_nb.errors import WorkbookError
-from tests.tiny_voc import make_tiny_voc, write_list
+from tests.support.tiny_voc import make_tiny_voc, write_list
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from deeplab_nb import settings as settings_module
 from deeplab_nb.data import pipeline
 from deeplab_nb.tf1 import tf
-from tests import golden
+from tests.support import golden
 
 # sets of the original's arrays; the offsets of the crops stand in its file
 TRAINING = [

@@ -7,8 +7,8 @@ from deeplab_nb import recipes, settings as settings_module
 from deeplab_nb.network import deeplab, mobilenet_v2
 from deeplab_nb.network.fast_layers import FastLayers
 from deeplab_nb.tf1 import tf
-from tests import golden
-from tests.network_parts import build
+from tests.support import golden
+from tests.support.network_parts import build
 
 BACKBONES = settings_module.FIELDS["backbone"].metadata["choices"]
 SMALL = {"depth_multiplier": 0.35}

@@ -10,7 +10,7 @@ from deeplab_nb.network.fast_layers import FastLayers
 from deeplab_nb.network.layers import BatchNorm, truncated_normal
 from deeplab_nb.settings import SIX_SCALES
 from deeplab_nb.tf1 import tf
-from tests import golden
+from tests.support import golden
 
 XCEPTION = {"backbone": "xception_65", "aspp": True}
 FULL = dict(XCEPTION, separable_head=False)

@@ -10,8 +10,8 @@ import pytest
 
 from deeplab_nb.data.download import Archive, fetch_archive, fetch_sbd, fetch_voc, unpack
 from deeplab_nb.errors import WorkbookError
-from tests.file_server import CONTENT, Handler, server  # noqa: F401
-from tests.tiny_voc import make_tiny_voc
+from tests.support.file_server import CONTENT, Handler, server  # noqa: F401
+from tests.support.tiny_voc import make_tiny_voc
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from deeplab_nb.data import voc
 from deeplab_nb.data.audit import audit
 from deeplab_nb.data.trainaug import check_trainaug, make_trainaug, read_sbd_mask, trainaug_ids
 from deeplab_nb.errors import WorkbookError
-from tests.tiny_voc import make_tiny_voc, write_pair
+from tests.support.tiny_voc import make_tiny_voc, write_pair
 
 SBD_MASK = np.tile(np.arange(33, dtype=np.uint8)[:, None] % 21, (1, 49))
 

@@ -9,7 +9,7 @@ from deeplab_nb.data import pipeline, voc
 from deeplab_nb.data.records import read_ids, write_records
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.tf1 import tf
-from tests.tiny_voc import make_tiny_voc
+from tests.support.tiny_voc import make_tiny_voc
 
 
 @pytest.fixture(scope="module")

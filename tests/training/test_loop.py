@@ -12,7 +12,7 @@ from deeplab_nb.errors import WorkbookError
 from deeplab_nb.network.checkpoints import find_checkpoint
 from deeplab_nb.training import loop
 from deeplab_nb.training.log import read_log
-from tests.tiny_training import TINY, records, variables  # noqa: F401
+from tests.support.tiny_training import TINY, records, variables  # noqa: F401
 
 
 @pytest.fixture(scope="module")

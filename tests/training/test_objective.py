@@ -4,7 +4,7 @@ import pytest
 from deeplab_nb import settings as settings_module
 from deeplab_nb.tf1 import tf
 from deeplab_nb.training import objective
-from tests import golden
+from tests.support import golden
 
 
 def run(tensor):

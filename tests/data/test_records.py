@@ -18,7 +18,7 @@ from deeplab_nb.data import voc
 from deeplab_nb.data.records import count_records, read_ids, write_records
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.tf1 import tf
-from tests.tiny_voc import make_tiny_voc, write_list
+from tests.support.tiny_voc import make_tiny_voc, write_list
 
 
 @pytest.fixture

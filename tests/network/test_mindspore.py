@@ -8,8 +8,8 @@ import pytest
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.network import checkpoints, mindspore, resnet
 from deeplab_nb.tf1 import tf
-from tests import golden
-from tests.network_parts import build
+from tests.support import golden
+from tests.support.network_parts import build
 
 PARAMETERS = golden.figures("mindspore_deeplabv3_params")  # {name: shape}, in MindSpore's layout
 UNIT = "resnet_v1_50/block1/unit_1/bottleneck_v1"

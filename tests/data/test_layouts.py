@@ -16,7 +16,7 @@ from deeplab_nb.errors import WorkbookError
 from deeplab_nb.runs.run import Run
 from deeplab_nb.tf1 import tf
 from tests.support.records import make_edge, write_flat_records
-from tests.tiny_voc import make_tiny_voc
+from tests.support.tiny_voc import make_tiny_voc
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.network import checkpoints, deeplab
 from deeplab_nb.tf1 import tf
-from tests import golden
+from tests.support import golden
 
 SETTINGS = {"depth_multiplier": 0.25, "num_classes": 5}
 

@@ -11,8 +11,8 @@ import pytest
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.launch import job, launcher
 from deeplab_nb.training.log import read_log
-from tests.tiny_notebooks import lives, wait_for
-from tests.tiny_training import TINY
+from tests.support.tiny_notebooks import lives, wait_for
+from tests.support.tiny_training import TINY
 
 # frozen batch norm, so that a batch is the sum of its images; the rate does not depend on how many steps there are
 EXACT = dict(

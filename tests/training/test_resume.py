@@ -14,7 +14,15 @@ from deeplab_nb.errors import WorkbookError
 from deeplab_nb.network.checkpoints import find_checkpoint, step_of
 from deeplab_nb.training import loop
 from deeplab_nb.training.log import read_log
-from tests.tiny_training import TINY, logged_steps, records, said, start, variables, wait_for  # noqa: F401
+from tests.support.tiny_training import (  # noqa: F401
+    TINY,
+    logged_steps,
+    records,
+    said,
+    start,
+    variables,
+    wait_for,
+)
 
 STEPS = 40
 EXACT = dict(

@@ -14,7 +14,7 @@ from tensorflow.python.client import session as sessions
 from deeplab_nb.tf1 import tf
 
 with open(
-    os.path.join(os.path.dirname(os.path.abspath(__file__)), "data", "ascend_910_ops.txt")
+    os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "figures", "ascend_910_ops.txt")
 ) as _file:
     # those marked grey are the card's too, but stay on the host under mixed compilation
     OPERATIONS = {line.strip() for line in _file if line.strip() and " " not in line.strip()}

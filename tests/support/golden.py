@@ -1,4 +1,4 @@
-"""The inputs and weights under which the original library gave the figures in tests/data.
+"""The inputs and weights under which the original library gave the figures in tests/figures.
 
 The formulas make them again from nothing; only what came out had to be stored.
 """
@@ -12,7 +12,7 @@ import numpy as np
 
 from deeplab_nb import settings as settings_module
 
-DATA = os.path.join(os.path.dirname(__file__), "data")
+DATA = os.path.join(os.path.dirname(__file__), "..", "figures")
 
 # what the original built for each set of figures, all at output stride 16
 VARIANTS = {

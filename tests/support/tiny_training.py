@@ -10,7 +10,7 @@ import pytest
 
 from deeplab_nb.data.records import write_records
 from deeplab_nb.tf1 import tf
-from tests.tiny_voc import make_tiny_voc
+from tests.support.tiny_voc import make_tiny_voc
 
 TINY = dict(
     depth_multiplier=0.25,
