@@ -1,6 +1,7 @@
 """The benchmarks' own arithmetic, on work too small to measure anything."""
 
 import os
+import runpy
 import subprocess
 import sys
 
@@ -97,9 +98,21 @@ def test_cases_are_chosen_by_name():
         (["train", "resnet"], "unknown network 'resnet': there are mobilenet_v2"),
     ],
 )
-def test_bad_input_gets_one_sentence_and_exit_code_1(repo, arguments, sentence):
+def test_bad_input_gets_one_sentence_and_exit_code_1(
+    repo, arguments, sentence, monkeypatch, capfd
+):
+    monkeypatch.chdir(repo)
+    monkeypatch.setattr(sys, "argv", ["bench"] + arguments)
+    with pytest.raises(SystemExit) as end:
+        runpy.run_module("tests.benchmarks", run_name="__main__")
+    said = end.value.code  # Python writes a text to stderr and exits with code 1
+    assert isinstance(said, str) and capfd.readouterr() == ("", "")
+    assert sentence in said and said.strip().count("\n") == 0
+
+
+def test_a_process_says_one_sentence_and_nothing_else(repo):
     done = subprocess.run(
-        [sys.executable, "-m", "tests.benchmarks"] + arguments,
+        [sys.executable, "-m", "tests.benchmarks", "evaluate", "resnet"],
         cwd=repo,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -107,7 +120,7 @@ def test_bad_input_gets_one_sentence_and_exit_code_1(repo, arguments, sentence):
     )
     said = done.stdout.decode()
     assert done.returncode == 1 and "Traceback" not in said
-    assert sentence in said and said.strip().count("\n") == 0
+    assert said.startswith("Error: unknown case 'resnet'") and said.strip().count("\n") == 0
 
 
 def test_the_makefile_leads_to_them(repo):

@@ -103,7 +103,7 @@ def real_run(shared, tmp_path_factory):
         notebooks,
         recipe=chosen.name,
         overrides=overrides,
-        parameters={"pictures": 5, "shown": 2},
+        parameters={"pictures": 5, "shown": 1},
         selected=chosen_ones,
     )
     return folder, results

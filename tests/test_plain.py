@@ -22,7 +22,8 @@ def steps(device, *, count, **values):
     settings = settings_module.read(
         dict(values, train_batch_size=2, train_crop_size=33, learning_rate=1e-3, train_steps=10)
     )
-    with tf.Graph().as_default() as graph, tf.Session() as session:
+    config = devices.session_config("cpu", settings)
+    with tf.Graph().as_default() as graph, tf.Session(config=config) as session:
         images, labels = tf.constant(golden.image(2, 33, 33)), tf.constant(golden.label(2, 33, 33))
         tensors = loop.training_step(images, labels, settings, device)
         session.run(tf.global_variables_initializer())

@@ -77,12 +77,17 @@ def test_resuming_keeps_as_many_checkpoints_as_asked(uninterrupted, records, tmp
     ]
 
 
-def test_checkpoints_come_by_the_minute_too(records, tmp_path):
-    values = dict(TINY, save_every=1000, save_minutes=1e-6)
-    loop.train(settings_module.read(values), records, str(tmp_path))
-    assert os.path.exists(str(tmp_path / "model.ckpt-1.index")) and os.path.exists(
-        str(tmp_path / "model.ckpt-3.index")
-    )
+@pytest.fixture(scope="module")
+def saved_by_the_minute(records, tmp_path_factory):
+    """`(folder, last checkpoint)` of four steps, all of them saved."""
+    folder = str(tmp_path_factory.mktemp("minutes"))
+    values = dict(TINY, save_every=1000, save_minutes=1e-6, train_steps=4)
+    return folder, loop.train(settings_module.read(values), records, folder)
+
+
+def test_checkpoints_come_by_the_minute_too(saved_by_the_minute):
+    names = os.listdir(saved_by_the_minute[0])
+    assert "model.ckpt-1.index" in names and "model.ckpt-3.index" in names
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(records, tmp_path):
@@ -104,9 +109,12 @@ def limited(megabytes):
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(megabytes * 2**20), resource.RLIM_INFINITY))
 
 
-def test_a_disk_that_fills_up_is_named_and_the_last_checkpoint_stays(records, tmp_path):
-    folder = str(tmp_path)
-    first = loop.train(settings_module.read(dict(TINY, train_steps=2)), records, folder)
+def test_a_disk_that_fills_up_is_named_and_the_last_checkpoint_stays(
+    saved_by_the_minute, records, tmp_path
+):
+    folder = shutil.copytree(saved_by_the_minute[0], str(tmp_path / "full"))
+    first = find_checkpoint(folder)
+    assert step_of(first) == 4
     before = variables(first)
     try:
         limited(0.5)
