@@ -1,5 +1,6 @@
 """What every test stands on: the repository, the real photographs, a quiet and private Jupyter."""
 
+import gc
 import os
 import shutil
 import signal
@@ -15,6 +16,9 @@ def pytest_configure(config):
 
     Variables rather than fixtures, because kernels and commands that tests start inherit them.
     """
+    # graphs are built of millions of objects that stay: to look for garbage among them as often as
+    # Python would takes a tenth of the time
+    gc.set_threshold(100000, 20, 100)
     config.jupyter_home = tempfile.mkdtemp(prefix="deeplab_nb_tests_")
     names = (
         "JUPYTER_CONFIG_DIR",
@@ -25,7 +29,7 @@ def pytest_configure(config):
     )
     os.environ.update({name: os.path.join(config.jupyter_home, name.lower()) for name in names})
     os.environ.update(
-        JUPYTER_PREFER_ENV_PATH="1",  # the environment's own kernel, whatever the user has installed
+        JUPYTER_PREFER_ENV_PATH="1",  # the environment's own kernel, whatever the user has
         TF_CPP_MIN_LOG_LEVEL="2",
         MPLBACKEND="Agg",
     )
@@ -57,7 +61,7 @@ def repo():
 
 @pytest.fixture(scope="session")
 def shared(repo):
-    """Path of the folder beside the repository that holds real photographs, weights and golden figures."""
+    """Path of the folder beside the repository: real photographs, weights and golden figures."""
     path = os.path.join(os.path.dirname(repo), "shared")
     if not os.path.isdir(path):
         pytest.skip(
