@@ -98,9 +98,7 @@ def test_cases_are_chosen_by_name():
         (["train", "resnet"], "unknown network 'resnet': there are mobilenet_v2"),
     ],
 )
-def test_bad_input_gets_one_sentence_and_exit_code_1(
-    repo, arguments, sentence, monkeypatch, capfd
-):
+def test_bad_input_gets_one_sentence_and_exit_code_1(repo, arguments, sentence, monkeypatch, capfd):
     monkeypatch.chdir(repo)
     monkeypatch.setattr(sys, "argv", ["bench"] + arguments)
     with pytest.raises(SystemExit) as end:

@@ -1,4 +1,7 @@
-"""What a card is given: first values, one graph a step, one compilation; evaluation on it; the host's work off it."""
+"""What a card is given: first values, one graph a step, one compilation.
+
+Also evaluation on it, and the host's work off it.
+"""
 
 import numpy as np
 import pytest
@@ -279,7 +282,10 @@ def test_whoever_asks_for_the_cpu_gets_it_beside_npu_bridge(card, weights, monke
 
 
 def test_the_hosts_work_stays_off_the_card(stand_in, monkeypatch, weights, records, tmp_path):  # noqa: F811
-    """Where importing the adapter makes every session the card's, those of records, previews and exports decline."""
+    """Where importing the adapter makes every session the card's, the host's own decline.
+
+    Those are the sessions of records, previews and exports.
+    """
     assert ascend.problem() is None
     card = cards.install(monkeypatch, decorates=True)
     chosen = settings_module.read(dict(TINY, device="cpu"))

@@ -1,4 +1,4 @@
-"""environment.yml, requirements.in, the lock and what is installed agree; bootstrap.sh finds and keeps step."""
+"""environment.yml, requirements.in, lock and installation agree; bootstrap.sh keeps step."""
 
 import json
 import os
@@ -136,7 +136,8 @@ def working_python(path):
 
 @pytest.fixture
 def bare(tmp_path):
-    """Environment variables of a machine without any Python: an empty HOME, and the basic tools alone on PATH."""
+    """Environment variables of a machine without Python: an empty HOME, basic tools alone on "
+    "PATH."""
     if os.path.exists("/opt/python/cp37-cp37m"):
         pytest.skip(
             "this machine has a Python 3.7 in /opt/python, which bootstrap.sh finds by itself"
@@ -251,7 +252,7 @@ def test_an_environment_in_step_is_left_alone_until_something_changes(built, bar
     stamp = built / ".venv" / "stamp"
     before = stamp.stat().st_mtime_ns
 
-    # `bare` has no Python to build with, so a call that is not content with what is there ends with 3
+    # `bare` has no Python to build with: a call that is not content with what is there ends with 3
     second = bootstrap(built, **bare)
     assert (second.returncode, second.stdout + second.stderr) == (0, "")
     assert stamp.stat().st_mtime_ns == before
@@ -345,7 +346,8 @@ def test_installing_the_project_brings_no_tensorflow(repo):
 
 @pytest.fixture
 def container(bare, tmp_path):
-    """Environment variables of Ascend's container: its Python sees the vendor's packages, which are empty here."""
+    """Environment variables of Ascend's container: its Python sees the vendor's packages, here "
+    "empty."""
     for name, version in VENDORS.items():
         package, about = (
             tmp_path / "vendor" / name,
@@ -385,7 +387,8 @@ def test_on_ascend_the_containers_packages_stay(elsewhere, bare, container):
     seen = listed(elsewhere, container)
     assert {name: seen[name] for name in VENDORS} == VENDORS and "deeplab-nb" in seen
 
-    # from here on without a Python to build with: what is in step is left alone, the rest would be built
+    # from here on without a Python to build with: what is in step is left alone, the rest would be
+    # built
     for arguments in (["--ascend"], []):
         result = bootstrap(elsewhere, *arguments, **bare)
         assert (result.returncode, result.stdout + result.stderr) == (0, "")

@@ -1,4 +1,4 @@
-"""The networks against the original library's figures: variables, logits, losses, gradients, statistics."""
+"""The original library's figures: variables, logits, losses, gradients, statistics."""
 
 import functools
 
@@ -21,9 +21,10 @@ WITH_FIGURES = [
     "resnet_v1_50_beta_dec4",
 ]
 
-# Relative noise on the input that moves the logits about as far as they are from the original's, which another
-# processor computed: up to 4.6e-6 of their maximum with frozen batch norm. Batch statistics magnify even a float32
-# rounding or two a thousand times: there they are up to 1.2e-3 from the original's, and as far from themselves.
+# Relative noise on the input that moves the logits about as far as they are from the original's,
+# which another processor computed: up to 4.6e-6 of their maximum with frozen batch norm. Batch
+# statistics magnify even a float32 rounding or two a thousand times: there they are up to 1.2e-3
+# from the original's, and as far from themselves.
 NOISE, RUNS = {"frozen": 3e-6, "trained": 2e-7}, {"frozen": 8, "trained": 8}
 
 
@@ -133,8 +134,9 @@ def with_noise(image, noise, seed):
 def check_gradients(variant, norms, spread, expected, total):
     """To 1e-4 of the norm, or where rounding alone moves it by more, to three times that `spread`.
 
-    A ReLU on the edge opens or stays shut by one rounding, and the gradient of all that lies before it jumps:
-    the original's own figures carry that noise. Norms below 1e-5 of the whole are rounding throughout.
+    A ReLU on the edge opens or stays shut by one rounding, and the gradient of all that lies before
+    it jumps: the original's own figures carry that noise. Norms below 1e-5 of the whole are
+    rounding throughout.
     """
     names = [name for name, _, trainable in golden.figures(variant)["variables"] if trainable]
     allowed, counted = np.maximum(1e-4 * expected, 3 * spread), expected > 1e-5 * total

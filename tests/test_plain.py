@@ -1,4 +1,4 @@
-"""TensorFlow's own operations and those that replace them on a CPU train alike, and so do clones."""
+"""TensorFlow's own operations and those that replace them on a CPU train alike; so do clones."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,10 @@ NETWORKS = {
 
 
 def steps(device, *, count, **values):
-    """`(losses, gradient norms, weights, types of operations)` of some training steps from the same first weights."""
+    """Some training steps from the same first weights.
+
+    Returns `(losses, gradient norms, weights, types of operations)`.
+    """
     settings = settings_module.read(
         dict(values, train_batch_size=2, train_crop_size=33, learning_rate=1e-3, train_steps=10)
     )
@@ -48,7 +51,8 @@ def test_both_forms_train_alike(name, fine_tune_batch_norm, monkeypatch):
     monkeypatch.setattr(
         devices, "wrapped", lambda optimizer, device, settings: (optimizer, None)
     )  # npu_bridge is not needed here
-    # with batch statistics, those of 18 values at the coarsest map, one rounding grows from step to step
+    # with batch statistics, those of 18 values at the coarsest map, one rounding grows from step to
+    # step
     values = dict(
         NETWORKS[name],
         fine_tune_batch_norm=fine_tune_batch_norm,

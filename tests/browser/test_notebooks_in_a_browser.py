@@ -1,4 +1,7 @@
-"""JupyterLab as a reader has it: notebooks opened, run and explored in Chromium; screenshots stay in build/screenshots."""
+"""JupyterLab as a reader has it: notebooks opened, run and explored in Chromium.
+
+Screenshots stay in build/screenshots.
+"""
 
 import glob
 import json
@@ -31,11 +34,13 @@ pytestmark = pytest.mark.browser
 TOKEN = "of-this-test"
 SCREENSHOTS = os.path.join(files.ROOT, "build", "screenshots")
 ARGUMENTS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking "
     "--disable-component-update --disable-sync --disable-dev-shm-usage --window-size=1280,1700"
 ).split()
 
-# the widget's file field is in no document until it is clicked, and a click would open the system's own window
+# the widget's file field is in no document until it is clicked, and a click would open the
+# system's own window
 CATCH_FILE_FIELD = """HTMLInputElement.prototype.click = function () {
     this.id = "caught"; this.style.display = "block"; document.body.appendChild(this); }"""
 PICTURE = ".widget-html-content img[alt]"
@@ -161,7 +166,8 @@ def type_into(browser, selector, keys):
 
 
 def run_all(browser, lab, name):
-    """Opens a notebook and runs its cells from the menu; returns once all have ended, without an error among them."""
+    """Opens a notebook, runs its cells from the menu, returns once all have ended without an "
+    "error."""
     browser.get(f"{lab}/lab/workspaces/{name[:2]}/tree/{name}?token={TOKEN}")
     wait(lambda: count(browser, ".jp-NotebookPanel .jp-Notebook .jp-Cell") > 10, "the notebook")
     wait(lambda: count(browser, ".jp-Notebook-ExecutionIndicator[data-status=idle]"), "the kernel")
@@ -174,14 +180,16 @@ def run_all(browser, lab, name):
 
 def waiting_cells(browser):
     """Code cells that have no number yet."""
-    return browser.execute_script("""return Array.from(document.querySelectorAll(".jp-CodeCell .jp-InputPrompt"))
+    return browser.execute_script("""return Array.from(
+        document.querySelectorAll(".jp-CodeCell .jp-InputPrompt"))
         .filter(prompt => !/[0-9]/.test(prompt.textContent)).length""")
 
 
 def errors(browser):
     """What cells show in the colours of an error."""
     return browser.execute_script("""return Array.from(document.querySelectorAll(
-        '[data-mime-type="application/vnd.jupyter.error"], [data-mime-type="application/vnd.jupyter.stderr"]')).map(e => e.innerText)""")
+        '[data-mime-type="application/vnd.jupyter.error"], ' +
+        '[data-mime-type="application/vnd.jupyter.stderr"]')).map(e => e.innerText)""")
 
 
 def screenshot(browser, name):
@@ -206,7 +214,8 @@ def test_training_runs_in_the_browser_and_shows_its_loss(browser, lab):
     said = browser.execute_script("return document.querySelector('.jp-Notebook').innerText")
     assert "at step {}".format(TINY["train_steps"]) in said and "refused:" in said
     browser.execute_script(
-        "Array.from(document.querySelectorAll('.jp-OutputArea-output img')).pop().scrollIntoView({block: 'center'})"
+        "Array.from(document.querySelectorAll('.jp-OutputArea-output "
+        "img')).pop().scrollIntoView({block: 'center'})"
     )
     screenshot(browser, "03_training")
 

@@ -1,4 +1,4 @@
-"""The command line's words and exit codes: of commands in this process, of some as a shell sees them."""
+"""The command line's words and exit codes: in this process, and of some as a shell sees them."""
 
 import json
 import os
@@ -30,7 +30,8 @@ from tests.support.tiny_voc import make_tiny_voc, write_list, write_pair
         (["train", "sample", "--set", "momentun=1"], "did you mean 'momentum'?"),
         (
             ["train", "deeplabv3plus_8p"],
-            "8 ranks train together, and this process is none of them: start all with `deeplab-nb launch",
+            "8 ranks train together, and this process is none of them: start all with "
+            "`deeplab-nb launch",
         ),
         (["train", "published_mobilenetv2"], "train_steps is 0"),
         (

@@ -152,7 +152,8 @@ def test_value_beyond_the_classes(root, value):
     path = put_mask(root, "train_003", np.full((33, 49), value))
     assert (
         only_problem(root)
-        == f"mask {path} has value {value}, only 0..20 and 255 are allowed: correct it or num_classes"
+        == f"mask {path} has value {value}, only 0..20 and 255 are allowed: correct it or "
+        "num_classes"
     )
 
 
@@ -255,9 +256,8 @@ def test_data_folder_does_not_exist(tmp_path):
         audit(str(tmp_path / "nowhere"), ["train"])
     assert (
         str(caught.value)
-        == "data folder {} does not exist: `deeplab-nb fetch voc` brings VOC 2012, or give the folder that holds JPEGImages".format(
-            tmp_path / "nowhere"
-        )
+        == "data folder {} does not exist: `deeplab-nb fetch voc` brings VOC 2012, "
+        "or give the folder that holds JPEGImages".format(tmp_path / "nowhere")
     )
 
 
@@ -266,7 +266,8 @@ def test_data_folder_is_empty(tmp_path):
         audit(str(tmp_path), ["train"])
     assert (
         str(caught.value)
-        == f"data folder {tmp_path} has no JPEGImages: give the VOC2012 folder of an unpacked VOCdevkit"
+        == f"data folder {tmp_path} has no JPEGImages: give the VOC2012 folder of an unpacked "
+        "VOCdevkit"
     )
 
 

@@ -1,4 +1,7 @@
-"""Downloads resume, digests are checked, archives stay inside their folder: against a real server on this machine."""
+"""Downloads resume, digests are checked, archives stay inside their folder.
+
+A real server on this machine is asked.
+"""
 
 import hashlib
 import io
@@ -69,7 +72,8 @@ def test_a_wrong_file_put_by_hand_is_kept_and_named(folder):
 def test_a_broken_transfer_resumes(server, folder):
     server.cut_after = 200000
     assert refusal(fetch_archive, archive_of(), folder, url=server.url) == (
-        "a set did not come from {} (the connection failed or broke off): run again to go on at 0.2 MB, or put the file "
+        "a set did not come from {} (the connection failed or broke off): run again to go on at "
+        "0.2 MB, or put the file "
         "at {} by hand (digest {})".format(
             server.url, os.path.join(folder, "archive.tar"), archive_of().digest
         )
@@ -119,7 +123,8 @@ def test_wrong_digest_removes_the_file(server, folder):
 def test_absent_server(folder):
     url = "http://127.0.0.1:9/archive.tar"  # nothing listens there
     assert refusal(fetch_archive, archive_of(), folder, url=url) == (
-        "a set did not come from {} (the connection failed or broke off): run again to go on at 0.0 MB, or put the file "
+        "a set did not come from {} (the connection failed or broke off): run again to go on at "
+        "0.0 MB, or put the file "
         "at {} by hand (digest {})".format(
             url, os.path.join(folder, "archive.tar"), archive_of().digest
         )

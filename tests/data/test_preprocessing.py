@@ -1,4 +1,4 @@
-"""Scaling, padding and cropping against the original library's arrays, and against NumPy written out by hand."""
+"""Scaling, padding and cropping against the original library's arrays, and NumPy by hand."""
 
 import json
 import os
@@ -16,7 +16,8 @@ TRAINING = [
     (f"train257_scale{scale:.2f}_flip{flip}", scale, flip)
     for scale, flip in ((0.5, 0), (0.75, 0), (1, 0), (1.25, 0), (1.25, 1), (2, 0))
 ]
-# the keys of resnet_v1_101 and of no network pad with ImageNet's mean colour, which no network here asks for
+# the keys of resnet_v1_101 and of no network pad with ImageNet's mean colour, which no network
+# here asks for
 EVALUATION = [
     ("eval513_xception_65", 513, ()),
     ("eval513_resnet_v1_101_beta", 513, ()),
@@ -27,7 +28,7 @@ EVALUATION = [
 
 @pytest.fixture(scope="module")
 def original(shared):
-    """`(arrays, facts)` of the original's preprocessing: 4.7 MB, so they stay outside the repository."""
+    """`(arrays, facts)` of the original's preprocessing: 4.7 MB, kept outside the repository."""
     path = os.path.join(shared, "golden", "preprocess")
     if not os.path.exists(path + ".npz"):
         pytest.skip("golden/preprocess.npz is absent from 'shared': it holds the original's arrays")
@@ -61,7 +62,8 @@ def cut(image, label, *, crop, scale=1, offset=(0, 0), flipped=False, resize=())
 
 
 def rounded_by_padding(image):
-    """The original pads with 0 between taking the grey away and adding it again, which costs a last bit."""
+    """The original pads with 0 between taking the grey away and adding it: that costs a last "
+    "bit."""
     return (image - np.float32(127.5)) + np.float32(127.5)
 
 

@@ -128,7 +128,8 @@ def test_bad_data_writes_nothing(root, folder):
     with pytest.raises(WorkbookError) as caught:
         write_records(root, "train", folder)
     assert str(caught.value) == (
-        f"1 problem in {root}: mask {path} has value 30, only 0..20 and 255 are allowed: correct it or "
+        f"1 problem in {root}: mask {path} has value 30, only 0..20 and 255 are allowed: "
+        "correct it or "
         "num_classes"
     )
     assert not glob.glob(os.path.join(folder, "train*"))
@@ -269,7 +270,7 @@ def test_disk_too_small_for_the_list(small_disk, tmp_path, capsys):
 
 
 def test_disk_that_fills_up_while_writing(small_disk, tmp_path):
-    """Sixty shards take a page of 4 kB each at least, so the disk fills although the sum of the files would fit."""
+    """Sixty shards take a page of 4 kB each, so the disk fills although their sum would fit."""
     root = make_tiny_voc(tmp_path / "VOC2012", train=60, val=2, size=(24, 29))
     kept = write_records(root, "val", small_disk, shards=1)
     before = content(kept)

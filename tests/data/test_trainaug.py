@@ -48,7 +48,7 @@ def sbd(tmp_path, root):
 
 
 def write_mat(dataset, image_id, mask):
-    """The nesting of SBD's files: a struct GTcls with Segmentation and fields that nobody reads here."""
+    """The nesting of SBD's files: a struct GTcls with Segmentation and fields not read here."""
     scipy.io.savemat(
         os.path.join(dataset, "cls", image_id + ".mat"),
         {
@@ -168,9 +168,8 @@ def test_a_full_disk(root, sbd):
 
 def test_a_folder_that_is_not_sbd(root, tmp_path):
     assert refusal(make_trainaug, root, str(tmp_path / "no")) == (
-        "SBD folder {} has no dataset/cls: give the benchmark_RELEASE folder of the unpacked archive".format(
-            tmp_path / "no"
-        )
+        "SBD folder {} has no dataset/cls: give the benchmark_RELEASE folder of the unpacked "
+        "archive".format(tmp_path / "no")
     )
 
 
@@ -206,5 +205,6 @@ def test_a_short_sbd_is_an_error_with_official_lists(shared):
     train, val, trainaug = (official(shared, name) for name in ("train", "val", "trainaug"))
     only_sbd = sorted(set(trainaug) - set(train))
     assert refusal(check_trainaug, trainaug_ids(train, val, only_sbd[:-5]), train, val) == (
-        "trainaug comes to 10577 images instead of 10582: unpack SBD anew, its train.txt or val.txt is not complete"
+        "trainaug comes to 10577 images instead of 10582: unpack SBD anew, its train.txt or "
+        "val.txt is not complete"
     )

@@ -1,4 +1,7 @@
-"""What Ascend is given: options by key and field, environment, wrapping. The library itself is a stand-in, see tests/support/stand_in."""
+"""What Ascend is given: options by key and field, environment, wrapping.
+
+The library itself is a stand-in, see tests/support/stand_in.
+"""
 
 import ast
 import glob
@@ -486,7 +489,8 @@ def test_what_a_rank_gets_without_rank_table_is_accepted(ranks):
     [
         (
             {"RANK_SIZE": "8", "RANK_ID": "3"},
-            "CM_WORKER_SIZE are set and RANK_ID, RANK_SIZE too: unset the former to start by rank table",
+            "CM_WORKER_SIZE are set and RANK_ID, RANK_SIZE too: unset the former to start by "
+            "rank table",
         ),
         ({"RANK_TABLE_FILE": "t.json"}, "are set and RANK_TABLE_FILE too"),
         (
@@ -541,7 +545,8 @@ def test_a_dry_run_shows_options_environment_and_order(tmp_path, monkeypatch):
     )
     assert "RANK_SIZE=8" in lines and "RANK_TABLE_FILE=(from --rank-table)" in lines
     assert lines[-3].startswith(
-        "NPULossScaleOptimizer, is_distributed=True, ExponentialUpdateLossScaleManager(init_loss_scale=65536.0"
+        "NPULossScaleOptimizer, is_distributed=True, "
+        "ExponentialUpdateLossScaleManager(init_loss_scale=65536.0"
     )
     assert lines[-2:] == ["NPUDistributedOptimizer", "momentum"]
     assert set(os.listdir(files.RUNS)) == before and os.listdir(str(tmp_path)) == []

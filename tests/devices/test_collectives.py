@@ -1,4 +1,7 @@
-"""Ranks that train together, as real processes over TensorFlow's own collectives: they compute what one process would."""
+"""Ranks that train together compute what one process would.
+
+They are real processes over TensorFlow's own collectives.
+"""
 
 import os
 import re
@@ -18,7 +21,8 @@ from tests.support.tiny_training import records, variables  # noqa: F401
 
 STEPS = 20
 
-# every rank but the first throws its first values away for others; only a broadcast makes them alike again
+# every rank but the first throws its first values away for others; only a broadcast makes them
+# alike again
 OTHER_WEIGHTS = """
 import os
 import numpy as np
@@ -46,7 +50,8 @@ def alone(records, folder, batch=4, **values):
 @pytest.fixture(scope="module")
 def warm(records, tmp_path_factory):
     """Weights whose frozen statistics fit, so that gradients reach every layer."""
-    # the rate falls to 0, for statistics of weights that still move make a network in which roundings grow without bound
+    # the rate falls to 0, for statistics of weights that still move make a network in which
+    # roundings grow without bound
     return alone(
         records,
         tmp_path_factory.mktemp("warm"),
@@ -73,7 +78,7 @@ def pair(records, warm, tmp_path_factory):
 
 
 def largest_difference(one, other):
-    """Of weights and statistics; the momentum sums up gradients, which are some hundred times as large."""
+    """Of weights and statistics; momentum sums up gradients, some hundred times as large."""
     ours, theirs = variables(one), variables(other)
     names = [name for name in ours if not name.endswith("/Momentum")]
     assert ours.keys() == theirs.keys() and len(names) > 250
@@ -129,7 +134,10 @@ def test_rank_0_alone_writes_checkpoints_and_both_say_what_a_step_takes(pair):
         if "ckpt" in name or name == "settings.json"
     ]
     for rank in range(2):
-        sentence = rf"rank {rank} of 2 is process \d+: 2 images a step on each, 4 in all, learning_rate 2e-05"
+        sentence = (
+            rf"rank {rank} of 2 is process \d+: 2 images a step on each, 4 in all, "
+            "learning_rate 2e-05"
+        )
         assert re.search(sentence, said(pair, rank))
     assert settings_module.load(str(pair / "train")).cards == 2
 
@@ -239,7 +247,8 @@ def test_tf_config_says_who_the_ranks_are():
     [
         (
             {},
-            "2 ranks train together but TF_CONFIG is not set: start them all with `deeplab-nb launch RECIPE --cards 2`",
+            "2 ranks train together but TF_CONFIG is not set: start them all with `deeplab-nb "
+            "launch RECIPE --cards 2`",
         ),
         ({"TF_CONFIG": "{"}, "TF_CONFIG { cannot be used"),
         (

@@ -1,4 +1,7 @@
-"""Ranks that die, never start or cannot write: all end, what was saved stays, and a sentence says how to go on."""
+"""Ranks that die, never start or cannot write.
+
+All end, what was saved stays, and a sentence says how to go on.
+"""
 
 import os
 import signal
@@ -36,7 +39,10 @@ def test_a_killed_rank_ends_all_and_the_last_checkpoint_stays(records, tmp_path,
         times.append(time.time())
         os.kill(pid(tmp_path, killed), signal.SIGKILL)
 
-    words = f"rank {killed} was killed by SIGKILL: see .*; checkpoints are kept, and the same command goes on"
+    words = (
+        f"rank {killed} was killed by SIGKILL: see .*; checkpoints are kept, and the same "
+        "command goes on"
+    )
     with failing(tmp_path, (0, 1), words):
         ranks_of(records, tmp_path, 2, train_steps=5000, save_every=2, on_line=at_step(5, kill))
     assert time.time() - times[0] < 10, "all are to be gone by then"

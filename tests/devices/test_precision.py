@@ -42,7 +42,7 @@ def halved(x, rate, chosen):
 @pytest.mark.parametrize("initial, steps", [(1.0, 3), (1024.0, 3), (2.0**126, 2), (65536.0, 1)])
 @pytest.mark.parametrize("finite_share", [0.9, 0.5])
 def test_the_scale_moves_as_tensorflows_own(initial, steps, finite_share):
-    """contrib's manager is the one that npu_bridge's was made from: same rules, same three variables."""
+    """contrib's manager, which npu_bridge's was made from: same rules, same three variables."""
     from tensorflow.contrib.mixed_precision import ExponentialUpdateLossScaleManager
 
     with tf.Graph().as_default(), tf.Session() as session:
@@ -168,7 +168,10 @@ def network_loss(chosen, half, step=0):
 
 
 def test_the_real_networks_small_gradients_need_the_scale():
-    """The loss is divided as if the crop were 1025 pixels wide: the mean over so many pixels makes gradients small."""
+    """The loss is divided as if the crop were 1025 pixels wide.
+
+    The mean over so many pixels makes gradients small.
+    """
     with tf.Graph().as_default(), tf.Session() as session:
         loss, scale = (
             network_loss(settings_module.read(SMALL), half=True)[0] / 1024,

@@ -124,7 +124,8 @@ def test_ranks_on_cpus_get_addresses_of_their_own_or_those_given(tmp_path):
             3,
             {"device": "npu"},
             {},
-            "cards is 3, which on one server uses 3 cards: a server's ranks can be 1, 2, 4 or 8 on a 910; for several",
+            "cards is 3, which on one server uses 3 cards: a server's ranks can be 1, 2, 4 or 8 "
+            "on a 910; for several",
         ),
         (3, {"device": "npu", "ascend_profile": "cann8-a2"}, {}, "3 NPUs need a rank table"),
         (0, {}, {}, "setting 'cards' is 0, it must be at least 1"),
@@ -160,7 +161,8 @@ A2 = {"ascend_profile": "cann9-a2", "device": "npu"}
 
 
 def test_a_start_without_rank_table(tmp_path, monkeypatch):
-    """The guides of CANN 8 and 9: one process a card, of which a server's differ in ASCEND_DEVICE_ID alone."""
+    """The guides of CANN 8 and 9: one process a card; a server's differ in ASCEND_DEVICE_ID "
+    "alone."""
     monkeypatch.setenv("RANK_ID", "of another job")
     options = dict(overrides=A2, cards=16, chief="10.0.0.1:6000", server_ip="10.0.0.2")
     found = plan(tmp_path, server=1, **options)
@@ -275,7 +277,8 @@ def lacking(tmp_path, monkeypatch):
         (
             "deeplabv3plus_8p",
             [],
-            "deeplabv3plus_8p is to train on 8 NPUs and none can be used here, npu_bridge is not installed",
+            "deeplabv3plus_8p is to train on 8 NPUs and none can be used here, npu_bridge is "
+            "not installed",
         ),
         (
             "deeplabv3_mindspore_8p",
@@ -320,7 +323,8 @@ def lacking(tmp_path, monkeypatch):
                 "--set",
                 "initial_checkpoint={tmp}/xception_65_imagenet_coco",
             ],
-            "xception_65_imagenet_coco does not exist: `deeplab-nb fetch weights xception_65_imagenet_coco` brings it",
+            "xception_65_imagenet_coco does not exist: `deeplab-nb fetch weights "
+            "xception_65_imagenet_coco` brings it",
         ),
         ("sample", ["--cards", "0"], "setting 'cards' is 0, it must be at least 1"),
         ("sample", ["--cards", "2", "--rank-table", "{tmp}/gone.json"], "gone.json cannot be read"),

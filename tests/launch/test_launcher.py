@@ -1,4 +1,4 @@
-"""Ranks as real processes: however a launch ends, the first failure is told and nothing is left behind."""
+"""Ranks as real processes: however a launch ends, the first failure is told, nothing is left."""
 
 import contextlib
 import json
@@ -17,13 +17,16 @@ from tests.support.orphans import adopting_orphans
 from tests.support.tiny_notebooks import lives, wait_for
 
 # each rank writes its own number and that of a child, which outlives it
-CHILD = "import os, subprocess, sys, time; c = subprocess.Popen(['sleep', '60']); print('pids', os.getpid(), c.pid);"
+CHILD = (
+    "import os, subprocess, sys, time; c = subprocess.Popen(['sleep', '60']); "
+    "print('pids', os.getpid(), c.pid);"
+)
 DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);" + CHILD
 WAIT = CHILD + "time.sleep(60)"
 LAUNCHER = """
 import signal, sys
 from deeplab_nb.launch import launcher
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a test suite in the background ignores it
+signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background tests ignore it
 try:
     launcher.launch(lambda rank: [sys.executable, "-c", sys.argv[2]], 3, sys.argv[1])
 except KeyboardInterrupt:
@@ -83,7 +86,8 @@ def test_each_rank_has_its_environment_its_folder_and_its_log(tmp_path, monkeypa
     monkeypatch.setenv("DEEPLAB_NB_HEADLESS", "of the notebook that launches")
     program = (
         "import os, json; assert not {'RANK_TABLE_FILE', 'DEEPLAB_NB_HEADLESS'} & set(os.environ)\n"
-        "print(json.dumps([os.environ['RANK_ID'], os.environ['HOME'], os.getcwd(), os.environ['OMP_NUM_THREADS']]))"
+        "print(json.dumps([os.environ['RANK_ID'], os.environ['HOME'], os.getcwd(), "
+        "os.environ['OMP_NUM_THREADS']]))"
     )
     launcher.launch(
         python(program),
@@ -207,7 +211,8 @@ def test_what_a_rank_leaves_behind_is_ended(tmp_path):
 
 @contextlib.contextmanager
 def launching(folder, program=WAIT, ranks=3):
-    """A launcher in a process of its own, whose ranks all run; (process, pids of the ranks and their children)."""
+    """A launcher in a process of its own, whose ranks run; (process, pids of ranks and "
+    "children)."""
     process = subprocess.Popen(
         [sys.executable, "-c", LAUNCHER, str(folder), program],
         stdout=subprocess.PIPE,

@@ -97,7 +97,8 @@ def test_forbidden_choices_of_cards(make, tmp_path, count, first, words):
 def test_the_tool_is_asked_where_there_is_one(tmp_path, monkeypatch):
     tool = tmp_path / "hccn_tool"
     tool.write_text(
-        '#!/bin/sh\n[ "$1 $3 $4" = "-i -ip -g" ] && [ "$2" != 1 ] && echo "ipaddr:10.1.1.$2" && echo "netmask:255.255.0.0"\n'
+        '#!/bin/sh\n[ "$1 $3 $4" = "-i -ip -g" ] && [ "$2" != 1 ] && echo "ipaddr:10.1.1.$2" '
+        '&& echo "netmask:255.255.0.0"\n'
     )
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
@@ -145,7 +146,8 @@ def test_what_cannot_be_merged_is_named(make, tmp_path):
     for other, words in (
         (
             one,
-            r"all.json: server_list\[1\].server_id is .10.0.0.10., as server_list\[0\].server_id is: list each server once",
+            r"all.json: server_list\[1\].server_id is .10.0.0.10., as "
+            r"server_list\[0\].server_id is: list each server once",
         ),
         (
             make(name="b.json", server="b"),
@@ -194,7 +196,8 @@ def test_a_server_of_a2_gives_the_cards_that_are_named(make, tmp_path, conf):
 def test_a_super_pod_of_two_servers(make, tmp_path, monkeypatch):
     tool = tmp_path / "npu-smi"
     tool.write_text(
-        '#!/bin/sh\n[ "$1 $2 $3 $4 $6" = "info -t spod-info -i -c" ] && echo "        SDID     : $((100 + 2 * $5 + $7))"\n'
+        '#!/bin/sh\n[ "$1 $2 $3 $4 $6" = "info -t spod-info -i -c" ] '
+        '&& echo "        SDID     : $((100 + 2 * $5 + $7))"\n'
     )
     tool.chmod(0o755)
     with pytest.raises(
@@ -267,7 +270,10 @@ S1, S2 = "10.20.0.11", "10.20.0.12"
 
 
 def table(*servers, ips=True, pods=None, version="1.0", **members):
-    """A table of (server id, 'device:rank ...'); pods: {name: server ids}, which makes it one of version 1.2."""
+    """A table of (server id, 'device:rank ...').
+
+    pods: {name: server ids}, which makes it one of version 1.2.
+    """
     listed, number = [], itertools.count(10)
     for server, devices in servers:
         listed.append({"server_id": server, "device": []})
@@ -326,7 +332,8 @@ def write(tmp_path, table, *place, value=None):
 
 FIRST, SECOND = ("server_list", 0, "device", 0), ("server_list", 1, "device", 0)
 
-# the guide's kinds of tables, by the numbers of the list that was gathered from the guides of CANN 8 and 9:
+# the guide's kinds of tables, by the numbers of the list that was gathered from the guides of
+# CANN 8 and 9:
 # hardware; table; None, or words of the refusal; words of the warning
 LISTED = {
     1: (["910"], TWO, None, None),
@@ -841,7 +848,8 @@ def test_without_a_profile_it_is_said_which_hardware_takes_a_table(tmp_path):
     three = write(tmp_path, table((S1, "0:0 1:1 2:2"), ips=False))
     done = CliRunner().invoke(main, ["rank-table", "check", three])
     assert done.exit_code == 0 and done.output.splitlines() == [
-        f"warning: {three}: server_list[0].device of server {S1} uses 3 cards: a server's ranks can be 1, 2, 4 or 8 on a 910 "
+        f"warning: {three}: server_list[0].device of server {S1} uses 3 cards: a server's ranks "
+        "can be 1, 2, 4 or 8 on a 910 "
         "(refused on 910)",
         f"{three}: 3 cards, nothing else is wrong on A2, A3",
     ]

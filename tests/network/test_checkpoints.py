@@ -79,7 +79,8 @@ def whole(tmp_path_factory):
     ],
 )
 def test_last_layers_are_left_out_as_in_the_original(whole, variant, layers, fresh):
-    """The counts are the original's, for initialize_last_layer=False and last_layers_contain_logits_only."""
+    """The original's counts, with initialize_last_layer=False and "
+    "last_layers_contain_logits_only."""
     graph = network(golden.VARIANTS[variant])
     report = checkpoints.plan_restore(
         whole[variant],
@@ -142,7 +143,8 @@ def test_a_missing_checkpoint_is_refused_in_words(tmp_path):
 def test_a_missing_published_checkpoint_names_its_command():
     with pytest.raises(
         WorkbookError,
-        match="does not exist: `deeplab-nb fetch weights xception_65_imagenet` brings it to data/weights, or give",
+        match="does not exist: `deeplab-nb fetch weights xception_65_imagenet` brings it to "
+        "data/weights, or give",
     ):
         checkpoints.find_checkpoint("elsewhere/xception_65_imagenet/")
 

@@ -96,7 +96,7 @@ def test_one_convolution_by_hand():
 
 
 def test_memory_kept_for_training_is_what_the_graph_holds():
-    """With frozen batch norm: what comes out of each convolution's shift, and of the steps without weights."""
+    """Of each convolution's shift with frozen batch norm, and of the steps without weights."""
     settings = settings_module.read({"depth_multiplier": 0.5, "fine_tune_batch_norm": False})
     with tf.Graph().as_default() as graph:
         deeplab.build_logits(

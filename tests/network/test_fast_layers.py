@@ -1,4 +1,7 @@
-"""The CPU's forms of layers and loss: values and gradients are TensorFlow's; float16's rounding; forms for converters."""
+"""The CPU's forms of layers and loss: values and gradients are TensorFlow's.
+
+Also float16's rounding, and forms for converters.
+"""
 
 import importlib
 
@@ -59,7 +62,7 @@ def test_batch_norm_and_its_gradient_are_the_textbooks(shape):
 
 
 def test_batch_norm_is_no_less_exact_than_tensorflows_own():
-    """A mean ten times the deviation, where a variance taken as E[x^2] - E[x]^2 would lose two digits."""
+    """A mean ten times the deviation, where a variance E[x^2] - E[x]^2 would lose two digits."""
     x = (3 + 0.3 * np.random.RandomState(7).standard_normal((8, 65, 65, 4))).astype(np.float32)
     exact = x.astype(np.float64).var((0, 1, 2), ddof=1)
     with tf.Graph().as_default(), tf.Session() as session:
@@ -218,7 +221,10 @@ def test_logits_in_half_are_near_those_in_float32_and_only_there_is_anything_cas
 @pytest.mark.parametrize("full", [False, True])
 @pytest.mark.parametrize("rate", [2, 6, 9, 12])
 def test_training_dilates_as_tensorflow_does(rate, full):
-    """Values and gradients, on maps that are no multiple of the rate and on one that it leaps over; also of unknown size."""
+    """Values and gradients, on maps that are no multiple of the rate and on one that it leaps over.
+
+    Also of unknown size.
+    """
     random = np.random.RandomState(rate)
     x, dy = (random.standard_normal((2, 12, 9, 3)).astype(np.float32) for _ in range(2))
     kernel = random.standard_normal((3, 3, 3, 3 if full else 1)).astype(np.float32)

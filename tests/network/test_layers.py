@@ -65,7 +65,7 @@ def test_tensorflow_itself_ignores_the_dilation_of_a_depthwise_convolution_on_a_
 
 @pytest.mark.parametrize("rate", [1, 2, 4])
 def test_a_full_convolution_is_dilated_and_can_be_trained(rate):
-    """TensorFlow 1.15 has no gradient of its own for a dilated kernel on a CPU; the layer's must be right."""
+    """TensorFlow 1.15 has no gradient of a dilated kernel on a CPU; the layer's must be right."""
     x = np.random.RandomState(4).standard_normal((1, 9, 9, 3)).astype(np.float32)
     with tf.Graph().as_default(), tf.Session() as session:
         y = build(
@@ -99,7 +99,7 @@ def test_symmetric_padding_is_alike_before_and_after(side, known):
 
 
 def unknown_size(image, x):
-    """The same layer in a graph that does not know its image's size; its variables are made by one that does."""
+    """The same layer without its image's size; its variables are made in a graph that knows it."""
     build(depthwise_of_ones(stride=2, symmetric=True), tf.constant(x))
     return depthwise_of_ones(stride=2, symmetric=True)(
         Layers({v.op.name: v for v in tf.global_variables()}), image

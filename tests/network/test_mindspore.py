@@ -1,4 +1,4 @@
-"""MindSpore checkpoints: the tests write files of that format, from the zoo network's names and shapes."""
+"""MindSpore checkpoints: files of that format, written from the zoo network's names and shapes."""
 
 import os
 
@@ -16,7 +16,7 @@ UNIT = "resnet_v1_50/block1/unit_1/bottleneck_v1"
 
 
 def tensorflow_shapes(num_classes=21):
-    """{name: shape} of the published resnet_v1_50_beta, without its atrous branches as the zoo builds it."""
+    """{name: shape} of the published resnet_v1_50_beta, without atrous branches as in the zoo."""
     shapes = {
         name: shape
         for name, shape, _ in golden.figures("resnet_v1_50_beta")["variables"]
@@ -362,7 +362,7 @@ def test_a_restored_block_computes_what_mindspore_would(arrays, zoo):
 
 
 def mindspore_unit(arrays, place, x):
-    """The same unit in numpy and float64, `[batch, channels, h, w]`, straight from MindSpore's arrays."""
+    """The same unit in numpy and float64, `[batch, channels, h, w]`, from MindSpore's arrays."""
 
     def layer(x, kernel, norm):
         return normalised(convolved(x, arrays[place + kernel + ".weight"].astype(np.float64)), norm)
@@ -380,7 +380,7 @@ def mindspore_unit(arrays, place, x):
 
 
 def convolved(x, kernel):
-    """Stride 1, zero padding that keeps the size: each tap of the kernel moves and mixes the whole map."""
+    """Stride 1, zero padding that keeps the size: each tap moves and mixes the whole map."""
     size, (height, width) = kernel.shape[2], x.shape[2:]
     padded = np.pad(x, [(0, 0), (0, 0)] + [(size // 2, size // 2)] * 2, mode="constant")
     return sum(

@@ -1,4 +1,7 @@
-"""Published checkpoints: fetched, checked for what they should hold, refused in words; a local server plays the host."""
+"""Published checkpoints: fetched, checked for what they should hold, refused in words.
+
+A local server plays the host.
+"""
 
 import hashlib
 import os
@@ -117,7 +120,8 @@ def test_the_digest_of_the_first_download_is_checked_when_it_is_unpacked_again(
 
 def test_without_a_network_one_sentence_says_what_to_put_where(folder):
     assert refusal(HALF_WIDTH, folder, base="http://127.0.0.1:9/") == (  # nothing listens there
-        f"{HALF_WIDTH} did not come from http://127.0.0.1:9/{FILE} (the connection failed or broke off): run again to go on at 0.0 MB, "
+        f"{HALF_WIDTH} did not come from http://127.0.0.1:9/{FILE} (the connection failed or "
+        "broke off): run again to go on at 0.0 MB, "
         f"or put the file at {os.path.join(folder, FILE)} by hand (digest not known)"
     )
 
@@ -148,7 +152,8 @@ def test_another_network_is_refused_and_its_digest_forgotten(server, archives, f
     server.content = archives["xception"]
     path = os.path.join(folder, FILE)
     assert refusal(HALF_WIDTH, folder, base=server.base) == (
-        f"archive {path} does not hold {HALF_WIDTH}: its backbone is xception_65, not mobilenet_v2; "
+        f"archive {path} does not hold {HALF_WIDTH}: its backbone is xception_65, not "
+        "mobilenet_v2; "
         "delete it and fetch it again"
     )
     os.remove(path)

@@ -21,9 +21,9 @@ def notebooks(tmp_path):
     return [first, second]
 
 
-def cast(text, notebooks, base=Settings()):
+def cast(text, notebooks, base=None):
     declared = [parameters.check_notebook(path) for path in notebooks]
-    return parameters.split(parameters.parse_assignments([text]), declared, base)
+    return parameters.split(parameters.parse_assignments([text]), declared, base or Settings())
 
 
 def test_assignments_are_texts_and_values_may_hold_equals_signs():

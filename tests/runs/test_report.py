@@ -49,8 +49,8 @@ def whole(run):
     with open(os.path.join(run, "train", "log.jsonl"), "w") as file:
         for step, loss in ((10, 3.0), (20, 1.5)):
             file.write(
-                '{"step": %d, "loss": %f, "cross_entropy": %f, "learning_rate": 0.1}\n'
-                % (step, loss, loss)
+                f'{{"step": {step}, "loss": {loss:f}, "cross_entropy": {loss:f}, '
+                '"learning_rate": 0.1}\n'
             )
     os.makedirs(os.path.join(run, "overlays"))
     for name in EVALUATION["image_miou"]:

@@ -51,7 +51,10 @@ def test_selection(folder):
     for name in ("00_a", "03_b", "05_c"):
         write(folder, name)
     found = runner.find_notebooks(str(folder))
-    numbers = lambda **which: [n.number for n in runner.select(found, **which)]
+
+    def numbers(**which):
+        return [n.number for n in runner.select(found, **which)]
+
     assert (
         numbers(from_="03") == ["03", "05"]
         and numbers(only=3) == ["03"]
@@ -105,7 +108,8 @@ def test_kernel_is_this_python_in_a_headless_environment_beside_the_notebooks(
         folder,
         "00_a",
         "import os, sys",
-        "print(sys.executable, os.getcwd(), *[os.environ[k] for k in ('DEEPLAB_NB_HEADLESS', 'TF_CPP_MIN_LOG_LEVEL', 'PYTHONPATH')])",
+        "names = 'DEEPLAB_NB_HEADLESS', 'TF_CPP_MIN_LOG_LEVEL', 'PYTHONPATH'",
+        "print(sys.executable, os.getcwd(), *[os.environ[name] for name in names])",
     )
     here = os.getcwd()
     execute(run, folder)

@@ -1,4 +1,4 @@
-"""A run folder is resumed only by a run with the same recipe and settings, and read whatever it holds."""
+"""Only a run with the same recipe and settings resumes a run folder; all of it is read."""
 
 import json
 import os

@@ -33,24 +33,25 @@ ctypes.PyDLL(None).sleep(60)
 CHILD = """
 import signal, sys
 from deeplab_nb.runs import runner
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a test suite in the background ignores it
+signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background tests ignore it
 runner.SAVE_EVERY = 0.5
 try:
-    runner.run_notebooks(sys.argv[1], runner.find_notebooks(sys.argv[2]), recipe="x", overrides={}, parameters={})
+    found = runner.find_notebooks(sys.argv[2])
+    runner.run_notebooks(sys.argv[1], found, recipe="x", overrides={}, parameters={})
 except KeyboardInterrupt:
     sys.exit(130)
 """
 
 
 def raw(run, name):
-    """An executed notebook as it lies there: while it runs, it may be read in the midst of a save."""
+    """An executed notebook as it lies there: it may be read in the midst of a save."""
     with open(os.path.join(run, name + ".ipynb")) as file:
         return file.read()
 
 
 @contextlib.contextmanager
 def running_child(run, folder):
-    """A runner in a process of its own, busy in a cell; (process, pids of the kernel and of its child)."""
+    """A runner in a process of its own, busy in a cell; (process, pids of kernel and its child)."""
     child = subprocess.Popen(
         [sys.executable, "-c", CHILD, run, str(folder)],
         stdout=subprocess.PIPE,

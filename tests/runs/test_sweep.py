@@ -132,7 +132,8 @@ def test_a_sweep_that_is_ended_ends_its_runs(tmp_path):
     long = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
     code = (
         "import sys; from deeplab_nb.runs import sweep; "
-        f"sweep.run([sweep.Trial('1', 'long', (sys.executable, '-c', '{long}'))], sys.argv[1], sys.argv[1])"
+        f"trial = sweep.Trial('1', 'long', (sys.executable, '-c', '{long}'));"
+        "sweep.run([trial], sys.argv[1], sys.argv[1])"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)],

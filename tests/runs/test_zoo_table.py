@@ -1,4 +1,7 @@
-"""The papers' table without training: row by row, resumed, and honest about what did not come or is a part; on tiny pictures."""
+"""The papers' table without training, on tiny pictures.
+
+Row by row, resumed, and honest about what did not come or is a part.
+"""
 
 import os
 import shutil
@@ -126,7 +129,10 @@ def test_counts_serve_no_other_weights_and_no_other_list(folder, root, checkpoin
 def test_a_row_whose_checkpoint_does_not_come_leaves_the_others(
     server, folder, root, checkpoint, tmp_path
 ):
-    """A slow host that has the first checkpoint under all names: what should have a digest has another, what should be Xception is not."""
+    """A slow host that has the first checkpoint under all names.
+
+    What should have a digest has another, what should be Xception is not.
+    """
     server.content, server.pause = packed(os.path.dirname(checkpoint)), 0.001
     outcomes = dict(
         (number.name, results)

@@ -1,8 +1,9 @@
-"""A card that is not there: what Ascend's adapter would give it of each call, as strictly as the adapter takes it.
+"""A card that is not there: what Ascend's adapter would give it of each call, as strictly.
 
-TensorFlow computes on the CPU; beside it each call of a card's session is cut up as the adapter (r1.5.1) does under
-mixed compilation: operations of the card's list go to the card, the others stay on the host, and each change from
-one to the other and back makes one more graph of the card. A call that makes an iterator stays on the host whole.
+TensorFlow computes on the CPU; beside it each call of a card's session is cut up as the adapter
+(r1.5.1) does under mixed compilation: operations of the card's list go to the card, the others stay
+on the host, and each change from one to the other and back makes one more graph of the card. A call
+that makes an iterator stays on the host whole.
 """
 
 import collections
@@ -24,12 +25,16 @@ ASSIGNING = {"Assign", "AssignAdd", "AssignSub"}
 UPDATING = {"ApplyMomentum", "ApplyAdam"}
 REFUSED = {tf.float64, tf.complex64, tf.complex128, tf.variant}
 
-# operations: of the call that the card gets; graphs: number of them; trains: whether the call moves weights
+# operations: of the call that the card gets; graphs: number of them; trains: whether the call
+# moves weights
 Call = collections.namedtuple("Call", "operations graphs trains")
 
 
 class Card:
-    """Every `Call` of sessions that go to the card. decorates: every session does that does not decline, as since r1.9.0."""
+    """Every `Call` of sessions that go to the card.
+
+    decorates: every session does that does not decline, as since r1.9.0.
+    """
 
     def __init__(self, decorates=False):
         self.decorates, self.calls, self.filled = decorates, [], set()
@@ -115,14 +120,15 @@ def needed(graph, fetches, feeds):
 
 
 def on_card(op):
-    """Whether the adapter gives an operation to the card; texts, such as a checkpoint's names, stay on the host."""
+    """Whether the adapter gives an operation to the card; texts, such as names, stay on the "
+    "host."""
     return op.type in OPERATIONS and tf.string not in {
         t.dtype.base_dtype for t in list(op.inputs) + list(op.outputs)
     }
 
 
 def check(op):
-    """Raises TypeError or ValueError for what a card takes in no operation: doubles, values that come in any shape."""
+    """Raises TypeError or ValueError for what a card never takes: doubles, values of any shape."""
     for tensor in list(op.inputs) + list(op.outputs):
         if tensor.dtype.base_dtype in REFUSED:
             raise TypeError(f"{op.name} of {op.type} has {tensor.dtype.name}")
@@ -136,7 +142,9 @@ def check(op):
 
 def graphs_of(operations, given):
     """How many graphs a card would be given: one more wherever a value comes back from the host."""
-    number = {}  # of each operation: in the how manieth graph of the card it is, or after which it comes on the host
+    # of each operation: in the how manieth graph of the card it is, or after which it comes on the
+    # host
+    number = {}
     for op in operations:
         before = [o for o in [t.op for t in op.inputs] + list(op.control_inputs) if o in number]
         number[op] = max(

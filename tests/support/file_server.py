@@ -1,4 +1,4 @@
-"""A host on this machine for the tests of downloads: it resumes, breaks off or forgets how to, as a test asks."""
+"""A host for the tests of downloads: it resumes, breaks off or forgets how to, as a test asks."""
 
 import http.server
 import threading

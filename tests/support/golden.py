@@ -57,7 +57,7 @@ def label(batch, height, width):
 
 
 def load_weights(session, variables, gain):
-    """Gives each variable the value that its name stands for, all in one run of the initialisers."""
+    """Gives each variable the value that its name stands for, all in one run of initialisers."""
     session.run(
         [v.initializer for v in variables],
         {

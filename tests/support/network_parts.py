@@ -6,7 +6,10 @@ from deeplab_nb.network.variables import create_variables
 
 
 def build(part, *inputs, kind=Layers, **options):
-    """What `part(layers, *inputs)` gives, on the variables that it asks for; `options` are those of `Layers`, and of their kind."""
+    """What `part(layers, *inputs)` gives, on the variables that it asks for.
+
+    options: those of `Layers`, and of their kind.
+    """
     counter = Counter()
     part(counter, *(Map(tuple(x.shape.as_list())) for x in inputs))
     return part(kind(create_variables(counter.variables), **options), *inputs)

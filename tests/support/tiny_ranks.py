@@ -14,7 +14,8 @@ from deeplab_nb.training.log import read_log
 from tests.support.tiny_notebooks import lives, wait_for
 from tests.support.tiny_training import TINY
 
-# frozen batch norm, so that a batch is the sum of its images; the rate does not depend on how many steps there are
+# frozen batch norm, so that a batch is the sum of its images; the rate does not depend on how many
+# steps there are
 EXACT = dict(
     TINY,
     fine_tune_batch_norm=False,
@@ -38,7 +39,10 @@ with terminable():
 def ranks_of(
     records, folder, ranks, *, only=None, prelude="", addresses=None, on_line=print, **values
 ):
-    """Launches them; checkpoints go to FOLDER/train. only: those that are started; prelude: code that each runs first."""
+    """Launches them; checkpoints go to FOLDER/train.
+
+    only: those that are started; prelude: code that each runs first.
+    """
     folder, addresses = str(folder), addresses or job._free_addresses(ranks)
     arguments = [
         json.dumps(dict(EXACT, **dict(values, cards=ranks))),

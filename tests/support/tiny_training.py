@@ -39,7 +39,7 @@ def records(tmp_path_factory):
 
 
 def start(records, folder, **values):
-    """A training in a process of its own, whose output goes to FOLDER.txt; of very many steps unless told."""
+    """A training in a process of its own, its output in FOLDER.txt; of many steps unless told."""
     arguments = [
         json.dumps(dict(TINY, **dict({"train_steps": 5000}, **values))),
         json.dumps(records),

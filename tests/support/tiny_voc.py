@@ -9,7 +9,7 @@ from deeplab_nb.data import voc
 
 
 def make_tiny_voc(root, *, train=4, val=2, size=(33, 49), num_classes=21):
-    """Writes JPEGImages, SegmentationClass and the lists train, val and trainval; returns `root` as text.
+    """Writes JPEGImages, SegmentationClass, lists train, val and trainval; returns `root`.
 
     `size` is (height, width). Each mask has background, one class and a void border between them.
     """

@@ -142,7 +142,8 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_what_was_saved(trained, recor
             settings_module.read(dict(TINY, learning_rate=1e18, train_steps=9)), records, folder
         )
     found = re.match(
-        r"the loss is \S+ at step (\d+) \(learning rate \S+, gradient norm (nan|inf)\) on (train_00\d), (train_00\d): "
+        r"the loss is \S+ at step (\d+) \(learning rate \S+, gradient norm (nan|inf)\) on "
+        r"(train_00\d), (train_00\d): "
         r"look at that batch in (\S+npz), lower learning_rate; the checkpoints are from before",
         str(refusal.value),
     )

@@ -155,7 +155,10 @@ def test_multipliers_reach_the_weights():
 
 
 def test_adam_starts_as_by_hand():
-    """The first step by hand, for a gradient of 1 (Kingma and Ba, section 2, with epsilon before the correction)."""
+    """The first step by hand, for a gradient of 1.
+
+    Kingma and Ba, section 2, with epsilon before the correction.
+    """
     settings = settings_module.read({"optimizer": "adam"})
     root, epsilon = (1 - 0.98) ** 0.5, 1e-5
     with tf.Graph().as_default(), tf.Session() as session:

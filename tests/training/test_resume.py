@@ -47,7 +47,7 @@ def uninterrupted(records, tmp_path_factory):
 def test_a_killed_run_ends_with_the_weights_of_one_never_interrupted(
     uninterrupted, records, tmp_path
 ):
-    """Killed with SIGKILL three times, each time some random steps after it went on, then resumed."""
+    """Killed with SIGKILL three times, each some random steps after it went on, then resumed."""
     folder, draw = str(tmp_path / "killed"), random.Random()
     for _ in range(3):
         process = start(records, folder, **EXACT)
@@ -120,7 +120,8 @@ def test_a_disk_that_fills_up_is_named_and_the_last_checkpoint_stays(
         limited(0.5)
         with pytest.raises(
             WorkbookError,
-            match="cannot write into .*: make room on the disk .* resumes from the newest checkpoint",
+            match="cannot write into .*: make room on the disk .* resumes from the newest "
+            "checkpoint",
         ):
             loop.train(settings_module.read(TINY), records, folder)
     finally:

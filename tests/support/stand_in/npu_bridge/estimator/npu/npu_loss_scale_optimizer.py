@@ -6,7 +6,7 @@ from npu_bridge.hccl import hccl_ops
 class NPULossScaleOptimizer(tf.train.Optimizer):
     """Scales the loss, unscales the gradients, leaves a step out that overflowed.
 
-    The card's overflow flag is float16's: it is taken to be set where a scaled gradient reaches 65504.
+    The card's overflow flag is float16's: taken to be set where a scaled gradient reaches 65504.
     """
 
     def __init__(self, opt, loss_scale_manager, is_distributed=False):
