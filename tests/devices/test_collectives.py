@@ -32,9 +32,11 @@ first = loop.start
 def other(session, resumed, settings):
     said, rank = first(session, resumed, settings), int(os.environ["RANK_ID"])
     draw = np.random.RandomState(rank)
-    for v in tf.global_variables() if rank else ():
-        if v.dtype.base_dtype == tf.float32:
-            v.load(np.float32(draw.normal(size=v.shape.as_list())), session)
+    floats = [v for v in tf.global_variables() if rank and v.dtype.base_dtype == tf.float32]
+    session.run(  # all at once: each call of its own would be a graph of its own for the server
+        [v.initializer for v in floats],
+        {v.initializer.inputs[1]: draw.normal(size=v.shape.as_list()) for v in floats},
+    )
     return said
 loop.start = other
 """

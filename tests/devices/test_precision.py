@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deeplab_nb import settings as settings_module
-from deeplab_nb.devices import precision
+from deeplab_nb.devices import devices, precision
 from deeplab_nb.network.deeplab import build_logits, training_layers
 from deeplab_nb.network.fast_layers import FastLayers, HalfLayers, round_to_half
 from deeplab_nb.tf1 import tf
@@ -195,7 +195,8 @@ def test_the_real_networks_small_gradients_need_the_scale():
 def test_training_with_simulated_rounding_goes_as_in_float32():
     def losses(half, **values):
         chosen = settings_module.read(dict(SMALL, **values))
-        with tf.Graph().as_default(), tf.Session() as session:
+        config = devices.session_config("cpu", chosen)
+        with tf.Graph().as_default(), tf.Session(config=config) as session:
             step = tf.train.get_or_create_global_step()
             loss, updates = network_loss(chosen, half, step)
             with tf.control_dependencies(updates):
