@@ -31,7 +31,6 @@ def count(
     settings,
     checkpoint,
     *,
-    list_name=None,
     ids=None,
     predictions=None,
     trimap=False,
@@ -39,10 +38,10 @@ def count(
     engine="tensorflow",
     kept=None,
 ):
-    """The `Counts` of a checkpoint's predictions.
+    """The `Counts` of a checkpoint's predictions on the photographs of `settings.val_list`.
 
     checkpoint: folder, prefix or one of its files; None leaves a `predictor` the weights it has.
-    list_name: None takes `settings.val_list`. ids: these images of the list; None takes all.
+    ids: these images of the list; None takes all.
     predictions: a folder that gets each prediction as a palette PNG under the image's id.
     trimap: count in bands along the object borders too, see `metrics.border_bands`.
     predictor: made with the same settings; it gets the checkpoint's weights and stays open.
@@ -50,14 +49,26 @@ def count(
     kept: a file for the counts as they come, with which the same call goes on once interrupted.
     Raises WorkbookError naming a missing or damaged file, or a mask that does not fit.
     """
-    root, list_name = voc.check_root(settings.data_root), list_name or settings.val_list
-    listed = voc.read_list(root, list_name)
+    root, listed = _listed(settings)
     longest = max(max(voc.image_size(voc.image_path(root, i))) for i in listed)
     protocol = protocol_of(settings, longest)
+    if settings.device == "npu" and settings.eval_protocol in ("tight", "native"):
+        raise WorkbookError(
+            f"protocol {settings.eval_protocol} gives photographs frames of many sizes, and a card "
+            "compiles each of them: take protocol deeplab, or device cpu"
+        )
     if predictions:
         os.makedirs(predictions, exist_ok=True)
-    with _opened(predictor, settings, checkpoint, protocol, engine, len(listed)) as network:
-        tally = Tally(settings, trimap, _conditions(settings, list_name, protocol, network), kept)
+    if predictor and checkpoint is not None:
+        predictor.load(checkpoint)
+    # all images of the list, so that all shards of an evaluation choose the same engine
+    opened = (
+        contextlib.nullcontext(predictor)
+        if predictor
+        else Predictor(settings, checkpoint, engine=engine, images=len(listed))
+    )
+    with opened as network:
+        tally = Tally(settings, trimap, _conditions(settings, protocol, network), kept)
         wanted = listed if ids is None else ids
         try:
             missing = [i for i in wanted if i not in tally.confusions]
@@ -73,21 +84,18 @@ def count(
     return tally.counts(wanted)
 
 
-def score(settings, predictions, *, list_name=None, trimap=False):
+def score(settings, predictions, *, trimap=False):
     """The `Evaluation` of a folder of predictions, masks of class ids named by their images.
 
-    No photograph is needed. settings: data_root and classes are used, and eval_protocol for what
-    the predictions show: the whole image or MindSpore's centre crop. Raises WorkbookError naming a
-    prediction that is missing, damaged or does not fit its mask.
+    No photograph is needed. settings: data_root, val_list and classes are used, and eval_protocol
+    for what the predictions show: the whole image or MindSpore's centre crop. Raises WorkbookError
+    naming a prediction that is missing, damaged or does not fit its mask.
     """
-    root, list_name = voc.check_root(settings.data_root), list_name or settings.val_list
-    ids, crop = voc.read_list(root, list_name), protocol_of(settings, 1).crop
-    says = (
-        "mindspore: saved predictions of the centre crop"
-        if crop
-        else "saved predictions of whole images"
-    )
-    tally = Tally(settings, trimap, {"protocol": says, "list": list_name})
+    (root, ids), crop = _listed(settings), protocol_of(settings, 1).crop
+    says = "saved predictions of whole images"
+    if crop:
+        says = "mindspore: saved predictions of the centre crop"
+    tally = Tally(settings, trimap, {"protocol": says, "list": settings.val_list})
     for image_id in progress(ids, label="scoring"):
         mask = voc.mask_path(root, image_id)
         truth = fit(_read_classes("mask", mask, settings, settings.ignore_label), crop)
@@ -96,6 +104,12 @@ def score(settings, predictions, *, list_name=None, trimap=False):
         _check_size("prediction " + path, labels, "its mask", truth)
         tally.add(image_id, truth, labels)
     return summarise(tally.counts(ids), voc.class_names(settings.num_classes, root))
+
+
+def _listed(settings):
+    """(VOC folder, image ids of the evaluation list)."""
+    root = voc.check_root(settings.data_root)
+    return root, voc.read_list(root, settings.val_list)
 
 
 def summarise(counts, names=None):
@@ -114,22 +128,19 @@ def summarise(counts, names=None):
         seconds_an_image=round(counts.seconds, 4),
     )
     if conditions["protocol"].startswith("mindspore"):
-        results.update(standard_miou=results["miou"], **_batch_mean(list(matrices.values())))
+        each = list(matrices.values())
+        batches = [sum(each[i : i + BATCH]) for i in range(0, len(each), BATCH)]
+        results.update(
+            standard_miou=results["miou"],
+            miou=metrics.mean_of_batches(batches),
+            mean_over=f"{len(batches)} batches of {BATCH}, "
+            "each over the classes that its masks or predictions show",
+        )
     image_miou = {i: metrics.Scores(matrix).mean_iou for i, matrix in matrices.items()}
     return Evaluation(scores, image_miou, results)
 
 
-def _batch_mean(confusions):
-    """MindSpore's own number from the images' matrices, in their order."""
-    batches = [sum(confusions[i : i + BATCH]) for i in range(0, len(confusions), BATCH)]
-    return {
-        "miou": metrics.mean_of_batches(batches),
-        "mean_over": f"{len(batches)} batches of {BATCH}, each over the classes that its masks "
-        "or predictions show",
-    }
-
-
-def _conditions(settings, list_name, protocol, network):
+def _conditions(settings, protocol, network):
     """What a number must be read with."""
     checkpoint = network.report.checkpoint
     return {
@@ -137,36 +148,18 @@ def _conditions(settings, list_name, protocol, network):
         "output_stride": settings.eval_output_stride,
         "scales": list(settings.eval_scales),
         "flip": settings.eval_flip,
-        "list": list_name,
+        "list": settings.val_list,
         "checkpoint": os.path.basename(checkpoint),
         "engine": network.engine,
         **origin(settings, checkpoint),
     }
 
 
-def _opened(predictor, settings, checkpoint, protocol, engine, images):
-    """A context that holds a predictor: the caller's, left open, or one of our own.
-
-    images: of the whole list, so that all shards of an evaluation choose the same engine.
-    """
-    if predictor:
-        if checkpoint is not None:
-            predictor.load(checkpoint)
-        return contextlib.nullcontext(predictor)
-    if settings.device == "npu" and not protocol.one_frame:
-        raise WorkbookError(
-            f"protocol {settings.eval_protocol} gives photographs frames of many sizes, and a card "
-            "compiles each of them: take protocol deeplab, or device cpu"
-        )
-    return Predictor(settings, checkpoint, engine=engine, images=images)
-
-
 # --- protocols: a number means something only under the name of one
 
-# says: the sentence beside the number; frame: (height, width) of an image -> that of its grey
-# frame; one_frame: the frame of every image where they share one, else None; crop: side that image
-# and mask are cut to, or None
-Protocol = collections.namedtuple("Protocol", "says frame one_frame crop")
+# says: the sentence beside the number; frame: (height, width) of an image, after the crop -> that
+# of its grey frame; crop: side that image and mask are cut to, or None
+Protocol = collections.namedtuple("Protocol", "says frame crop", defaults=[None])
 
 BATCH = 2  # of MindSpore's evaluation: its metric is a mean over batches, so it is part of it
 
@@ -181,25 +174,17 @@ def protocol_of(settings, longest_side):
     return {
         # the published networks learned from padded crops: image pooling expects the grey
         "deeplab": Protocol(
-            f"whole image padded to {square}x{square}",
-            lambda size: (square, square),
-            (square, square),
-            None,
+            f"whole image padded to {square}x{square}", lambda size: (square, square)
         ),
         "tight": Protocol(
             f"whole image padded to the nearest sides of {stride}k+1",
             lambda size: tuple(-(-(side - 1) // stride) * stride + 1 for side in size),
-            None,
-            None,
         ),
-        "native": Protocol(
-            "whole image at its own size, without padding", lambda size: size, None, None
-        ),
+        "native": Protocol("whole image at its own size, without padding", lambda size: size),
         "mindspore": Protocol(
-            f"short side scaled to {crop}, centre crop {crop}x{crop}, mean over batches of {BATCH} "
-            "of each batch's mIoU",
-            lambda size: (crop, crop),
-            (crop, crop),
+            f"short side scaled to {crop}, centre crop {crop}x{crop}, "
+            f"mean over batches of {BATCH} of each batch's mIoU",
+            lambda size: size,
             crop,
         ),
     }[settings.eval_protocol]

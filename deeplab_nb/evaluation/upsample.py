@@ -12,8 +12,8 @@ CELLS = 1024  # upsampled at a time: 22 MB of logits at stride 16 and 21 classes
 def factors(frame, grid):
     """Whole pixels from one logit to the next, (rows, columns); None for any other frame."""
     steps = [divmod(side - 1, max(cells - 1, 1)) for side, cells in zip(frame, grid)]
-    whole = tuple(pixels for pixels, _ in steps)
-    return None if 0 in whole or any(rest for _, rest in steps) else whole
+    whole, rests = zip(*steps)
+    return None if 0 in whole or any(rests) else whole
 
 
 def largest(logits, size, step):
@@ -24,25 +24,21 @@ def largest(logits, size, step):
     top left; step: what `factors` gave.
     """
     # cells that show it; the last logit begins one too
-    rows, columns = [-(-side // whole) for side, whole in zip(size, step)]
-    corners = np.pad(logits, [(0, 0), (0, 1), (0, 1), (0, 0)], "edge")[:, : rows + 1, : columns + 1]
-    winner = corners.argmax(axis=3).astype(np.uint8)
-    first = winner[:, :-1, :-1]
-    alike = (
-        (first == winner[:, 1:, :-1]) & (first == winner[:, :-1, 1:]) & (first == winner[:, 1:, 1:])
-    )
-    labels = np.empty((len(logits), rows, step[0], columns, step[1]), np.uint8)
-    labels[...] = first[:, :, None, :, None]
-    borders = np.nonzero(~alike)
+    rows, columns = (-(-side // pixels) for side, pixels in zip(size, step))
+    logits = np.pad(logits, [(0, 0), (0, 1), (0, 1), (0, 0)], "edge")
+    winner = logits.argmax(axis=3).astype(np.uint8)
+    corners = [winner[:, y : y + rows, x : x + columns] for y in (0, 1) for x in (0, 1)]
+    labels = corners[0].repeat(step[0], axis=1).repeat(step[1], axis=2)
+    cells = labels.reshape(len(labels), rows, step[0], columns, step[1])
+    borders = np.nonzero(np.ptp(corners, axis=0))
     for begin in range(0, len(borders[0]), CELLS):
         image, y, x = (places[begin : begin + CELLS] for places in borders)
         top, bottom = (
-            _between(corners[image, row, x], corners[image, row, x + 1], step[1])
+            _between(logits[image, row, x], logits[image, row, x + 1], step[1])
             for row in (y, y + 1)
         )
-        labels[image, y, :, x] = _between(top, bottom, step[0]).argmax(axis=3)
-    whole = labels.reshape(len(logits), rows * step[0], columns * step[1])
-    return whole[:, : size[0], : size[1]]
+        cells[image, y, :, x] = _between(top, bottom, step[0]).argmax(axis=3)
+    return labels[:, : size[0], : size[1]]
 
 
 def _between(one, other, count):

@@ -15,7 +15,7 @@ from deeplab_nb.tf1 import tf
 
 
 def plain_photograph(settings, prefix, size):
-    frame = protocol_of(settings, max(size)).one_frame
+    frame = protocol_of(settings, max(size)).frame(size)
     images = tf.placeholder(tf.float32, (1,) + frame + (3,))
     labels, session = plain_labels(images, settings), tf.Session()
     restore(session, prefix, tf.global_variables(), complete=True)
