@@ -142,7 +142,7 @@ def summarise(counts, names=None):
 
 def _conditions(settings, protocol, network):
     """What a number must be read with."""
-    checkpoint = network.report.checkpoint
+    checkpoint = network.checkpoint
     return {
         "protocol": f"{settings.eval_protocol}: {protocol.says}",
         "output_stride": settings.eval_output_stride,

@@ -253,7 +253,7 @@ def _compared(predictor, path, images, size):
         ):
             raise WorkbookError(
                 f"{name} labels {different} of {wanted.size} pixels otherwise than "
-                f"checkpoint {predictor.report.checkpoint} does: "
+                f"checkpoint {predictor.checkpoint} does: "
                 "nothing was exported"
             )
         equal, pixels = equal + wanted.size - different, pixels + wanted.size

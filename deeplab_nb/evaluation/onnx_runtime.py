@@ -8,6 +8,7 @@ made anew.
 
 import collections
 import contextlib
+import functools
 import glob
 import hashlib
 import importlib
@@ -20,7 +21,8 @@ import numpy as np
 from tensorflow.tools.graph_transforms import TransformGraph
 
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.network.checkpoints import blocks, find_checkpoint, restore
+from deeplab_nb.files import beside
+from deeplab_nb.network.checkpoints import blocks, restore
 from deeplab_nb.network.deeplab import build_logits, variables_of
 from deeplab_nb.network.fast_layers import DilatedLayers
 from deeplab_nb.settings import known
@@ -36,39 +38,40 @@ PAYS_FROM = 100  # images: a conversion takes as long as it then saves on 50 to 
 TOLERANCE = 1e-4
 
 
-def choose(engine, settings, checkpoint, reference, *, images, device="cpu"):
+def choose(engine, settings, prefix, reference, *, images, device):
     """`(name, logits)`: the engine taken, and what computes logits with it.
 
     logits: a function of float32 [batch, h, w, 3] in 0..255 to float32 [batch, h/s, w/s, classes].
     With TensorFlow it is None: the logits are computed in the graph that they are part of.
     engine: one of ENGINES; 'auto' takes ONNX Runtime on a CPU, if it is converted already or there
     are many images. Where ONNX Runtime fails, TensorFlow is taken; a line says what and why.
-    device: where TensorFlow computes; 'auto' stays with it on a GPU or NPU.
+    prefix: of the checkpoint.
     reference: such a function by TensorFlow; a new conversion is compared with it.
+    images: how many are to come.
+    device: where TensorFlow computes; 'auto' stays with it on a GPU or NPU.
     """
     if engine not in ENGINES:
         raise WorkbookError(f"engine '{engine}' is unknown: there are {', '.join(ENGINES)}")
     if engine == "tensorflow" or engine == "auto" and device != "cpu":
         return "tensorflow", None
     try:
-        conversion = Conversion(settings, find_checkpoint(checkpoint))
-        model = conversion.kept()
+        conversion = Conversion(settings, prefix)
+        model, how = conversion.kept(), "converted before"
         if model is None and engine == "auto" and images < PAYS_FROM:
             print(
                 "engine: TensorFlow; --engine onnxruntime converts the network once, "
                 f"which pays from {PAYS_FROM} images"
             )
             return "tensorflow", None
-        session, how = (
-            (open_onnx(model), "converted before")
-            if model
-            else _convert(settings, conversion, reference)
-        )
+        if model:
+            session = open_onnx(model)
+        else:
+            session, how = _convert(settings, conversion, reference)
     except WorkbookError as error:
         print(f"engine: TensorFlow, because {error}")
         return "tensorflow", None
     print(f"engine: ONNX Runtime, {how}")
-    return "onnxruntime", lambda frames: _run(session, frames)
+    return "onnxruntime", functools.partial(_run, session)
 
 
 def _convert(settings, conversion, reference):
@@ -77,7 +80,7 @@ def _convert(settings, conversion, reference):
     key = conversion.key()  # before the weights are read: of later ones it would serve no one
     model = convert(settings, conversion.prefix)
     session = open_onnx(model)
-    _compare(lambda frames: _run(session, frames), reference)
+    _compare(functools.partial(_run, session), reference)
     return session, f"converted in {time.time() - started:.0f} s, {conversion.keep(model, key)}"
 
 
@@ -152,14 +155,10 @@ class Conversion:
     def keep(self, model, key):
         """Writes a model's bytes in place of earlier ones; returns words that say where."""
         path = self.path(model, key)
-        part = f"{path}.{os.getpid()}.part"
         try:
-            with open(part, "wb") as file:
+            with beside(path) as part, open(part, "wb") as file:
                 file.write(model)
-            os.replace(part, path)
         except OSError as error:  # such as a read-only or full disk
-            with contextlib.suppress(OSError):
-                os.remove(part)
             return f"not kept, because the checkpoint's folder takes no files ({error.strerror})"
         self._remove_outdated(path)
         return f"kept as {path}"
@@ -199,15 +198,15 @@ def to_onnx(graph_def, inputs, outputs):
     Raises WorkbookError where the converter is not installed or does not succeed.
     """
     converter = import_package("tf2onnx.convert")
-    tensors = {name: name + ":0" for name in inputs + outputs}
+    inputs, outputs = ([name + ":0" for name in names] for names in (inputs, outputs))
     try:
         model, _ = converter.from_graph_def(
             graph_def,
             name="deeplab_nb",
             opset=OPSET,
-            input_names=[tensors[name] for name in inputs],
-            output_names=[tensors[name] for name in outputs],
-            tensors_to_rename={tensor: name for name, tensor in tensors.items()},
+            input_names=inputs,
+            output_names=outputs,
+            tensors_to_rename={tensor: tensor[:-2] for tensor in inputs + outputs},
         )
     except Exception as error:  # whatever a converter of another project raises
         raise WorkbookError(

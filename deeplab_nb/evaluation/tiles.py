@@ -4,15 +4,15 @@ import numpy as np
 
 from deeplab_nb.settings import crop_for
 
-TILE = 1025  # side; twice DeepLab's crop, so that image pooling sees more than a detail
 OVERLAP = 0.25  # of the tile, at least; within it a tile's weight falls to its edge
 
 
-def tiled_labels(predictor, image, tile=TILE):
+def tiled_labels(predictor, image, tile):
     """Class ids uint8 [height, width] of a photograph uint8 [height, width, 3] of any size.
 
-    One that fits a tile is labelled whole. Of a larger one only a strip as high as a tile is held
-    as probabilities; rows become labels as soon as no further tile reaches them.
+    tile: side, in pixels. A photograph that fits one is labelled whole. Of a larger one only a
+    strip as high as a tile is held as probabilities; rows become labels as soon as no further tile
+    reaches them.
     """
     height, width = image.shape[:2]
     if max(height, width) <= tile:
@@ -36,11 +36,9 @@ def tiled_labels(predictor, image, tile=TILE):
 
 def starts(length, tile):
     """Where tiles begin along a side, evenly spread, so that the last one ends with it."""
-    if length <= tile:
-        return [0]
-    step = tile - int(OVERLAP * tile)
-    count = 1 + -(-(length - tile) // step)
-    return np.linspace(0, length - tile, count).astype(int).tolist()
+    last = max(length - tile, 0)
+    count = 1 + -(-last // (tile - int(OVERLAP * tile)))
+    return np.linspace(0, last, count).astype(int).tolist()
 
 
 def weights(length, tile):
@@ -49,5 +47,5 @@ def weights(length, tile):
     The largest sum wins, so none is normalised.
     """
     places, overlap = np.arange(1, length + 1), int(OVERLAP * tile)
-    edge = np.minimum(np.minimum(places, places[::-1]), overlap)
+    edge = np.minimum(places, places[::-1]).clip(max=overlap)
     return (edge / overlap).astype(np.float32)
