@@ -177,17 +177,26 @@ class Conversion:
 # --- a network and its weights as one graph without variables, and that graph as ONNX
 
 
+@contextlib.contextmanager
+def filled(build, checkpoint):
+    """A session on the host, of a graph of its own that `build` makes, with a checkpoint's weights.
+
+    Raises WorkbookError for a checkpoint that is missing, damaged or of another network.
+    """
+    with tf.Graph().as_default(), host_session() as session:
+        build()
+        restore(session, checkpoint, tf.global_variables(), complete=True)
+        yield session
+
+
 def freeze(build, checkpoint, inputs, outputs):
     """GraphDef in which a checkpoint's weights, and all that follows from them, are constants.
 
-    build: makes the network in the current graph; inputs, outputs: the names that it gives there.
-    Raises WorkbookError for a checkpoint that is missing, damaged or of another network.
+    build, checkpoint: as for `filled`; inputs, outputs: names in that graph.
     """
-    with tf.Graph().as_default() as graph, host_session() as session:
-        build()
-        restore(session, checkpoint, tf.global_variables(), complete=True)
+    with filled(build, checkpoint) as session:
         frozen = tf.graph_util.convert_variables_to_constants(
-            session, graph.as_graph_def(), outputs
+            session, session.graph.as_graph_def(), outputs
         )
     return TransformGraph(frozen, inputs, outputs, ["fold_constants(ignore_errors=true)"])
 
