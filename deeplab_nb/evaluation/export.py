@@ -5,6 +5,7 @@ SemanticPredictions int32 [1, h, w] and SemanticProbabilities float32 [1, h, w, 
 """
 
 import collections
+import functools
 import os
 import re
 import shutil
@@ -26,6 +27,7 @@ from deeplab_nb.settings import MEAN_PIXEL, crop_for
 from deeplab_nb.tf1 import host_session, tf
 
 FORMATS = ("frozen", "saved_model", "onnx")
+ENDS = [INPUT], [LABELS, PROBABILITIES]
 MARKER = "export.json"  # a folder without it is not ours to replace
 
 # Converted logits differ by rounding, at most 3e-4 where it was measured. So a pixel may change its
@@ -106,18 +108,14 @@ def build(settings, size, *, fixed=False, kind=FoldedLayers):
     tf.nn.softmax(logits, name=PROBABILITIES)
 
 
-def _frozen(settings, prefix, size, **how):
-    """The GraphDef of `build`, which `how` is for, with the checkpoint's weights in it."""
-    return freeze(lambda: build(settings, size, **how), prefix, [INPUT], [LABELS, PROBABILITIES])
-
-
 # each writer returns the names of what it wrote into the folder
 
 
 def _write_frozen(settings, prefix, folder, size):
     names = "frozen_inference_graph.pb", _fixed_name(size)
     for name, fixed in zip(names, (False, True)):
-        graph = _frozen(settings, prefix, size, fixed=fixed)
+        made = functools.partial(build, settings, size, fixed=fixed)
+        graph = freeze(made, prefix, *ENDS)
         Path(folder, name).write_bytes(graph.SerializeToString())
     return names
 
@@ -135,9 +133,8 @@ def _write_saved_model(settings, prefix, folder, size):
 
 
 def _write_onnx(settings, prefix, folder, size):
-    graph = _frozen(settings, prefix, size, kind=DilatedLayers)
-    model = to_onnx(graph, [INPUT], [LABELS, PROBABILITIES])
-    Path(folder, "model.onnx").write_bytes(model)
+    made = functools.partial(build, settings, size, kind=DilatedLayers)
+    Path(folder, "model.onnx").write_bytes(to_onnx(made, prefix, *ENDS))
     return ["model.onnx"]
 
 

@@ -94,7 +94,7 @@ def convert(settings, checkpoint):
         logits = build_logits(images, settings=network, layers=layers)
         tf.identity(logits, name="logits")
 
-    return to_onnx(freeze(build, checkpoint, ["images"], ["logits"]), ["images"], ["logits"])
+    return to_onnx(build, checkpoint, ["images"], ["logits"])
 
 
 def _run(session, frames):
@@ -201,16 +201,17 @@ def freeze(build, checkpoint, inputs, outputs):
     return TransformGraph(frozen, inputs, outputs, ["fold_constants(ignore_errors=true)"])
 
 
-def to_onnx(graph_def, inputs, outputs):
-    """The bytes of the ONNX model of a frozen graph; its ends keep their names, without ':0'.
+def to_onnx(build, checkpoint, inputs, outputs):
+    """As `freeze`, the bytes of an ONNX model; its ends keep their names, without ':0'.
 
     Raises WorkbookError where the converter is not installed or does not succeed.
     """
     converter = import_package("tf2onnx.convert")
+    graph = freeze(build, checkpoint, inputs, outputs)
     inputs, outputs = ([name + ":0" for name in names] for names in (inputs, outputs))
     try:
         model, _ = converter.from_graph_def(
-            graph_def,
+            graph,
             name="deeplab_nb",
             opset=OPSET,
             input_names=inputs,
@@ -234,7 +235,12 @@ def _pad_in_convolutions(graph):
     pads = {
         node.output[0]: node
         for node in graph.node
-        if _pads_sides_alone(node, constants) and readers[node.output[0]] == 1
+        if node.op_type == "Pad"
+        and not node.attribute
+        and len(node.input) == 2
+        and node.input[1] in constants
+        and not constants[node.input[1]][[0, 1, 4, 5]].any()  # batch and channels are not padded
+        and readers[node.output[0]] == 1
     }
     for node in list(graph.node):
         own = {one.name for one in node.attribute}
@@ -244,17 +250,6 @@ def _pad_in_convolutions(graph):
             node.attribute.append(attribute("pads", sides))
             node.input[0] = pad.input[0]
             graph.node.remove(pad)
-
-
-def _pads_sides_alone(node, constants):
-    """Whether a node puts zeros round height and width, and it is known how many."""
-    return (
-        node.op_type == "Pad"
-        and not node.attribute
-        and len(node.input) == 2
-        and node.input[1] in constants
-        and not constants[node.input[1]][[0, 1, 4, 5]].any()
-    )
 
 
 def import_package(name):
