@@ -43,6 +43,7 @@ def choose(engine, settings, prefix, reference, *, images, device):
 
     logits: a function of float32 [batch, h, w, 3] in 0..255 to float32 [batch, h/s, w/s, classes].
     With TensorFlow it is None: the logits are computed in the graph that they are part of.
+    settings: those of evaluation, see `Settings.for_evaluation`.
     engine: one of ENGINES; 'auto' takes ONNX Runtime on a CPU, if it is converted already or there
     are many images. Where ONNX Runtime fails, TensorFlow is taken; a line says what and why.
     prefix: of the checkpoint.
@@ -75,26 +76,22 @@ def choose(engine, settings, prefix, reference, *, images, device):
 
 
 def _convert(settings, conversion, reference):
-    """`(session, sentence)` of a new conversion, which was seen to give the reference's logits."""
+    """`(session, sentence)` of a new conversion, which was seen to give the reference's logits.
+
+    Its `images` float32 [batch, h, w, 3] give its `logits`.
+    """
     started = time.time()
     key = conversion.key()  # before the weights are read: of later ones it would serve no one
-    model = convert(settings, conversion.prefix)
-    session = open_onnx(model)
-    _compare(functools.partial(_run, session), reference)
-    return session, f"converted in {time.time() - started:.0f} s, {conversion.keep(model, key)}"
-
-
-def convert(settings, checkpoint):
-    """The evaluation network as ONNX, bytes: `images` float32 [batch, h, w, 3] -> `logits`."""
-    network = settings.for_evaluation()
 
     def build():
         images = tf.placeholder(tf.float32, [None, None, None, 3], name="images")
-        layers = DilatedLayers(variables_of(network))
-        logits = build_logits(images, settings=network, layers=layers)
-        tf.identity(logits, name="logits")
+        layers = DilatedLayers(variables_of(settings))
+        tf.identity(build_logits(images, settings=settings, layers=layers), name="logits")
 
-    return to_onnx(build, checkpoint, ["images"], ["logits"])
+    model = to_onnx(build, conversion.prefix, ["images"], ["logits"])
+    session = open_onnx(model)
+    _compare(functools.partial(_run, session), reference)
+    return session, f"converted in {time.time() - started:.0f} s, {conversion.keep(model, key)}"
 
 
 def _run(session, frames):
@@ -118,15 +115,15 @@ def _compare(logits, reference):
 class Conversion:
     """The conversion of a checkpoint's network, kept as PREFIX.engine-BACKBONE-osN-DIGEST.onnx.
 
-    prefix: of the checkpoint. Raises WorkbookError where a package is missing.
+    settings: those of evaluation; prefix: of the checkpoint. Raises WorkbookError where a package
+    is missing.
     """
 
     def __init__(self, settings, prefix):
-        seen = settings.for_evaluation()
-        network = {name: getattr(seen, name) for name in known("network")}
+        network = {name: getattr(settings, name) for name in known("network")}
         versions = [import_package(name).__version__ for name in ("onnxruntime", "tf2onnx")]
         self.prefix, self._made_by = prefix, json.dumps([network, OPSET, versions], sort_keys=True)
-        self._stem = f"{prefix}.engine-{settings.backbone}-os{settings.eval_output_stride}"
+        self._stem = f"{prefix}.engine-{settings.backbone}-os{settings.output_stride}"
 
     def key(self):
         """A hash of all that a conversion depends on; it reads the whole checkpoint."""

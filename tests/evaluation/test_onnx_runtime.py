@@ -51,7 +51,8 @@ def copied(converted, tmp_path):
 
 
 def conversion(settings, folder):
-    return onnx_runtime.Conversion(settings, os.path.join(str(folder), "model.ckpt"))
+    prefix = os.path.join(str(folder), "model.ckpt")
+    return onnx_runtime.Conversion(settings.for_evaluation(), prefix)
 
 
 def name_of(settings, folder, model=b"model"):
