@@ -2,6 +2,7 @@
 
 import functools
 import os
+from pathlib import Path
 
 import click
 
@@ -146,7 +147,7 @@ def predict(images, checkpoint, out, tile, **given):
     os.makedirs(out, exist_ok=True)
     with Predictor(settings, checkpoint, images=len(images), **how) as predictor:
         for path in images:
-            image, stem = voc.read_image(path), os.path.splitext(os.path.basename(path))[0]
+            image, stem = voc.read_image(path), Path(path).stem
             labels = tiled_labels(predictor, image, tile)
             voc.write_mask(os.path.join(out, stem + ".png"), labels)
             step = -(-max(labels.shape) // 1000)  # the overlay is a few hundred pixels wide

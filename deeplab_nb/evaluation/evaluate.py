@@ -49,8 +49,8 @@ def count(
     kept: a file for the counts as they come, with which the same call goes on once interrupted.
     Raises WorkbookError naming a missing or damaged file, or a mask that does not fit.
     """
-    root, listed = _listed(settings)
-    longest = max(max(voc.image_size(voc.image_path(root, i))) for i in listed)
+    root, every = listed(settings)
+    longest = max(max(voc.image_size(voc.image_path(root, i))) for i in every)
     protocol = protocol_of(settings, longest)
     if settings.device == "npu" and settings.eval_protocol in ("tight", "native"):
         raise WorkbookError(
@@ -65,11 +65,11 @@ def count(
     opened = (
         contextlib.nullcontext(predictor)
         if predictor
-        else Predictor(settings, checkpoint, engine=engine, images=len(listed))
+        else Predictor(settings, checkpoint, engine=engine, images=len(every))
     )
     with opened as network:
         tally = Tally(settings, trimap, _conditions(settings, protocol, network), kept)
-        wanted = listed if ids is None else ids
+        wanted = every if ids is None else ids
         try:
             missing = [i for i in wanted if i not in tally.confusions]
             for image_id in progress(missing, label="evaluating"):
@@ -91,7 +91,7 @@ def score(settings, predictions, *, trimap=False):
     for what the predictions show: the whole image or MindSpore's centre crop. Raises WorkbookError
     naming a prediction that is missing, damaged or does not fit its mask.
     """
-    (root, ids), crop = _listed(settings), protocol_of(settings, 1).crop
+    (root, ids), crop = listed(settings), protocol_of(settings, 1).crop
     says = "saved predictions of whole images"
     if crop:
         says = "mindspore: saved predictions of the centre crop"
@@ -106,7 +106,7 @@ def score(settings, predictions, *, trimap=False):
     return summarise(tally.counts(ids), voc.class_names(settings.num_classes, root))
 
 
-def _listed(settings):
+def listed(settings):
     """(VOC folder, image ids of the evaluation list)."""
     root = voc.check_root(settings.data_root)
     return root, voc.read_list(root, settings.val_list)
@@ -120,13 +120,13 @@ def summarise(counts, names=None):
     matrices, conditions = counts.confusions, counts.conditions
     scores = metrics.Scores(sum(matrices.values()), counts.bands)
     official = voc.LIST_SIZES.get(conditions["list"])
-    results = scores.as_dict(names or voc.class_names(len(scores.iou)))
-    results.update(
-        conditions,
-        images=len(matrices),
-        whole_list=len(matrices) == official if official else None,
-        seconds_an_image=round(counts.seconds, 4),
-    )
+    results = {
+        **scores.as_dict(names or voc.class_names(len(scores.iou))),
+        **conditions,
+        "images": len(matrices),
+        "whole_list": official and len(matrices) == official,
+        "seconds_an_image": round(counts.seconds, 4),
+    }
     if conditions["protocol"].startswith("mindspore"):
         each = list(matrices.values())
         batches = [sum(each[i : i + BATCH]) for i in range(0, len(each), BATCH)]
@@ -199,11 +199,11 @@ def fit(array, crop):
     """
     if crop is None:
         return array
-    height, width = array.shape[:2]
-    size = width * crop // min(height, width), height * crop // min(height, width)
+    sides = array.shape[:2]
+    height, width = (side * crop // min(sides) for side in sides)
     kind = Image.NEAREST if array.ndim == 2 else Image.BILINEAR
-    scaled = np.asarray(Image.fromarray(array).resize(size, kind))
-    left, top = round((size[0] - crop) / 2), round((size[1] - crop) / 2)
+    scaled = np.asarray(Image.fromarray(array).resize((width, height), kind))
+    top, left = round((height - crop) / 2), round((width - crop) / 2)
     return scaled[top : top + crop, left : left + crop]
 
 
@@ -221,11 +221,11 @@ def read_pair(root, image_id, settings):
 def _read_classes(what, path, settings, ignore_label):
     """Class ids uint8 [h, w] of a file, all of them of the settings' classes or `ignore_label`."""
     ids, _ = voc.read_mask(path)
-    bad = np.unique(ids[(ids >= settings.num_classes) & (ids != ignore_label)])
+    bad = ids[(ids >= settings.num_classes) & (ids != ignore_label)]
     if bad.size:
         also = "" if ignore_label is None else f" and {ignore_label}"
         raise WorkbookError(
-            f"{what} {path} holds class {bad[0]}, the settings have "
+            f"{what} {path} holds class {bad.min()}, the settings have "
             f"0..{settings.num_classes - 1}{also}: correct the file or num_classes"
         )
     return ids

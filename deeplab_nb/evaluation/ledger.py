@@ -17,9 +17,8 @@ from deeplab_nb.network.checkpoints import step_of
 from deeplab_nb.settings import SIX_SCALES
 
 TRAINING = ("data", "init", "batch", "batch_norm", "steps", "crop")
-CONDITIONS = (
-    ("network",) + TRAINING + ("list", "images", "output_stride", "scales", "flip", "protocol")
-)
+EVALUATION = ("list", "images", "output_stride", "scales", "flip", "protocol")
+CONDITIONS = ("network", *TRAINING, *EVALUATION)
 
 _TITLES = dict(zip(CONDITIONS, CONDITIONS), batch_norm="norm", output_stride="stride")  # of columns
 _IMAGES = dict(voc.LIST_SIZES, test=1456)

@@ -7,6 +7,7 @@ held, not one a scale.
 """
 
 import collections
+import functools
 import math
 
 import numpy as np
@@ -40,13 +41,15 @@ class Predictor:
 
     def __init__(self, settings, checkpoint, *, engine="tensorflow", images=1):
         self.settings, self._passes = settings.for_evaluation(), {}
-        self._wanted, self._images = engine, images
         self.engine, self._compute = "tensorflow", None
-        self._device = _device_for(settings, engine)
-        self._fixed = self._device == "npu"
+        device = _device_for(settings, engine)
+        self._fixed = device == "npu"
+        self._choose = functools.partial(
+            choose, engine, self.settings, images=images, device=device
+        )
         with tf.Graph().as_default():
-            self._layers = devices.evaluation_layers(self._device)(variables_of(self.settings))
-            self._session = tf.Session(config=devices.evaluation_config(self._device, settings))
+            self._layers = devices.evaluation_layers(device)(variables_of(self.settings))
+            self._session = tf.Session(config=devices.evaluation_config(device, settings))
         try:
             self.load(checkpoint)
         except WorkbookError:
@@ -59,13 +62,8 @@ class Predictor:
         self.checkpoint, self._compute = find_checkpoint(checkpoint), None
         with self._session.graph.as_default():
             restore(self._session, self.checkpoint, tf.global_variables(), complete=True)
-        self.engine, self._compute = choose(
-            self._wanted,
-            self.settings,
-            self.checkpoint,
-            lambda frames: self._logits(*self._pass(frames)),
-            images=self._images,
-            device=self._device,
+        self.engine, self._compute = self._choose(
+            self.checkpoint, lambda frames: self._logits(*self._pass(frames))
         )
 
     def labels(self, images, frame=None):

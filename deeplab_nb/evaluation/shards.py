@@ -4,10 +4,9 @@ import itertools
 import os
 import re
 
-from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation.confusion import Counts, load_counts, save_counts
-from deeplab_nb.evaluation.evaluate import count, summarise
+from deeplab_nb.evaluation.evaluate import count, listed, summarise
 
 
 def parse_shard(text):
@@ -25,8 +24,8 @@ def evaluate_shard(settings, checkpoint, folder, shard, **options):
     Writes FOLDER/shard-1-of-4.npz and returns its path.
     shard: (number from 1, N). options: as for `evaluate.count`.
     """
-    number, total = shard
-    ids = voc.read_list(voc.check_root(settings.data_root), settings.val_list)[number - 1 :: total]
+    (number, total), (_, every) = shard, listed(settings)
+    ids = every[number - 1 :: total]
     if not ids:
         raise WorkbookError(
             f"shard {number}/{total} is empty: the list has fewer images, take fewer shards"
