@@ -78,16 +78,15 @@ class Tally:
 
 def save_counts(path, counts):
     """Arrays alone, nothing pickled, whole or not at all."""
-    widths = sorted(counts.bands)
     with beside(path) as part, open(part, "wb") as file:
         np.savez_compressed(
             file,
-            ids=np.array(list(counts.confusions)),
-            confusions=np.array(list(counts.confusions.values())),
-            widths=np.array(widths, np.int64),
-            bands=np.array([counts.bands[w] for w in widths]),
-            conditions=np.array(json.dumps(counts.conditions, sort_keys=True)),
-            seconds=np.array(counts.seconds),
+            ids=list(counts.confusions),
+            confusions=list(counts.confusions.values()),
+            widths=list(counts.bands),
+            bands=list(counts.bands.values()),
+            conditions=json.dumps(counts.conditions, sort_keys=True),
+            seconds=counts.seconds,
         )
 
 

@@ -18,7 +18,7 @@ def tiled_labels(predictor, image, tile):
     if max(height, width) <= tile:
         return predictor.labels(image)
     rows, columns = starts(height, tile), starts(width, tile)
-    labels = np.empty((height, width), np.uint8)
+    labels = []
     strip = np.zeros((min(tile, height), width, predictor.settings.num_classes), np.float32)
     for row, following in zip(rows, rows[1:] + [height]):
         for column in columns:
@@ -28,10 +28,9 @@ def tiled_labels(predictor, image, tile):
             maps *= down[:, None, None] * across[:, None]
             strip[:, column : column + tile] += maps
         done = following - row
-        labels[row:following] = strip[:done].argmax(axis=2)
-        strip[:-done] = strip[done:].copy()
-        strip[-done:] = 0
-    return labels
+        labels.append(strip[:done].argmax(axis=2).astype(np.uint8))
+        strip = np.concatenate([strip[done:], np.zeros_like(strip[:done])])
+    return np.concatenate(labels)
 
 
 def starts(length, tile):
