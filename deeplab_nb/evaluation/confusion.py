@@ -50,10 +50,12 @@ class Tally:
 
     def add(self, image_id, truth, labels):
         bands = metrics.border_bands(truth, self._void) if self._trimap else {}
-        near = {width: self._matrix(truth[band], labels[band]) for width, band in bands.items()}
+        near = {
+            width: self._matrix(truth[band], labels[band]) + self.bands.get(width, 0)
+            for width, band in bands.items()
+        }
         # together and last, so that an interruption leaves no image half counted
-        self.confusions[image_id] = self._matrix(truth, labels)
-        self.bands = {width: self.bands.get(width, 0) + matrix for width, matrix in near.items()}
+        self.confusions[image_id], self.bands = self._matrix(truth, labels), near
         self._times.append(time.time())
         if self._times[-1] > self._saved + SAVE_EVERY:
             self.save()

@@ -52,7 +52,8 @@ def count(
     root, every = listed(settings)
     longest = max(max(voc.image_size(voc.image_path(root, i))) for i in every)
     protocol = protocol_of(settings, longest)
-    if settings.device == "npu" and settings.eval_protocol in ("tight", "native"):
+    many_frames = settings.eval_protocol in ("tight", "native")
+    if settings.device == "npu" and many_frames and not predictor:
         raise WorkbookError(
             f"protocol {settings.eval_protocol} gives photographs frames of many sizes, and a card "
             "compiles each of them: take protocol deeplab, or device cpu"

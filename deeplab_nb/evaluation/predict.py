@@ -247,9 +247,9 @@ def largest_class(logits, size, step):
     corners = [winner[:, y : y + rows, x : x + columns] for y in (0, 1) for x in (0, 1)]
     labels = corners[0].repeat(step[0], axis=1).repeat(step[1], axis=2)
     cells = labels.reshape(len(labels), rows, step[0], columns, step[1])
-    borders = np.nonzero(np.ptp(corners, axis=0))
-    for begin in range(0, len(borders[0]), CELLS):
-        image, y, x = (places[begin : begin + CELLS] for places in borders)
+    borders = np.argwhere(np.ptp(corners, axis=0))
+    for begin in range(0, len(borders), CELLS):
+        image, y, x = borders[begin : begin + CELLS].T
         top, bottom = (
             _between(logits[image, row, x], logits[image, row, x + 1], step[1])
             for row in (y, y + 1)
