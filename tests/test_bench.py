@@ -12,7 +12,7 @@ from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation import evaluate
 from deeplab_nb.evaluation.metrics import Scores
-from deeplab_nb.evaluation.predict import Predictor, framed
+from deeplab_nb.evaluation.predict import Predictor, padded
 from deeplab_nb.network.checkpoints import restore
 from deeplab_nb.tf1 import tf
 from tests.benchmarks import labelling, networks
@@ -46,7 +46,7 @@ def test_the_plain_form_is_the_same_evaluation(tmp_path, values):
         images = tf.placeholder(tf.float32, [1, 65, 65, 3])
         labels = plain_labels(images, settings)
         restore(session, checkpoint, tf.global_variables(), complete=True)
-        plain = session.run(labels, {images: framed(image, 65)})[0, :40, :57]
+        plain = session.run(labels, {images: padded(image, 65)})[0, :40, :57]
         assert "FusedBatchNormV3" in {op.type for op in graph.get_operations()}
     assert (plain == ours).mean() > 0.999
 

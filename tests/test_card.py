@@ -262,8 +262,6 @@ def test_a_protocol_of_many_frames_is_none_for_a_card(stand_in, weights, tmp_pat
 
 
 def test_whoever_asks_for_the_cpu_gets_it_beside_npu_bridge(card, weights, monkeypatch):
-    asked = []
-    monkeypatch.setattr(onnx_runtime, "find_checkpoint", lambda path: asked.append(path) or path)
     monkeypatch.setattr(onnx_runtime.Conversion, "kept", lambda _: None)
     monkeypatch.setattr(onnx_runtime, "_convert", lambda *_: (None, "now"))
     chosen = settings_module.read({"depth_multiplier": 0.25})

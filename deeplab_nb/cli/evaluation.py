@@ -1,44 +1,41 @@
 """The commands that use a trained network: evaluate, score, predict, export."""
 
+import functools
 import os
+from pathlib import Path
 
 import click
 
-from deeplab_nb import files, recipes, settings as settings_module
+from deeplab_nb import settings as settings_module
 from deeplab_nb.cli.main import choice, main, options, profile_option
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.files import write_json
 
+option = functools.partial(click.option, show_default=True)
 _network = options(
-    click.option(
+    option(
         "--checkpoint",
         required=True,
         metavar="PATH",
         help="Folder, prefix or any file of a checkpoint.",
     ),
-    click.option(
-        "--output-stride",
-        "eval_output_stride",
-        type=click.Choice(["8", "16", "32"]),
-        default="16",
-        show_default=True,
+    option(
+        "--output-stride", "eval_output_stride", type=click.Choice(["8", "16", "32"]), default="16"
     ),
 )
 _method = options(
-    click.option(
+    option(
         "--scales",
         "eval_scales",
         default="1.0",
-        show_default=True,
         metavar="S,S,...",
         help="Image scales whose probabilities are averaged, such as 0.5,0.75,1.0,1.25,1.5,1.75.",
     ),
-    click.option("--flip", "eval_flip", is_flag=True, help="Average with the flipped image too."),
-    click.option(
+    option("--flip", "eval_flip", is_flag=True, help="Average with the flipped image too."),
+    option(
         "--engine",
         type=click.Choice(["auto", "tensorflow", "onnxruntime"]),
         default="auto",
-        show_default=True,
         help="What computes the logits; auto takes onnxruntime on a CPU where that pays.",
     ),
     choice(
@@ -50,13 +47,7 @@ _method = options(
     ),
 )
 _scoring = options(
-    click.option(
-        "--list",
-        "list_name",
-        default="val",
-        show_default=True,
-        help="List in ImageSets/Segmentation.",
-    ),
+    option("--list", "val_list", default="val", help="List in ImageSets/Segmentation."),
     choice(
         "eval_protocol",
         "--protocol",
@@ -64,15 +55,15 @@ _scoring = options(
         show_default=True,
         help="How images are padded and scored; each number stands under its name.",
     ),
-    click.option("--trimap", is_flag=True, help="Score the pixels near object borders too."),
-    click.option("--json", "json_path", metavar="FILE", help="Write the results there."),
+    option("--trimap", is_flag=True, help="Score the pixels near object borders too."),
+    option("--json", "json_path", metavar="FILE", help="Write the results there."),
 )
 
 
 @main.command()
 @_network
 @_method
-@click.option(
+@option(
     "--data",
     "data_root",
     required=True,
@@ -80,17 +71,17 @@ _scoring = options(
     help="Folder with JPEGImages, SegmentationClass, ImageSets.",
 )
 @_scoring
-@click.option(
+@option(
     "--predictions",
     metavar="DIR",
     help="Keep each prediction there, a palette PNG of class ids named by its image.",
 )
-@click.option(
+@option(
     "--shard",
     metavar="K/N",
     help="Evaluate every N-th image from the K-th on, into --out; `score --merge` joins the parts.",
 )
-@click.option("--out", metavar="DIR", help="Where --shard writes its counts.")
+@option("--out", metavar="DIR", help="Where --shard writes its counts.")
 def evaluate(checkpoint, data_root, shard, out, json_path, **given):
     """Score a checkpoint on a list of photographs: per-class table and mean IoU."""
     from deeplab_nb.evaluation import evaluate as evaluation, shards
@@ -99,7 +90,7 @@ def evaluate(checkpoint, data_root, shard, out, json_path, **given):
         raise WorkbookError(
             "--shard and --out go together, without --json: the numbers come from `score --merge`"
         )
-    part = shards.parse_shard(shard) if shard else None
+    part = shard and shards.parse_shard(shard)
     settings, how = _settings_of(checkpoint, given, data_root=os.path.abspath(data_root))
     if shard:
         click.echo(shards.evaluate_shard(settings, checkpoint, out, part, **how))
@@ -109,15 +100,15 @@ def evaluate(checkpoint, data_root, shard, out, json_path, **given):
 
 @main.command()
 @click.argument("folder")
-@click.option(
+@option(
     "--merge",
     is_flag=True,
     help="FOLDER holds the shards that `evaluate --shard` wrote; no other option counts.",
 )
-@click.option("--data", "data_root", metavar="VOC_ROOT", help="Folder with the masks and lists.")
-@click.option("--num-classes", default=21, show_default=True)
+@option("--data", "data_root", metavar="VOC_ROOT", help="Folder with the masks and lists.")
+@option("--num-classes", default=21)
 @_scoring
-def score(folder, merge, data_root, json_path, list_name, trimap, **given):
+def score(folder, merge, data_root, json_path, trimap, **given):
     """Score saved predictions in FOLDER, class ids as PNG named by image, or merge shards."""
     from deeplab_nb.evaluation import evaluate as evaluation, shards
 
@@ -128,21 +119,20 @@ def score(folder, merge, data_root, json_path, list_name, trimap, **given):
             "score needs the masks: add --data VOC_ROOT, or --merge for a folder of shards"
         )
     settings = settings_module.read({"data_root": os.path.abspath(data_root), **given})
-    _show(evaluation.score(settings, folder, list_name=list_name, trimap=trimap), json_path)
+    _show(evaluation.score(settings, folder, trimap=trimap), json_path)
 
 
 @main.command()
 @click.argument("images", nargs=-1, required=True)
 @_network
 @_method
-@click.option(
+@option(
     "--out", required=True, metavar="DIR", help="Gets NAME.png with class ids and NAME_overlay.png."
 )
-@click.option(
+@option(  # twice DeepLab's crop, so that image pooling sees more than a detail
     "--tile",
     type=click.IntRange(min=129),
     default=1025,
-    show_default=True,
     help="Larger photographs are labelled in overlapping tiles of this side.",
 )
 def predict(images, checkpoint, out, tile, **given):
@@ -157,7 +147,7 @@ def predict(images, checkpoint, out, tile, **given):
     os.makedirs(out, exist_ok=True)
     with Predictor(settings, checkpoint, images=len(images), **how) as predictor:
         for path in images:
-            image, stem = voc.read_image(path), os.path.splitext(os.path.basename(path))[0]
+            image, stem = voc.read_image(path), Path(path).stem
             labels = tiled_labels(predictor, image, tile)
             voc.write_mask(os.path.join(out, stem + ".png"), labels)
             step = -(-max(labels.shape) // 1000)  # the overlay is a few hundred pixels wide
@@ -170,33 +160,24 @@ def predict(images, checkpoint, out, tile, **given):
 
 @main.command()
 @_network
-@click.option(
+@option(
     "--out",
     required=True,
     metavar="DIR",
     help="A new folder, or one with an earlier export, which is replaced.",
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["frozen", "saved_model", "onnx", "all"]),
-    default="all",
-    show_default=True,
+@option(
+    "--format", "form", type=click.Choice(["frozen", "saved_model", "onnx", "all"]), default="all"
 )
-@click.option(
-    "--size",
-    default=513,
-    show_default=True,
-    help="Side of the fixed form, to which smaller images are padded.",
-)
-@click.option(
+@option("--size", default=513, help="Side of the fixed form, to which smaller images are padded.")
+@option(
     "--image",
     "images",
     multiple=True,
     metavar="FILE",
     help="Photograph to compare on; default: three of the drawn sample.",
 )
-@click.option(
+@option(
     "--soc-version",
     metavar="CHIP",
     help="Chip in the atc command that is written beside; default: one of the profile's, "
@@ -209,16 +190,19 @@ def export(checkpoint, out, form, size, images, soc_version, ascend_profile, **g
     The atc command is included.
     """
     from deeplab_nb.data import voc
+    from deeplab_nb.data.sample import make_sample
     from deeplab_nb.evaluation import export as exports, om
 
     chip = om.chip(soc_version, ascend_profile)
     settings, _ = _settings_of(checkpoint, given)
-    photographs = [voc.read_image(path) for path in images or _sample_photographs(3)]
+    if not images:
+        root = make_sample(settings_module.resolve(settings_module.Settings()).data_root)
+        images = [voc.image_path(root, image_id) for image_id in voc.read_list(root, "val")[:3]]
     result = exports.export(
         settings,
         checkpoint,
         out,
-        images=photographs,
+        images=[voc.read_image(path) for path in images],
         size=size,
         soc_version=chip,
         formats=exports.FORMATS if form == "all" else (form,),
@@ -231,21 +215,14 @@ def export(checkpoint, out, form, size, images, soc_version, ascend_profile, **g
     click.echo(os.path.join(out, exports.MARKER))
 
 
-def _sample_photographs(count):
-    from deeplab_nb.data import voc
-    from deeplab_nb.runs.run import Run
-
-    root = Run(recipes.get("sample"), settings_module.Settings(), files.RUNS).data_root
-    return [voc.image_path(root, image_id) for image_id in voc.read_list(root, "val")[:count]]
-
-
 def _settings_of(checkpoint, given, **values):
     """(Settings of the network that the checkpoint describes, what of `given` is no setting)."""
     from deeplab_nb.network.checkpoints import describe, find_checkpoint
 
-    rest = {name: value for name, value in given.items() if name not in settings_module.FIELDS}
-    values.update((name, value) for name, value in given.items() if name not in rest)
-    return settings_module.read({**describe(find_checkpoint(checkpoint)), **values}), rest
+    values.update(describe(find_checkpoint(checkpoint)))
+    for name in settings_module.FIELDS.keys() & given:
+        values[name] = given.pop(name)
+    return settings_module.read(values), given
 
 
 def _show(evaluation, json_path):
@@ -257,7 +234,7 @@ def _show(evaluation, json_path):
             f"{100 * results['miou']:>6.2f}  by the mindspore protocol: mean over "
             f"{results['mean_over']}"
         )
-    told = (
+    names = (
         "protocol",
         "output_stride",
         "scales",
@@ -267,8 +244,7 @@ def _show(evaluation, json_path):
         "images",
         "seconds_an_image",
     )
-    click.echo(
-        "; ".join(f"{name.replace('_', ' ')} {results[name]}" for name in told if name in results)
-    )
+    told = [f"{name.replace('_', ' ')} {results[name]}" for name in names if name in results]
+    click.echo("; ".join(told))
     if json_path:
         write_json(json_path, results)

@@ -1,6 +1,7 @@
 """Confusion matrices of an evaluation, image by image, in memory and on disk."""
 
 import collections
+import functools
 import json
 import os
 import time
@@ -30,42 +31,34 @@ class Tally:
     """
 
     def __init__(self, settings, trimap, conditions, path=None):
-        self._classes = {"num_classes": settings.num_classes, "ignore_label": settings.ignore_label}
-        self._trimap, self._conditions, self._path = trimap, conditions, path
-        self.confusions, self.bands, self._before = {}, {}, (0, 0.0)
+        self._matrix = functools.partial(
+            metrics.confusion_matrix,
+            num_classes=settings.num_classes,
+            ignore_label=settings.ignore_label,
+        )
+        self._void, self._trimap, self._path = settings.ignore_label, trimap, path
+        self._before = Counts({}, {}, conditions, 0.0)
         if path and os.path.exists(path):
-            self._go_on_with(load_counts(path))
+            self._before = load_counts(path)
+            if self._before.conditions != conditions or bool(self._before.bands) != trimap:
+                raise WorkbookError(
+                    f"counts {path} were made under other conditions: delete the file to begin anew"
+                )
+        self.confusions, self.bands = dict(self._before.confusions), self._before.bands
         self._saved = time.time()
         self._times = [self._saved]
 
-    def _go_on_with(self, kept):
-        if kept.conditions != self._conditions or bool(kept.bands) != self._trimap:
-            raise WorkbookError(
-                f"counts {self._path} were made under other conditions: "
-                "delete the file to begin anew"
-            )
-        self.confusions, self.bands = kept.confusions, kept.bands
-        self._before = len(kept.confusions), kept.seconds
-
     def add(self, image_id, truth, labels):
+        bands = metrics.border_bands(truth, self._void) if self._trimap else {}
         near = {
-            width: self._matrix(truth[band], labels[band])
-            for width, band in self._bands(truth).items()
+            width: self._matrix(truth[band], labels[band]) + self.bands.get(width, 0)
+            for width, band in bands.items()
         }
         # together and last, so that an interruption leaves no image half counted
-        self.confusions[image_id] = self._matrix(truth, labels)
-        self.bands = {width: self.bands.get(width, 0) + matrix for width, matrix in near.items()}
+        self.confusions[image_id], self.bands = self._matrix(truth, labels), near
         self._times.append(time.time())
-        if time.time() > self._saved + SAVE_EVERY:
+        if self._times[-1] > self._saved + SAVE_EVERY:
             self.save()
-
-    def _bands(self, truth):
-        if not self._trimap:
-            return {}
-        return metrics.border_bands(truth, self._classes["ignore_label"])
-
-    def _matrix(self, truth, labels):
-        return metrics.confusion_matrix(truth, labels, **self._classes)
 
     def save(self):
         """Writes what there is, where it is to be kept; does nothing otherwise."""
@@ -76,28 +69,26 @@ class Tally:
     def counts(self, ids):
         """The `Counts` of these images, in this order."""
         matrices = {i: self.confusions[i] for i in ids}
-        return Counts(matrices, self.bands, self._conditions, self._seconds())
+        return self._before._replace(confusions=matrices, bands=self.bands, seconds=self._seconds())
 
     def _seconds(self):
         """Of one image, reading included; not of the first, with which the graph is built."""
-        spans, (images, seconds) = np.diff(self._times), self._before
-        spans = spans[1:] if len(spans) > 1 else spans
-        total = len(spans) + images
-        return float((spans.sum() + images * seconds) / total) if total else 0.0
+        times, images = self._times[len(self._times) > 2 :], len(self._before.confusions)
+        seconds = times[-1] - times[0] + images * self._before.seconds
+        return seconds / max(len(times) - 1 + images, 1)
 
 
 def save_counts(path, counts):
     """Arrays alone, nothing pickled, whole or not at all."""
-    widths = sorted(counts.bands)
     with beside(path) as part, open(part, "wb") as file:
         np.savez_compressed(
             file,
-            ids=np.array(list(counts.confusions)),
-            confusions=np.array(list(counts.confusions.values())),
-            widths=np.array(widths, np.int64),
-            bands=np.array([counts.bands[w] for w in widths]),
-            conditions=np.array(json.dumps(counts.conditions, sort_keys=True)),
-            seconds=np.array(counts.seconds),
+            ids=list(counts.confusions),
+            confusions=list(counts.confusions.values()),
+            widths=list(counts.bands),
+            bands=list(counts.bands.values()),
+            conditions=json.dumps(counts.conditions, sort_keys=True),
+            seconds=counts.seconds,
         )
 
 

@@ -31,7 +31,6 @@ def count(
     settings,
     checkpoint,
     *,
-    list_name=None,
     ids=None,
     predictions=None,
     trimap=False,
@@ -39,10 +38,10 @@ def count(
     engine="tensorflow",
     kept=None,
 ):
-    """The `Counts` of a checkpoint's predictions.
+    """The `Counts` of a checkpoint's predictions on the photographs of `settings.val_list`.
 
     checkpoint: folder, prefix or one of its files; None leaves a `predictor` the weights it has.
-    list_name: None takes `settings.val_list`. ids: these images of the list; None takes all.
+    ids: these images of the list; None takes all.
     predictions: a folder that gets each prediction as a palette PNG under the image's id.
     trimap: count in bands along the object borders too, see `metrics.border_bands`.
     predictor: made with the same settings; it gets the checkpoint's weights and stays open.
@@ -50,15 +49,28 @@ def count(
     kept: a file for the counts as they come, with which the same call goes on once interrupted.
     Raises WorkbookError naming a missing or damaged file, or a mask that does not fit.
     """
-    root, list_name = voc.check_root(settings.data_root), list_name or settings.val_list
-    listed = voc.read_list(root, list_name)
-    longest = max(max(voc.image_size(voc.image_path(root, i))) for i in listed)
+    root, every = listed(settings)
+    longest = max(max(voc.image_size(voc.image_path(root, i))) for i in every)
     protocol = protocol_of(settings, longest)
+    many_frames = settings.eval_protocol in ("tight", "native")
+    if settings.device == "npu" and many_frames and not predictor:
+        raise WorkbookError(
+            f"protocol {settings.eval_protocol} gives photographs frames of many sizes, and a card "
+            "compiles each of them: take protocol deeplab, or device cpu"
+        )
     if predictions:
         os.makedirs(predictions, exist_ok=True)
-    with _opened(predictor, settings, checkpoint, protocol, engine, len(listed)) as network:
-        tally = Tally(settings, trimap, _conditions(settings, list_name, protocol, network), kept)
-        wanted = listed if ids is None else ids
+    if predictor and checkpoint is not None:
+        predictor.load(checkpoint)
+    # all images of the list, so that all shards of an evaluation choose the same engine
+    opened = (
+        contextlib.nullcontext(predictor)
+        if predictor
+        else Predictor(settings, checkpoint, engine=engine, images=len(every))
+    )
+    with opened as network:
+        tally = Tally(settings, trimap, _conditions(settings, protocol, network), kept)
+        wanted = every if ids is None else ids
         try:
             missing = [i for i in wanted if i not in tally.confusions]
             for image_id in progress(missing, label="evaluating"):
@@ -73,21 +85,18 @@ def count(
     return tally.counts(wanted)
 
 
-def score(settings, predictions, *, list_name=None, trimap=False):
+def score(settings, predictions, *, trimap=False):
     """The `Evaluation` of a folder of predictions, masks of class ids named by their images.
 
-    No photograph is needed. settings: data_root and classes are used, and eval_protocol for what
-    the predictions show: the whole image or MindSpore's centre crop. Raises WorkbookError naming a
-    prediction that is missing, damaged or does not fit its mask.
+    No photograph is needed. settings: data_root, val_list and classes are used, and eval_protocol
+    for what the predictions show: the whole image or MindSpore's centre crop. Raises WorkbookError
+    naming a prediction that is missing, damaged or does not fit its mask.
     """
-    root, list_name = voc.check_root(settings.data_root), list_name or settings.val_list
-    ids, crop = voc.read_list(root, list_name), protocol_of(settings, 1).crop
-    says = (
-        "mindspore: saved predictions of the centre crop"
-        if crop
-        else "saved predictions of whole images"
-    )
-    tally = Tally(settings, trimap, {"protocol": says, "list": list_name})
+    (root, ids), crop = listed(settings), protocol_of(settings, 1).crop
+    says = "saved predictions of whole images"
+    if crop:
+        says = "mindspore: saved predictions of the centre crop"
+    tally = Tally(settings, trimap, {"protocol": says, "list": settings.val_list})
     for image_id in progress(ids, label="scoring"):
         mask = voc.mask_path(root, image_id)
         truth = fit(_read_classes("mask", mask, settings, settings.ignore_label), crop)
@@ -98,6 +107,12 @@ def score(settings, predictions, *, list_name=None, trimap=False):
     return summarise(tally.counts(ids), voc.class_names(settings.num_classes, root))
 
 
+def listed(settings):
+    """(VOC folder, image ids of the evaluation list)."""
+    root = voc.check_root(settings.data_root)
+    return root, voc.read_list(root, settings.val_list)
+
+
 def summarise(counts, names=None):
     """The `Evaluation` that counts give; the one place where counts become numbers.
 
@@ -106,67 +121,46 @@ def summarise(counts, names=None):
     matrices, conditions = counts.confusions, counts.conditions
     scores = metrics.Scores(sum(matrices.values()), counts.bands)
     official = voc.LIST_SIZES.get(conditions["list"])
-    results = scores.as_dict(names or voc.class_names(len(scores.iou)))
-    results.update(
-        conditions,
-        images=len(matrices),
-        whole_list=len(matrices) == official if official else None,
-        seconds_an_image=round(counts.seconds, 4),
-    )
+    results = {
+        **scores.as_dict(names or voc.class_names(len(scores.iou))),
+        **conditions,
+        "images": len(matrices),
+        "whole_list": official and len(matrices) == official,
+        "seconds_an_image": round(counts.seconds, 4),
+    }
     if conditions["protocol"].startswith("mindspore"):
-        results.update(standard_miou=results["miou"], **_batch_mean(list(matrices.values())))
+        each = list(matrices.values())
+        batches = [sum(each[i : i + BATCH]) for i in range(0, len(each), BATCH)]
+        results.update(
+            standard_miou=results["miou"],
+            miou=metrics.mean_of_batches(batches),
+            mean_over=f"{len(batches)} batches of {BATCH}, "
+            "each over the classes that its masks or predictions show",
+        )
     image_miou = {i: metrics.Scores(matrix).mean_iou for i, matrix in matrices.items()}
     return Evaluation(scores, image_miou, results)
 
 
-def _batch_mean(confusions):
-    """MindSpore's own number from the images' matrices, in their order."""
-    batches = [sum(confusions[i : i + BATCH]) for i in range(0, len(confusions), BATCH)]
-    return {
-        "miou": metrics.mean_of_batches(batches),
-        "mean_over": f"{len(batches)} batches of {BATCH}, each over the classes that its masks "
-        "or predictions show",
-    }
-
-
-def _conditions(settings, list_name, protocol, network):
+def _conditions(settings, protocol, network):
     """What a number must be read with."""
-    checkpoint = network.report.checkpoint
+    checkpoint = network.checkpoint
     return {
         "protocol": f"{settings.eval_protocol}: {protocol.says}",
         "output_stride": settings.eval_output_stride,
         "scales": list(settings.eval_scales),
         "flip": settings.eval_flip,
-        "list": list_name,
+        "list": settings.val_list,
         "checkpoint": os.path.basename(checkpoint),
         "engine": network.engine,
         **origin(settings, checkpoint),
     }
 
 
-def _opened(predictor, settings, checkpoint, protocol, engine, images):
-    """A context that holds a predictor: the caller's, left open, or one of our own.
-
-    images: of the whole list, so that all shards of an evaluation choose the same engine.
-    """
-    if predictor:
-        if checkpoint is not None:
-            predictor.load(checkpoint)
-        return contextlib.nullcontext(predictor)
-    if settings.device == "npu" and not protocol.one_frame:
-        raise WorkbookError(
-            f"protocol {settings.eval_protocol} gives photographs frames of many sizes, and a card "
-            "compiles each of them: take protocol deeplab, or device cpu"
-        )
-    return Predictor(settings, checkpoint, engine=engine, images=images)
-
-
 # --- protocols: a number means something only under the name of one
 
-# says: the sentence beside the number; frame: (height, width) of an image -> that of its grey
-# frame; one_frame: the frame of every image where they share one, else None; crop: side that image
-# and mask are cut to, or None
-Protocol = collections.namedtuple("Protocol", "says frame one_frame crop")
+# says: the sentence beside the number; frame: (height, width) of an image, after the crop -> that
+# of its grey frame; crop: side that image and mask are cut to, or None
+Protocol = collections.namedtuple("Protocol", "says frame crop", defaults=[None])
 
 BATCH = 2  # of MindSpore's evaluation: its metric is a mean over batches, so it is part of it
 
@@ -181,25 +175,17 @@ def protocol_of(settings, longest_side):
     return {
         # the published networks learned from padded crops: image pooling expects the grey
         "deeplab": Protocol(
-            f"whole image padded to {square}x{square}",
-            lambda size: (square, square),
-            (square, square),
-            None,
+            f"whole image padded to {square}x{square}", lambda size: (square, square)
         ),
         "tight": Protocol(
             f"whole image padded to the nearest sides of {stride}k+1",
             lambda size: tuple(-(-(side - 1) // stride) * stride + 1 for side in size),
-            None,
-            None,
         ),
-        "native": Protocol(
-            "whole image at its own size, without padding", lambda size: size, None, None
-        ),
+        "native": Protocol("whole image at its own size, without padding", lambda size: size),
         "mindspore": Protocol(
-            f"short side scaled to {crop}, centre crop {crop}x{crop}, mean over batches of {BATCH} "
-            "of each batch's mIoU",
-            lambda size: (crop, crop),
-            (crop, crop),
+            f"short side scaled to {crop}, centre crop {crop}x{crop}, "
+            f"mean over batches of {BATCH} of each batch's mIoU",
+            lambda size: size,
             crop,
         ),
     }[settings.eval_protocol]
@@ -214,11 +200,11 @@ def fit(array, crop):
     """
     if crop is None:
         return array
-    height, width = array.shape[:2]
-    size = width * crop // min(height, width), height * crop // min(height, width)
+    sides = array.shape[:2]
+    height, width = (side * crop // min(sides) for side in sides)
     kind = Image.NEAREST if array.ndim == 2 else Image.BILINEAR
-    scaled = np.asarray(Image.fromarray(array).resize(size, kind))
-    left, top = round((size[0] - crop) / 2), round((size[1] - crop) / 2)
+    scaled = np.asarray(Image.fromarray(array).resize((width, height), kind))
+    top, left = round((height - crop) / 2), round((width - crop) / 2)
     return scaled[top : top + crop, left : left + crop]
 
 
@@ -236,11 +222,11 @@ def read_pair(root, image_id, settings):
 def _read_classes(what, path, settings, ignore_label):
     """Class ids uint8 [h, w] of a file, all of them of the settings' classes or `ignore_label`."""
     ids, _ = voc.read_mask(path)
-    bad = np.unique(ids[(ids >= settings.num_classes) & (ids != ignore_label)])
+    bad = ids[(ids >= settings.num_classes) & (ids != ignore_label)]
     if bad.size:
         also = "" if ignore_label is None else f" and {ignore_label}"
         raise WorkbookError(
-            f"{what} {path} holds class {bad[0]}, the settings have "
+            f"{what} {path} holds class {bad.min()}, the settings have "
             f"0..{settings.num_classes - 1}{also}: correct the file or num_classes"
         )
     return ids

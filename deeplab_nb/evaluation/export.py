@@ -5,18 +5,20 @@ SemanticPredictions int32 [1, h, w] and SemanticProbabilities float32 [1, h, w, 
 """
 
 import collections
+import functools
 import os
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation.om import INPUT, LABELS, PROBABILITIES, RESULT, notes, stretched
-from deeplab_nb.evaluation.onnx_runtime import freeze, open_onnx, to_onnx
+from deeplab_nb.evaluation.onnx_runtime import filled, freeze, open_onnx, to_onnx
 from deeplab_nb.evaluation.predict import Predictor
-from deeplab_nb.files import beside, write_json
-from deeplab_nb.network.checkpoints import find_checkpoint, restore
+from deeplab_nb.files import beside, write_json, write_text
+from deeplab_nb.network.checkpoints import find_checkpoint
 from deeplab_nb.network.deeplab import build_logits, variables_of
 from deeplab_nb.network.fast_layers import DilatedLayers, FoldedLayers
 from deeplab_nb.network.layers import resize
@@ -25,6 +27,7 @@ from deeplab_nb.settings import MEAN_PIXEL, crop_for
 from deeplab_nb.tf1 import host_session, tf
 
 FORMATS = ("frozen", "saved_model", "onnx")
+ENDS = [INPUT], [LABELS, PROBABILITIES]
 MARKER = "export.json"  # a folder without it is not ours to replace
 
 # Converted logits differ by rounding, at most 3e-4 where it was measured. So a pixel may change its
@@ -53,7 +56,11 @@ def export(
         raise WorkbookError(
             f"size {size} must be 16k+1 and at least 33, such as {max(33, crop_for(size))}"
         )
-    _refuse_foreign(out)
+    held = os.listdir(out) if os.path.isdir(out) else []
+    if os.path.isfile(out) or held and MARKER not in held:
+        raise WorkbookError(
+            f"{out} holds something that is no export: give another folder, or an empty one"
+        )
     with beside(out) as part:
         os.mkdir(part)
         files = [file for name in formats for file in _WRITERS[name](settings, prefix, part, size)]
@@ -68,19 +75,10 @@ def export(
             "forms": forms,
         }
         if "frozen" in formats:
-            _write(part, "README.md", notes(_fixed_name(size), size, soc_version).encode())
+            write_text(os.path.join(part, "README.md"), notes(_fixed_name(size), size, soc_version))
         write_json(os.path.join(part, MARKER), description)
         shutil.rmtree(out, ignore_errors=True)
     return description
-
-
-def _refuse_foreign(folder):
-    """Raises WorkbookError for what is neither absent nor an empty folder nor an export."""
-    empty = os.path.isdir(folder) and not os.listdir(folder)
-    if os.path.exists(folder) and not empty and not os.path.isfile(os.path.join(folder, MARKER)):
-        raise WorkbookError(
-            f"{folder} holds something that is no export: give another folder, or an empty one"
-        )
 
 
 # --- writing
@@ -93,32 +91,20 @@ def build(settings, size, *, fixed=False, kind=FoldedLayers):
     Ascend's compiler wants it. Otherwise an image of any size is laid at the top left of a grey
     square of `size`, or of the smallest 16k+1 that holds it.
     """
-    shape = [1, size, size, 3] if fixed else [1, None, None, 3]
-    image = tf.placeholder(tf.uint8, shape, name=INPUT)
+    network, side = settings.for_evaluation(), size
+    image = tf.placeholder(tf.uint8, [1] + [size if fixed else None] * 2 + [3], name=INPUT)
     pixels = tf.cast(image, tf.float32)
-    if fixed:
-        logits = resize(_logits(pixels, settings, kind), [size, size])
-    else:
+    if not fixed:
         height, width = tf.unstack(tf.shape(image)[1:3])
         side = tf.maximum(size, (tf.maximum(height, width) + 14) // 16 * 16 + 1)
-        padded = tf.pad(
-            pixels,
-            [[0, 0], [0, side - height], [0, side - width], [0, 0]],
-            constant_values=MEAN_PIXEL,
-        )
-        logits = resize(_logits(padded, settings, kind), [side, side])[:, :height, :width]
+        padding = [[0, 0], [0, side - height], [0, side - width], [0, 0]]
+        pixels = tf.pad(pixels, padding, constant_values=MEAN_PIXEL)
+    logits = build_logits(pixels, settings=network, layers=kind(variables_of(network)))
+    logits = resize(logits, [side, side])
+    if not fixed:
+        logits = logits[:, :height, :width]
     tf.argmax(logits, axis=3, output_type=tf.int32, name=LABELS)
     tf.nn.softmax(logits, name=PROBABILITIES)
-
-
-def _logits(pixels, settings, kind):
-    network = settings.for_evaluation()
-    return build_logits(pixels, settings=network, layers=kind(variables_of(network)))
-
-
-def _frozen(settings, prefix, size, **how):
-    """The GraphDef of `build`, which `how` is for, with the checkpoint's weights in it."""
-    return freeze(lambda: build(settings, size, **how), prefix, [INPUT], [LABELS, PROBABILITIES])
 
 
 # each writer returns the names of what it wrote into the folder
@@ -127,37 +113,31 @@ def _frozen(settings, prefix, size, **how):
 def _write_frozen(settings, prefix, folder, size):
     names = "frozen_inference_graph.pb", _fixed_name(size)
     for name, fixed in zip(names, (False, True)):
-        graph = _frozen(settings, prefix, size, fixed=fixed)
-        _write(folder, name, graph.SerializeToString())
+        made = functools.partial(build, settings, size, fixed=fixed)
+        graph = freeze(made, prefix, *ENDS)
+        Path(folder, name).write_bytes(graph.SerializeToString())
     return names
 
 
 def _write_saved_model(settings, prefix, folder, size):
-    with tf.Graph().as_default() as graph, host_session() as session:
-        build(settings, size)
-        restore(session, prefix, tf.global_variables(), complete=True)
-        image, *found = _tensors(graph)
+    with filled(lambda: build(settings, size), prefix) as session:
+        image, labels, probabilities = _tensors(session.graph)
         tf.saved_model.simple_save(
             session,
             os.path.join(folder, "saved_model"),
             {INPUT: image},
-            dict(zip((LABELS, PROBABILITIES), found)),
+            {LABELS: labels, PROBABILITIES: probabilities},
         )
-    return ("saved_model",)
+    return ["saved_model"]
 
 
 def _write_onnx(settings, prefix, folder, size):
-    graph = _frozen(settings, prefix, size, kind=DilatedLayers)
-    _write(folder, "model.onnx", to_onnx(graph, [INPUT], [LABELS, PROBABILITIES]))
-    return ("model.onnx",)
+    made = functools.partial(build, settings, size, kind=DilatedLayers)
+    Path(folder, "model.onnx").write_bytes(to_onnx(made, prefix, *ENDS))
+    return ["model.onnx"]
 
 
 _WRITERS = {"frozen": _write_frozen, "saved_model": _write_saved_model, "onnx": _write_onnx}
-
-
-def _write(folder, name, content):
-    with open(os.path.join(folder, name), "wb") as file:
-        file.write(content)
 
 
 def _fixed_name(size):
@@ -179,16 +159,15 @@ def open_form(path):
     for a file that is none.
     """
     if path.endswith(".onnx"):
-        with open(path, "rb") as file:
-            return _onnx_form(open_onnx(file.read()))
+        return _onnx_form(open_onnx(Path(path).read_bytes()))
     session = host_session(tf.Graph())
     try:
         with session.graph.as_default():
             if os.path.isdir(path):
                 tf.saved_model.load(session, [tf.saved_model.tag_constants.SERVING], path)
             else:
-                with open(path, "rb") as file:
-                    tf.import_graph_def(tf.GraphDef.FromString(file.read()), name="")
+                graph = tf.GraphDef.FromString(Path(path).read_bytes())
+                tf.import_graph_def(graph, name="")
         image, labels, probabilities = tensors = _tensors(session.graph)
     except Exception as error:  # protobuf's, TensorFlow's and the file system's own
         raise WorkbookError(
@@ -228,10 +207,10 @@ def rehearse_bins(model, bins, results):
     float32.
     """
     form = open_form(model)
-    _, height, width = map(int, re.findall(r"\d+", form.tensors[LABELS].split("[")[1]))
+    size = int(re.findall(r"\d+", form.tensors[LABELS])[-1])
     os.makedirs(results, exist_ok=True)
     for name in progress(sorted(os.listdir(bins)), label="rehearsing"):
-        image = np.fromfile(os.path.join(bins, name), np.uint8).reshape(height, width, 3)
+        image = np.fromfile(os.path.join(bins, name), np.uint8).reshape(size, size, 3)
         result = RESULT.format(os.path.splitext(name)[0])
         form.run(image).astype(np.float32).tofile(os.path.join(results, result))
 
@@ -241,27 +220,25 @@ def rehearse_bins(model, bins, results):
 
 def _compared(predictor, path, images, size):
     """A description of a form; raises WorkbookError if it labels otherwise than the checkpoint."""
-    form, name, equal, pixels = open_form(path), os.path.basename(path), 0, 0
+    form, name, wrong, pixels = open_form(path), os.path.basename(path), 0, 0
     for image in images:
         image = image if "?" in form.tensors[INPUT] else stretched(image, size)
         frame = max(size, crop_for(max(image.shape[:2])))
         labels, wanted = form.run(image), predictor.labels(image, frame)
-        different = int((labels != wanted).sum())
-        if different and not (
-            name.endswith(".onnx")
-            and different == _ties(labels, wanted, predictor.probabilities(image, frame))
-        ):
+        different, ties = int((labels != wanted).sum()), 0
+        if different and name.endswith(".onnx"):
+            ties = _ties(labels, wanted, predictor.probabilities(image, frame))
+        if different > ties:
             raise WorkbookError(
                 f"{name} labels {different} of {wanted.size} pixels otherwise than "
-                f"checkpoint {predictor.report.checkpoint} does: "
-                "nothing was exported"
+                f"checkpoint {predictor.checkpoint} does: nothing was exported"
             )
-        equal, pixels = equal + wanted.size - different, pixels + wanted.size
+        wrong, pixels = wrong + different, pixels + wanted.size
     return {
         "file": name,
         "bytes": _bytes(path),
         "tensors": form.tensors,
-        "equal_pixels": equal / pixels,
+        "equal_pixels": (pixels - wrong) / pixels,
         "pixels": pixels,
     }
 
@@ -278,5 +255,5 @@ def _ties(labels, wanted, probabilities):
 
 def _bytes(path):
     """Size of a file, or of all files in a folder."""
-    files = [os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names]
-    return sum(map(os.path.getsize, files or [path]))
+    files = [Path(path), *Path(path).rglob("*")]
+    return sum(file.stat().st_size for file in files if file.is_file())

@@ -17,12 +17,10 @@ from deeplab_nb.network.checkpoints import step_of
 from deeplab_nb.settings import SIX_SCALES
 
 TRAINING = ("data", "init", "batch", "batch_norm", "steps", "crop")
-CONDITIONS = (
-    ("network",) + TRAINING + ("list", "images", "output_stride", "scales", "flip", "protocol")
-)
+EVALUATION = ("list", "images", "output_stride", "scales", "flip", "protocol")
+CONDITIONS = ("network", *TRAINING, *EVALUATION)
 
 _TITLES = dict(zip(CONDITIONS, CONDITIONS), batch_norm="norm", output_stride="stride")  # of columns
-_UNTOLD = dict.fromkeys(TRAINING)
 _IMAGES = dict(voc.LIST_SIZES, test=1456)
 
 
@@ -41,16 +39,17 @@ def origin(settings, prefix):
 
 def network_name(settings):
     """Such as 'mobilenet_v2 0.5' or 'xception_65 aspp decoder'; equal for equal networks."""
-    head = settings.aspp or settings.decoder
+    full = (settings.aspp or settings.decoder) and not settings.separable_head
+    several = settings.multi_grid != (1, 1, 1)
     words = (
-        (settings.backbone, True),
-        (f"{settings.depth_multiplier:g}", settings.depth_multiplier != 1),
-        ("aspp", settings.aspp),
-        ("decoder", settings.decoder),
-        ("with full convolutions", head and not settings.separable_head),
-        ("multi-grid {},{},{}".format(*settings.multi_grid), settings.multi_grid != (1, 1, 1)),
+        settings.backbone,
+        settings.depth_multiplier != 1 and f"{settings.depth_multiplier:g}",
+        settings.aspp and "aspp",
+        settings.decoder and "decoder",
+        full and "with full convolutions",
+        several and "multi-grid " + ",".join(map(str, settings.multi_grid)),
     )
-    return " ".join(word for word, holds in words if holds)
+    return " ".join(filter(None, words))
 
 
 def training(settings, steps, images):
@@ -87,37 +86,37 @@ def _training_beside(prefix):
 # conditions: {name: value}, None for what the source does not tell
 Row = collections.namedtuple("Row", "name number source weights conditions")
 
-_EVALUATED = {"list": "val", "output_stride": 16, "scales": (1.0,), "flip": False}
+_EVALUATED = {
+    "list": "val",
+    "output_stride": 16,
+    "scales": (1.0,),
+    "flip": False,
+    "protocol": "deeplab",
+}
 _REFINED = {"output_stride": 8, "scales": SIX_SCALES, "flip": True}
 
 
 def _row(name, number, source, conditions, *, weights=None, **evaluated):
     """A `Row` whose evaluation is that of the papers but for what is given."""
-    told = {**_UNTOLD, **conditions, "protocol": "deeplab", **_EVALUATED, **evaluated}
+    told = {**_EVALUATED, **conditions, **evaluated}
     told["images"] = _IMAGES[told["list"]]
-    return Row(name, number, source, weights, told)
+    return Row(name, number, source, weights, {name: told.get(name) for name in CONDITIONS})
 
 
 def _zoo(row, number):
     """Of a published checkpoint: whoever has it has all of its training, told or not."""
     network, data = network_name(settings_module.read(row.holds)), row.name.split("_")[-1]
     told = {"network": network, "data": data, "init": "ImageNet, COCO"}
-    evaluated = {name: getattr(number, name) for name in _EVALUATED}
+    evaluated = {name: getattr(number, name) for name in ("list", *_REFINED)}
     source = "TensorFlow DeepLab model zoo"
     return _row(number.name, number.miou, source, told, weights=row.name, **evaluated)
-
-
-def _of(recipe):
-    """Conditions of a recipe that holds the published settings."""
-    settings = recipes.get(recipe).settings
-    told = training(settings, settings.train_steps, _IMAGES[settings.train_list])
-    return {**told, "network": network_name(settings)}
 
 
 _XCEPTION = {"network": "xception_65 aspp decoder"}
 _AUGMENTED = {"data": "trainaug, 10,582 images", "batch_norm": "trained", "crop": 513}
 _TRAINVAL = {"data": "trainval, 2,913 images", "init": "xception_65_imagenet_coco"}
 _PAPER = {**_XCEPTION, **_AUGMENTED, "steps": 30000}
+_MINDSPORE = recipes.get("deeplabv3_mindspore_1p").settings  # those published
 
 # the third's README: 200,000 steps, the best checkpoint; batch 7 and 16 are both named
 PUBLISHED = tuple(_zoo(row, number) for row in zoo.PUBLISHED for number in row.numbers) + (
@@ -135,7 +134,8 @@ PUBLISHED = tuple(_zoo(row, number) for row in zoo.PUBLISHED for number in row.n
         "DeepLabv3 MindSpore 2020",
         65.05,
         "its README",
-        _of("deeplabv3_mindspore_1p"),
+        training(_MINDSPORE, _MINDSPORE.train_steps, _IMAGES[_MINDSPORE.train_list]),
+        network=network_name(_MINDSPORE),
         scales=SIX_SCALES,
         protocol="mindspore",
     ),
@@ -161,30 +161,24 @@ PUBLISHED = tuple(_zoo(row, number) for row in zoo.PUBLISHED for number in row.n
 Mark = collections.namedtuple("Mark", "agrees here there")
 
 
-def conditions_of(results):
-    """{condition: value} of what an evaluation wrote; None for what it does not tell."""
-    here = {**_UNTOLD, **(results.get("trained") or {})}
-    here.update({name: results.get(name) for name in CONDITIONS if name not in TRAINING})
-    here["scales"] = tuple(here["scales"] or ()) or None
-    here["protocol"] = here["protocol"].split(":")[0]
-    return here
-
-
 def compare(results):
     """[(Row, {condition: Mark})], the row with the most conditions in common first."""
-    here, weights = conditions_of(results), results.get("weights")
-    rows = [
-        (row, {name: _mark(name, row, here[name], weights) for name in CONDITIONS})
-        for row in PUBLISHED
-    ]
+    told = {**results, **(results.get("trained") or {})}
+    here = {name: told.get(name) for name in CONDITIONS}
+    here["scales"] = here["scales"] and tuple(here["scales"])
+    here["protocol"] = here["protocol"].split(":")[0]
+    rows = [(row, _marks(row, here, results.get("weights"))) for row in PUBLISHED]
     return sorted(rows, key=lambda pair: -agreeing(pair[1]))
 
 
-def _mark(name, row, here, weights):
-    there = row.conditions[name]
-    if name in TRAINING and weights is not None and weights == row.weights:
-        return Mark(True, "these weights", "these weights")
-    return Mark(None if here is None or there is None else here == there, here, there)
+def _marks(row, here, weights):
+    marks = {}
+    for name, there in row.conditions.items():
+        untold = here[name] is None or there is None
+        marks[name] = Mark(None if untold else here[name] == there, here[name], there)
+    if weights is not None and weights == row.weights:
+        marks.update(dict.fromkeys(TRAINING, Mark(True, "these weights", "these weights")))
+    return marks
 
 
 def agreeing(marks):
@@ -201,19 +195,17 @@ def difference(results, row, marks):
 
 def apart(marks):
     """What keeps two numbers apart, in words."""
-    differing = [(name, mark) for name, mark in marks.items() if mark.agrees is not True]
-    return "; ".join(_differs(*pair) for pair in differing) or "every condition agrees"
-
-
-def _differs(name, mark):
-    here, there = ("not told" if value is None else value for value in (mark.here, mark.there))
-    return f"{name.replace('_', ' ')} {here} here, {there} there"
+    differing = []
+    for name, (agrees, *values) in marks.items():
+        if not agrees:
+            here, there = ("not told" if value is None else value for value in values)
+            differing.append(f"{name.replace('_', ' ')} {here} here, {there} there")
+    return "; ".join(differing) or "every condition agrees"
 
 
 # --- in words
 
 _SYMBOLS = {True: "✓", False: "✗", None: "?"}
-_LEGEND = "✓ agrees, ✗ differs, ? is not told by one side; a difference stands only where all agree"
 
 
 def table(results, name="this run", *, related=False):
@@ -224,21 +216,22 @@ def table(results, name="this run", *, related=False):
     rows = compare(results)
     if related:
         rows = [pair for pair in rows if pair[1]["network"].agrees] or rows[:1]
-    titles = " ".join(_TITLES[condition] for condition in CONDITIONS)
     closest, marks = rows[0]
-    lines = [_heading(results, name)]
-    lines.append(f"{'published':30s} {'mIoU %':>7s} {'here':>7s}  {titles}")
-    lines += [_line(results, *pair) for pair in rows]
-    lines.append(_LEGEND)
-    lines.append(f"{closest.name}: {apart(marks)}; source: {closest.source}")
+    lines = [
+        _heading(results, name),
+        f"{'published':30s} {'mIoU %':>7s} {'here':>7s}  {' '.join(_TITLES.values())}",
+        *(_line(results, *pair) for pair in rows),
+        "✓ agrees, ✗ differs, ? is not told by one side; a difference stands only where all agree",
+        f"{closest.name}: {apart(marks)}; source: {closest.source}",
+    ]
     return "\n".join(lines)
 
 
 def _heading(results, name):
     miou, weights = results["miou"], results.get("weights")
     number = "no number" if miou is None else f"mIoU {100 * miou:.2f} %"
-    official = _IMAGES.get(results["list"])
-    part = " (a subset or another set)" if official not in (None, results["images"]) else ""
+    official = _IMAGES.get(results["list"], results["images"])
+    part = " (a subset or another set)" if results["images"] != official else ""
     held = f", weights {weights}" if weights else ""
     return f"{name}: {number}, {results['images']:,} images of list {results['list']}{part}{held}"
 
@@ -247,10 +240,8 @@ def _line(results, row, marks):
     """A published row, with a mark a condition."""
     found = difference(results, row, marks)
     here = "-" if found is None else f"{found:+.2f}"
-    symbols = " ".join(
-        _SYMBOLS[marks[name].agrees].center(len(_TITLES[name])) for name in CONDITIONS
-    )
-    return f"{row.name:30s} {row.number:7.2f} {here:>7s}  {symbols}".rstrip()
+    symbols = [_SYMBOLS[mark.agrees].center(len(_TITLES[name])) for name, mark in marks.items()]
+    return f"{row.name:30s} {row.number:7.2f} {here:>7s}  {' '.join(symbols)}".rstrip()
 
 
 # --- what evaluations wrote
@@ -276,9 +267,9 @@ def find(names=(), *, runs=files.RUNS):
 
 def _files(folder):
     """Of a run's folder, or for `run published` of those of its rows."""
-    places = ("eval/results.json", "*/eval/results.json")
+    folder = glob.escape(folder)
     return sorted(
-        path for place in places for path in glob.glob(os.path.join(glob.escape(folder), place))
+        glob.glob(folder + "/eval/results.json") + glob.glob(folder + "/*/eval/results.json")
     )
 
 

@@ -13,10 +13,9 @@ def confusion_matrix(truth, prediction, *, num_classes, ignore_label):
     nowhere; any other value outside the classes raises ValueError.
     """
     counted = truth != ignore_label
-    rows, columns = truth[counted].astype(np.int64), prediction[counted].astype(np.int64)
-    largest = max(rows.max(), columns.max()) if rows.size else 0
-    if largest >= num_classes:
-        raise ValueError(f"class {largest} is outside 0..{num_classes - 1}")
+    rows, columns = pairs = np.array([truth[counted], prediction[counted]], np.int64)
+    if pairs.max(initial=0) >= num_classes:
+        raise ValueError(f"class {pairs.max()} is outside 0..{num_classes - 1}")
     counts = np.bincount(rows * num_classes + columns, minlength=num_classes**2)
     return counts.reshape(num_classes, num_classes)
 
@@ -28,21 +27,13 @@ def border_bands(truth, ignore_label):
     DeepLabv3+ (1802.02611, 'Improvement along object boundaries'), and also where two classes meet
     without one, so that masks without void have it too.
     """
-    void = truth == ignore_label
-    nearest = ndimage.binary_dilation(void, np.ones((3, 3))) | _meeting(truth, void)
-    away = ndimage.distance_transform_cdt(~nearest, "chessboard")  # -1 everywhere without a border
+    void, cross = truth == ignore_label, ndimage.generate_binary_structure(2, 1)
+    # of a pixel and the four beside it, void left out: no class has so large a number
+    lowest = ndimage.minimum_filter(truth, footprint=cross)
+    highest = ndimage.maximum_filter(np.where(void, 0, truth), footprint=cross)
+    border = ndimage.binary_dilation(void, np.ones((3, 3))) | (lowest < highest)
+    away = ndimage.distance_transform_cdt(~border, "chessboard")  # -1 everywhere without a border
     return {width: (away >= 0) & (away < width) for width in TRIMAP_WIDTHS}
-
-
-def _meeting(truth, void):
-    """The pixels beside one of another class, void left out."""
-    meeting = np.zeros(truth.shape, bool)
-    for axis in (0, 1):
-        ids, hidden, marked = (array.swapaxes(0, axis) for array in (truth, void, meeting))
-        meet = (ids[1:] != ids[:-1]) & ~hidden[1:] & ~hidden[:-1]
-        marked[1:] |= meet
-        marked[:-1] |= meet
-    return meeting
 
 
 def mean_of_batches(confusions):
@@ -51,11 +42,10 @@ def mean_of_batches(confusions):
     That is over the classes in its masks or predictions.
     """
     values = []
-    for confusion in confusions:
-        hit = np.diag(confusion)
-        union = confusion.sum(0) + confusion.sum(1) - hit
-        if union.any():  # a batch of nothing but void has no number
-            values.append(float(np.mean(hit[union > 0] / union[union > 0])))
+    for scores in map(Scores, confusions):
+        shown = scores.present | scores.only_predicted
+        if shown.any():  # a batch of nothing but void has no number
+            values.append(np.mean(np.nan_to_num(scores.iou[shown])))
     return float(np.mean(values)) if values else float("nan")
 
 
@@ -86,9 +76,8 @@ class Scores:
 
     def table(self, names):
         """A line a class: IoU in percent, pixels, name; best first, absent classes last."""
-        worth = np.where(self.present, self.iou, -1)
-        lines = ["{:>6}  {:>11}  {}".format("IoU %", "mask pixels", "class")]
-        for i in sorted(range(len(names)), key=lambda i: (-worth[i], i)):
+        lines = [" IoU %  mask pixels  class"]
+        for i in np.argsort(-np.where(self.present, self.iou, -1), kind="stable"):
             iou = f"{100 * self.iou[i]:.2f}" if self.present[i] else "absent"
             lines.append(f"{iou:>6}  {self.pixels[i]:>11,}  {names[i]}")
         lines.append(
@@ -116,8 +105,8 @@ class Scores:
             "frequency_weighted_iou": self.frequency_weighted_iou,
             "trimap": {str(width): number(miou) for width, miou in self.trimap.items()},
             "classes": {
-                name: {"iou": number(self.iou[i]), "pixels": int(self.pixels[i])}
-                for i, name in enumerate(names)
+                name: {"iou": number(iou), "pixels": int(pixels)}
+                for name, iou, pixels in zip(names, self.iou, self.pixels)
             },
-            "only_predicted": [name for i, name in enumerate(names) if self.only_predicted[i]],
+            "only_predicted": [name for name, only in zip(names, self.only_predicted) if only],
         }

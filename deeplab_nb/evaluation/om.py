@@ -49,27 +49,21 @@ def atc_command(model, output, *, soc_version="Ascend310", size=513):
             f"soc_version '{soc_version}' is no chip of this kind: give one such "
             "as Ascend310, Ascend910A, Ascend910B3 or Ascend910_9391"
         )
-    return " \\\n    ".join(
-        [
-            f"atc --model={model}",
-            "--framework=3",
-            f"--output={output}",
-            "--output_type=FP32",
-            f"--soc_version={soc_version}",
-            f'--input_shape="{INPUT}:1,{size},{size},3"',
-            f"--out_nodes={LABELS}:0",
-            "--log=info",
-        ]
-    )
+    return rf'''atc --model={model} \
+    --framework=3 \
+    --output={output} \
+    --output_type=FP32 \
+    --soc_version={soc_version} \
+    --input_shape="{INPUT}:1,{size},{size},3" \
+    --out_nodes={LABELS}:0 \
+    --log=info'''
 
 
 def notes(model, size, soc_version):
     """What the README.md beside an exported frozen graph of fixed size says."""
     command = atc_command(model, f"deeplab_{size}", soc_version=soc_version, size=size)
-    return _NOTES.format(command=command, size=size, result=RESULT.format("ID"))
-
-
-_NOTES = """# An exported DeepLab network
+    result = RESULT.format("ID")
+    return f"""# An exported DeepLab network
 
 `export.json` names each form's tensors and how its labels compared with the checkpoint's.
 Pictures are RGB, 0..255; normalisation is part of the network.

@@ -8,6 +8,7 @@ made anew.
 
 import collections
 import contextlib
+import functools
 import glob
 import hashlib
 import importlib
@@ -20,7 +21,8 @@ import numpy as np
 from tensorflow.tools.graph_transforms import TransformGraph
 
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.network.checkpoints import blocks, find_checkpoint, restore
+from deeplab_nb.files import beside
+from deeplab_nb.network.checkpoints import blocks, restore
 from deeplab_nb.network.deeplab import build_logits, variables_of
 from deeplab_nb.network.fast_layers import DilatedLayers
 from deeplab_nb.settings import known
@@ -36,62 +38,60 @@ PAYS_FROM = 100  # images: a conversion takes as long as it then saves on 50 to 
 TOLERANCE = 1e-4
 
 
-def choose(engine, settings, checkpoint, reference, *, images, device="cpu"):
+def choose(engine, settings, prefix, reference, *, images, device):
     """`(name, logits)`: the engine taken, and what computes logits with it.
 
     logits: a function of float32 [batch, h, w, 3] in 0..255 to float32 [batch, h/s, w/s, classes].
     With TensorFlow it is None: the logits are computed in the graph that they are part of.
+    settings: those of evaluation, see `Settings.for_evaluation`.
     engine: one of ENGINES; 'auto' takes ONNX Runtime on a CPU, if it is converted already or there
     are many images. Where ONNX Runtime fails, TensorFlow is taken; a line says what and why.
-    device: where TensorFlow computes; 'auto' stays with it on a GPU or NPU.
+    prefix: of the checkpoint.
     reference: such a function by TensorFlow; a new conversion is compared with it.
+    images: how many are to come.
+    device: where TensorFlow computes; 'auto' stays with it on a GPU or NPU.
     """
     if engine not in ENGINES:
         raise WorkbookError(f"engine '{engine}' is unknown: there are {', '.join(ENGINES)}")
     if engine == "tensorflow" or engine == "auto" and device != "cpu":
         return "tensorflow", None
     try:
-        conversion = Conversion(settings, find_checkpoint(checkpoint))
-        model = conversion.kept()
+        conversion = Conversion(settings, prefix)
+        model, how = conversion.kept(), "converted before"
         if model is None and engine == "auto" and images < PAYS_FROM:
             print(
                 "engine: TensorFlow; --engine onnxruntime converts the network once, "
                 f"which pays from {PAYS_FROM} images"
             )
             return "tensorflow", None
-        session, how = (
-            (open_onnx(model), "converted before")
-            if model
-            else _convert(settings, conversion, reference)
-        )
+        if model:
+            session = open_onnx(model)
+        else:
+            session, how = _convert(settings, conversion, reference)
     except WorkbookError as error:
         print(f"engine: TensorFlow, because {error}")
         return "tensorflow", None
     print(f"engine: ONNX Runtime, {how}")
-    return "onnxruntime", lambda frames: _run(session, frames)
+    return "onnxruntime", functools.partial(_run, session)
 
 
 def _convert(settings, conversion, reference):
-    """`(session, sentence)` of a new conversion, which was seen to give the reference's logits."""
+    """`(session, sentence)` of a new conversion, which was seen to give the reference's logits.
+
+    Its `images` float32 [batch, h, w, 3] give its `logits`.
+    """
     started = time.time()
     key = conversion.key()  # before the weights are read: of later ones it would serve no one
-    model = convert(settings, conversion.prefix)
-    session = open_onnx(model)
-    _compare(lambda frames: _run(session, frames), reference)
-    return session, f"converted in {time.time() - started:.0f} s, {conversion.keep(model, key)}"
-
-
-def convert(settings, checkpoint):
-    """The evaluation network as ONNX, bytes: `images` float32 [batch, h, w, 3] -> `logits`."""
-    network = settings.for_evaluation()
 
     def build():
         images = tf.placeholder(tf.float32, [None, None, None, 3], name="images")
-        layers = DilatedLayers(variables_of(network))
-        logits = build_logits(images, settings=network, layers=layers)
-        tf.identity(logits, name="logits")
+        layers = DilatedLayers(variables_of(settings))
+        tf.identity(build_logits(images, settings=settings, layers=layers), name="logits")
 
-    return to_onnx(freeze(build, checkpoint, ["images"], ["logits"]), ["images"], ["logits"])
+    model = to_onnx(build, conversion.prefix, ["images"], ["logits"])
+    session = open_onnx(model)
+    _compare(functools.partial(_run, session), reference)
+    return session, f"converted in {time.time() - started:.0f} s, {conversion.keep(model, key)}"
 
 
 def _run(session, frames):
@@ -115,15 +115,15 @@ def _compare(logits, reference):
 class Conversion:
     """The conversion of a checkpoint's network, kept as PREFIX.engine-BACKBONE-osN-DIGEST.onnx.
 
-    prefix: of the checkpoint. Raises WorkbookError where a package is missing.
+    settings: those of evaluation; prefix: of the checkpoint. Raises WorkbookError where a package
+    is missing.
     """
 
     def __init__(self, settings, prefix):
-        seen = settings.for_evaluation()
-        network = {name: getattr(seen, name) for name in known("network")}
+        network = {name: getattr(settings, name) for name in known("network")}
         versions = [import_package(name).__version__ for name in ("onnxruntime", "tf2onnx")]
         self.prefix, self._made_by = prefix, json.dumps([network, OPSET, versions], sort_keys=True)
-        self._stem = f"{prefix}.engine-{settings.backbone}-os{settings.eval_output_stride}"
+        self._stem = f"{prefix}.engine-{settings.backbone}-os{settings.output_stride}"
 
     def key(self):
         """A hash of all that a conversion depends on; it reads the whole checkpoint."""
@@ -152,14 +152,10 @@ class Conversion:
     def keep(self, model, key):
         """Writes a model's bytes in place of earlier ones; returns words that say where."""
         path = self.path(model, key)
-        part = f"{path}.{os.getpid()}.part"
         try:
-            with open(part, "wb") as file:
+            with beside(path) as part, open(part, "wb") as file:
                 file.write(model)
-            os.replace(part, path)
         except OSError as error:  # such as a read-only or full disk
-            with contextlib.suppress(OSError):
-                os.remove(part)
             return f"not kept, because the checkpoint's folder takes no files ({error.strerror})"
         self._remove_outdated(path)
         return f"kept as {path}"
@@ -178,36 +174,46 @@ class Conversion:
 # --- a network and its weights as one graph without variables, and that graph as ONNX
 
 
+@contextlib.contextmanager
+def filled(build, checkpoint):
+    """A session on the host, of a graph of its own that `build` makes, with a checkpoint's weights.
+
+    Raises WorkbookError for a checkpoint that is missing, damaged or of another network.
+    """
+    with tf.Graph().as_default(), host_session() as session:
+        build()
+        restore(session, checkpoint, tf.global_variables(), complete=True)
+        yield session
+
+
 def freeze(build, checkpoint, inputs, outputs):
     """GraphDef in which a checkpoint's weights, and all that follows from them, are constants.
 
-    build: makes the network in the current graph; inputs, outputs: the names that it gives there.
-    Raises WorkbookError for a checkpoint that is missing, damaged or of another network.
+    build, checkpoint: as for `filled`; inputs, outputs: names in that graph.
     """
-    with tf.Graph().as_default() as graph, host_session() as session:
-        build()
-        restore(session, checkpoint, tf.global_variables(), complete=True)
+    with filled(build, checkpoint) as session:
         frozen = tf.graph_util.convert_variables_to_constants(
-            session, graph.as_graph_def(), outputs
+            session, session.graph.as_graph_def(), outputs
         )
     return TransformGraph(frozen, inputs, outputs, ["fold_constants(ignore_errors=true)"])
 
 
-def to_onnx(graph_def, inputs, outputs):
-    """The bytes of the ONNX model of a frozen graph; its ends keep their names, without ':0'.
+def to_onnx(build, checkpoint, inputs, outputs):
+    """As `freeze`, the bytes of an ONNX model; its ends keep their names, without ':0'.
 
     Raises WorkbookError where the converter is not installed or does not succeed.
     """
     converter = import_package("tf2onnx.convert")
-    tensors = {name: name + ":0" for name in inputs + outputs}
+    graph = freeze(build, checkpoint, inputs, outputs)
+    inputs, outputs = ([name + ":0" for name in names] for names in (inputs, outputs))
     try:
         model, _ = converter.from_graph_def(
-            graph_def,
+            graph,
             name="deeplab_nb",
             opset=OPSET,
-            input_names=[tensors[name] for name in inputs],
-            output_names=[tensors[name] for name in outputs],
-            tensors_to_rename={tensor: name for name, tensor in tensors.items()},
+            input_names=inputs,
+            output_names=outputs,
+            tensors_to_rename={tensor: tensor[:-2] for tensor in inputs + outputs},
         )
     except Exception as error:  # whatever a converter of another project raises
         raise WorkbookError(
@@ -226,7 +232,12 @@ def _pad_in_convolutions(graph):
     pads = {
         node.output[0]: node
         for node in graph.node
-        if _pads_sides_alone(node, constants) and readers[node.output[0]] == 1
+        if node.op_type == "Pad"
+        and not node.attribute
+        and len(node.input) == 2
+        and node.input[1] in constants
+        and not constants[node.input[1]][[0, 1, 4, 5]].any()  # batch and channels are not padded
+        and readers[node.output[0]] == 1
     }
     for node in list(graph.node):
         own = {one.name for one in node.attribute}
@@ -236,17 +247,6 @@ def _pad_in_convolutions(graph):
             node.attribute.append(attribute("pads", sides))
             node.input[0] = pad.input[0]
             graph.node.remove(pad)
-
-
-def _pads_sides_alone(node, constants):
-    """Whether a node puts zeros round height and width, and it is known how many."""
-    return (
-        node.op_type == "Pad"
-        and not node.attribute
-        and len(node.input) == 2
-        and node.input[1] in constants
-        and not constants[node.input[1]][[0, 1, 4, 5]].any()
-    )
 
 
 def import_package(name):

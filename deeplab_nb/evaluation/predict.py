@@ -7,13 +7,13 @@ held, not one a scale.
 """
 
 import collections
+import functools
 import math
 
 import numpy as np
 
 from deeplab_nb.devices import devices
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.evaluation import upsample
 from deeplab_nb.evaluation.onnx_runtime import choose
 from deeplab_nb.network.checkpoints import find_checkpoint, restore
 from deeplab_nb.network.deeplab import build_logits, predict_labels, variables_of
@@ -30,7 +30,7 @@ class Predictor:
     """Builds a network once and labels image after image; use it in a `with` block.
 
     settings: the network section and eval_* are used.
-    checkpoint: folder, prefix or one of its files.
+    checkpoint: folder, prefix or one of its files. self.checkpoint is its prefix.
     engine: what computes the logits, one of `onnx_runtime.ENGINES`; 'onnxruntime' is asked on the
       CPU, whatever else is here. self.engine says which engine it became.
     images: how many are to come, which 'auto' asks before it converts.
@@ -41,13 +41,15 @@ class Predictor:
 
     def __init__(self, settings, checkpoint, *, engine="tensorflow", images=1):
         self.settings, self._passes = settings.for_evaluation(), {}
-        self._wanted, self._images = engine, images
         self.engine, self._compute = "tensorflow", None
-        self._device = device_for(settings, engine)
-        self._fixed = self._device == "npu"
+        device = _device_for(settings, engine)
+        self._fixed = device == "npu"
+        self._choose = functools.partial(
+            choose, engine, self.settings, images=images, device=device
+        )
         with tf.Graph().as_default():
-            self._layers = devices.evaluation_layers(self._device)(variables_of(self.settings))
-            self._session = tf.Session(config=devices.evaluation_config(self._device, settings))
+            self._layers = devices.evaluation_layers(device)(variables_of(self.settings))
+            self._session = tf.Session(config=devices.evaluation_config(device, settings))
         try:
             self.load(checkpoint)
         except WorkbookError:
@@ -55,63 +57,55 @@ class Predictor:
             raise
 
     def load(self, checkpoint):
-        """Gives the network other weights and chooses its engine; returns the RestoreReport."""
-        prefix = find_checkpoint(checkpoint)  # one for both, even if a newer is saved meanwhile
+        """Gives the network other weights and chooses its engine."""
+        # one for both, even if a newer is saved meanwhile
+        self.checkpoint, self._compute = find_checkpoint(checkpoint), None
         with self._session.graph.as_default():
-            self.report = restore(self._session, prefix, tf.global_variables(), complete=True)
-        self.engine, self._compute = choose(
-            self._wanted,
-            self.settings,
-            prefix,
-            self._logits_by_tensorflow,
-            images=self._images,
-            device=self._device,
+            restore(self._session, self.checkpoint, tf.global_variables(), complete=True)
+        self.engine, self._compute = self._choose(
+            self.checkpoint, lambda frames: self._logits(*self._pass(frames))
         )
-        return self.report
 
     def labels(self, images, frame=None):
         """Class ids uint8 [height, width] of a photograph uint8 [height, width, 3].
 
         Of a batch of photographs of one size, [batch, height, width].
-        frame: side, or (height, width), in pixels, of the grey frame that the photograph is laid
-        into, at its top left. None takes the smallest square of 16k+1 that holds it (513 for VOC's
+        frame: side, or (height, width), in pixels, to which the photograph is padded with grey at
+        its bottom and right. None takes the smallest square of 16k+1 that holds it (513 for VOC's
         500 x 375).
         """
-        frames, size = framed(images, frame), images.shape[-3:-1]
         if self.settings.eval_scales == (1.0,) and not self.settings.eval_flip:
-            found = self._largest(frames, size)  # the largest logit needs no softmax
+            found = self._largest(images, frame)  # the largest logit needs no softmax
         else:
-            found = self._sum(frames, size).argmax(axis=3)
+            found = self._sum(images, frame).argmax(axis=3)
         return found.astype(np.uint8).reshape(images.shape[:-1])
 
     def probabilities(self, images, frame=None):
         """As `labels`, float32 [height, width, num_classes]: the mean over scales and flip."""
-        total = self._sum(framed(images, frame), images.shape[-3:-1])
-        np.divide(total, len(self.settings.eval_scales), out=total)
+        total = self._sum(images, frame)
+        total /= len(self.settings.eval_scales)
         return total.reshape(images.shape[:-1] + total.shape[-1:])
 
-    def _largest(self, frames, size):
+    def _largest(self, images, frame):
         """Class ids at scale 1: by the graph where shapes are fixed, else from the logits."""
-        made = self._pass(frames)
-        feeds = {made.fed[0]: frames}
+        frames, size = padded(images, frame), images.shape[-3:-1]
+        made, feeds = self._pass(frames)
         if not self._fixed:
             logits = feeds[made.logits] = self._logits(made, feeds)
-            factors = upsample.factors(frames.shape[1:3], logits.shape[1:3])
-            if factors:
-                return upsample.largest(logits, size, factors)
-        return _inside(self._session.run(made.found, feeds), size)
+            step = whole_steps(frames.shape[1:3], logits.shape[1:3])
+            if step:
+                return largest_class(logits, size, step)
+        return self._session.run(made.found, feeds)[:, : size[0], : size[1]]
 
-    def _sum(self, frames, size):
+    def _sum(self, images, frame):
         """Probabilities [batch, height, width, num_classes], added up scale after scale."""
-        total = None
+        frames, (height, width), total = padded(images, frame), images.shape[-3:-1], 0
         for scale in self.settings.eval_scales:
             sizes = scaled_sizes(frames.shape[1:3], scale, self.settings)
-            made = self._pass(frames, sizes)
-            feeds = dict(zip(made.fed, (frames,) + sizes))
+            made, feeds = self._pass(frames, sizes)
             if self._compute:  # TensorFlow takes fed logits in place of computing them
                 feeds[made.logits] = self._logits(made, feeds)
-            maps = _inside(self._session.run(made.found, feeds), size)
-            total = maps if total is None else np.add(total, maps, out=total)
+            total += self._session.run(made.found, feeds)[:, :height, :width]
         return total
 
     def _logits(self, made, feeds):
@@ -120,38 +114,40 @@ class Predictor:
             return self._compute(self._session.run(made.seen, feeds))
         return self._session.run(made.logits, feeds)
 
-    def _logits_by_tensorflow(self, images):
-        made = self._pass(images)
-        return self._session.run(made.logits, {made.fed[0]: images})
+    def _pass(self, frames, sizes=()):
+        """(`_Pass`, what to feed it) to labels at scale 1 or, with `sizes`, to probabilities.
 
-    def _pass(self, frames, sizes=None):
-        """The `_Pass` to labels at scale 1 or, with `sizes`, to probabilities; built once.
-
-        With fixed shapes once for each of them, otherwise it is fed the sizes too.
+        Built once; with fixed shapes once for each of them, otherwise it is fed the sizes too.
         """
-        key = (frames.shape, sizes) if self._fixed else sizes is None
+        key = (frames.shape, sizes) if self._fixed else bool(sizes)
         if key not in self._passes:
-            shape = frames.shape if self._fixed else (None, None, None, 3)
             with self._session.graph.as_default():
-                self._passes[key] = self._build(tf.placeholder(tf.float32, shape), sizes)
-        return self._passes[key]
+                self._passes[key] = self._build(frames.shape, sizes)
+        made = self._passes[key]
+        return made, dict(zip(made.fed, (frames,) + sizes))
 
-    def _build(self, images, sizes):
+    def _build(self, shape, sizes):
+        images = tf.placeholder(tf.float32, shape if self._fixed else (None, None, None, 3))
         size = images.shape[1:3] if self._fixed else tf.shape(images)[1:3]
-        if sizes is None:
-            logits = self._network(images)
-            return _Pass((images,), images, logits, predict_labels(logits, size))
-        fed = () if self._fixed else (tf.placeholder(tf.int32, [2]), tf.placeholder(tf.int32, [2]))
-        scaled, grid = fed or sizes
-        seen = resize(images, scaled)
-        if self.settings.eval_flip:
+        fed, seen, flip = [images], images, sizes and self.settings.eval_flip
+        if sizes:
+            if not self._fixed:
+                sizes = [tf.placeholder(tf.int32, [2]) for _ in sizes]
+                fed += sizes
+            seen = resize(images, sizes[0])
+        if flip:
             seen = tf.concat([seen, flipped(seen)], axis=0)
-        logits = self._network(seen)
-        maps = mean_softmax(logits, grid, size, flip=self.settings.eval_flip)
-        return _Pass((images,) + fed, seen, logits, maps)
-
-    def _network(self, images):
-        return build_logits(images, settings=self.settings, layers=self._layers)
+        logits = build_logits(seen, settings=self.settings, layers=self._layers)
+        if not sizes:
+            return _Pass(fed, seen, logits, predict_labels(logits, size))
+        straight = logits
+        if flip:
+            first, second = tf.split(logits, 2)
+            straight = tf.concat([first, flipped(second)], axis=0)
+        maps = tf.nn.softmax(resize(resize(straight, sizes[1]), size))
+        if flip:
+            maps = tf.add_n(tf.split(maps, 2)) / 2
+        return _Pass(fed, seen, logits, maps)
 
     def close(self):
         self._session.close()
@@ -163,7 +159,7 @@ class Predictor:
         self.close()
 
 
-def device_for(settings, engine):
+def _device_for(settings, engine):
     """'cpu', 'gpu' or 'npu': where an engine computes. Raises WorkbookError where it cannot."""
     if engine != "onnxruntime":
         return devices.find(settings)
@@ -175,14 +171,14 @@ def device_for(settings, engine):
     return "cpu"
 
 
-def framed(images, frame=None):
-    """float32 [batch, *frame, 3]: photographs at the top left of a grey frame.
+def padded(images, frame=None):
+    """float32 [batch, *frame, 3]: photographs at the top left, grey below and beside them.
 
     images: uint8 [height, width, 3] or [batch, height, width, 3].
     frame: side, or (height, width); None takes the smallest square of 16k+1 that holds them.
     Raises WorkbookError for one that is too small.
     """
-    height, width = images.shape[-3:-1]
+    *_, height, width, _ = images.shape
     smallest = crop_for(max(height, width))
     rows, columns = frame if isinstance(frame, tuple) else (frame or smallest,) * 2
     if rows < height or columns < width:
@@ -191,16 +187,13 @@ def framed(images, frame=None):
             f"a photograph of {width}x{height} does not fit a frame of {given}: "
             f"use a frame of at least {smallest}"
         )
-    batch = images.reshape((-1,) + images.shape[-3:])
+    batch = images.reshape((-1, height, width, 3))
     grey = np.full((len(batch), rows, columns, 3), MEAN_PIXEL, np.float32)
     grey[:, :height, :width] = batch
     return grey
 
 
-def _inside(maps, size):
-    """The part of [batch, height, width, ...] maps that shows the photographs, not their frame."""
-    height, width = size
-    return maps[:, :height, :width]
+framed = padded  # its name in notebook 02
 
 
 # --- several scales, and flip
@@ -221,18 +214,51 @@ def scaled_sizes(frame, scale, settings):
     )
 
 
-def mean_softmax(logits, grid, size, *, flip):
-    """Softmax over the classes, float32 [batch, *size, num_classes], of logits brought to `grid`.
-
-    flip: the second half of the logits is of the flipped images; the mean of both is taken.
-    """
-    if flip:
-        straight, reverse = tf.split(logits, 2)
-        logits = tf.concat([straight, flipped(reverse)], axis=0)
-    maps = tf.nn.softmax(resize(resize(logits, grid), size))
-    return tf.add_n(tf.split(maps, 2)) / 2 if flip else maps
-
-
 def flipped(images):
     """Left and right exchanged."""
     return tf.reverse(images, axis=[2])
+
+
+# --- labels from coarse logits, upsampled only where borders run: between four logits that all
+# prefer one class, so does every bilinear mean of them. Only the other cells, one in four on a
+# photograph tried at stride 16, are upsampled class by class
+
+CELLS = 1024  # upsampled at a time: 22 MB of logits at stride 16 and 21 classes
+
+
+def whole_steps(frame, grid):
+    """Whole pixels from one logit to the next, (rows, columns); None for any other frame."""
+    steps = [divmod(side - 1, max(cells - 1, 1)) for side, cells in zip(frame, grid)]
+    whole, rests = zip(*steps)
+    return None if 0 in whole or any(rests) else whole
+
+
+def largest_class(logits, size, step):
+    """Class ids uint8 [batch, height, width]: the largest logit at every pixel.
+
+    As the argmax of a bilinear resize whose corners stay corners.
+    logits: float32 [batch, h, w, classes]; size: (height, width) of what is looked at, from the
+    top left; step: what `whole_steps` gave.
+    """
+    # cells that show it; the last logit begins one too
+    rows, columns = (-(-side // pixels) for side, pixels in zip(size, step))
+    logits = np.pad(logits, [(0, 0), (0, 1), (0, 1), (0, 0)], "edge")
+    winner = logits.argmax(axis=3).astype(np.uint8)
+    corners = [winner[:, y : y + rows, x : x + columns] for y in (0, 1) for x in (0, 1)]
+    labels = corners[0].repeat(step[0], axis=1).repeat(step[1], axis=2)
+    cells = labels.reshape(len(labels), rows, step[0], columns, step[1])
+    borders = np.argwhere(np.ptp(corners, axis=0))
+    for begin in range(0, len(borders), CELLS):
+        image, y, x = borders[begin : begin + CELLS].T
+        top, bottom = (
+            _between(logits[image, row, x], logits[image, row, x + 1], step[1])
+            for row in (y, y + 1)
+        )
+        cells[image, y, :, x] = _between(top, bottom, step[0]).argmax(axis=3)
+    return labels[:, : size[0], : size[1]]
+
+
+def _between(one, other, count):
+    """[n, count, ...]: from one to just before the other."""
+    shares = (np.arange(count, dtype=np.float32) / count).reshape((count,) + (1,) * (one.ndim - 1))
+    return one[:, None] + (other - one)[:, None] * shares

@@ -4,12 +4,9 @@ import itertools
 import os
 import re
 
-import numpy as np
-
-from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation.confusion import Counts, load_counts, save_counts
-from deeplab_nb.evaluation.evaluate import count, summarise
+from deeplab_nb.evaluation.evaluate import count, listed, summarise
 
 
 def parse_shard(text):
@@ -21,22 +18,20 @@ def parse_shard(text):
     return number, total
 
 
-def evaluate_shard(settings, checkpoint, folder, shard, *, list_name=None, **options):
+def evaluate_shard(settings, checkpoint, folder, shard, **options):
     """Counts every N-th image of the list from the shard's number on.
 
     Writes FOLDER/shard-1-of-4.npz and returns its path.
     shard: (number from 1, N). options: as for `evaluate.count`.
     """
-    number, total = shard
-    listed = voc.read_list(voc.check_root(settings.data_root), list_name or settings.val_list)
-    ids = listed[number - 1 :: total]
+    (number, total), (_, every) = shard, listed(settings)
+    ids = every[number - 1 :: total]
     if not ids:
         raise WorkbookError(
             f"shard {number}/{total} is empty: the list has fewer images, take fewer shards"
         )
-    counts = count(settings, checkpoint, list_name=list_name, ids=ids, **options)
     path = _path(folder, number, total)
-    save_counts(path, counts)
+    save_counts(path, count(settings, checkpoint, ids=ids, **options))
     return path
 
 
@@ -49,22 +44,22 @@ def merge(folder):
     shards = [load_counts(path) for path in _shard_paths(folder)]
     first = shards[0]
     for number, shard in enumerate(shards, start=1):
-        if _evaluated(shard) != _evaluated(first) or set(shard.bands) != set(first.bands):
+        if _comparable(shard) != _comparable(first):
             raise WorkbookError(
                 f"shard {number} of {folder} was evaluated under other conditions "
                 "than shard 1: evaluate it again"
             )
     # the list's order again, which MindSpore's batches depend on
     in_turn = itertools.zip_longest(*(shard.confusions.items() for shard in shards))
-    confusions = dict(pair for pair in itertools.chain.from_iterable(in_turn) if pair)
+    confusions = dict(filter(None, itertools.chain(*in_turn)))
     bands = {width: sum(shard.bands[width] for shard in shards) for width in first.bands}
-    seconds = float(np.mean([shard.seconds for shard in shards]))
+    seconds = sum(shard.seconds for shard in shards) / len(shards)
     return summarise(Counts(confusions, bands, first.conditions, seconds))
 
 
-def _evaluated(shard):
-    """Conditions but for the training's, of which a machine without its data knows less."""
-    return {name: value for name, value in shard.conditions.items() if name != "trained"}
+def _comparable(shard):
+    """Without the training's conditions, of which a machine without its data knows less."""
+    return {**shard.conditions, "trained": None}, set(shard.bands)
 
 
 def _path(folder, number, total):
@@ -73,19 +68,17 @@ def _path(folder, number, total):
 
 def _shard_paths(folder):
     """Paths of the shards 1..N, every one of them there."""
-    names = os.listdir(folder) if os.path.isdir(folder) else []
-    found = filter(None, (re.fullmatch(r"shard-(\d+)-of-(\d+)\.npz", name) for name in names))
-    numbers = [(int(match.group(1)), int(match.group(2))) for match in found]
-    totals = {total for _, total in numbers}
+    names = "\n".join(os.listdir(folder)) if os.path.isdir(folder) else ""
+    totals = set(re.findall(r"^shard-\d+-of-(\d+)\.npz$", names, re.MULTILINE))
     if len(totals) != 1:
         held = "shards of several counts" if totals else "no shard-1-of-N.npz"
         raise WorkbookError(f"folder {folder} holds {held}: it needs the shards of one evaluation")
-    total = totals.pop()
-    missing = set(range(1, total + 1)) - {number for number, _ in numbers}
-    if missing:
-        number = min(missing)
-        raise WorkbookError(
-            f"folder {folder} lacks shard {number} of {total}: "
-            f"evaluate it with --shard {number}/{total}"
-        )
-    return [_path(folder, number, total) for number in range(1, total + 1)]
+    total = int(totals.pop())
+    paths = [_path(folder, number, total) for number in range(1, total + 1)]
+    for number, path in enumerate(paths, start=1):
+        if not os.path.exists(path):
+            raise WorkbookError(
+                f"folder {folder} lacks shard {number} of {total}: "
+                f"evaluate it with --shard {number}/{total}"
+            )
+    return paths

@@ -4,21 +4,21 @@ import numpy as np
 
 from deeplab_nb.settings import crop_for
 
-TILE = 1025  # side; twice DeepLab's crop, so that image pooling sees more than a detail
 OVERLAP = 0.25  # of the tile, at least; within it a tile's weight falls to its edge
 
 
-def tiled_labels(predictor, image, tile=TILE):
+def tiled_labels(predictor, image, tile):
     """Class ids uint8 [height, width] of a photograph uint8 [height, width, 3] of any size.
 
-    One that fits a tile is labelled whole. Of a larger one only a strip as high as a tile is held
-    as probabilities; rows become labels as soon as no further tile reaches them.
+    tile: side, in pixels. A photograph that fits one is labelled whole. Of a larger one only a
+    strip as high as a tile is held as probabilities; rows become labels as soon as no further tile
+    reaches them.
     """
     height, width = image.shape[:2]
     if max(height, width) <= tile:
         return predictor.labels(image)
     rows, columns = starts(height, tile), starts(width, tile)
-    labels = np.empty((height, width), np.uint8)
+    labels = []
     strip = np.zeros((min(tile, height), width, predictor.settings.num_classes), np.float32)
     for row, following in zip(rows, rows[1:] + [height]):
         for column in columns:
@@ -28,19 +28,16 @@ def tiled_labels(predictor, image, tile=TILE):
             maps *= down[:, None, None] * across[:, None]
             strip[:, column : column + tile] += maps
         done = following - row
-        labels[row:following] = strip[:done].argmax(axis=2)
-        strip[:-done] = strip[done:].copy()
-        strip[-done:] = 0
-    return labels
+        labels.append(strip[:done].argmax(axis=2).astype(np.uint8))
+        strip = np.concatenate([strip[done:], np.zeros_like(strip[:done])])
+    return np.concatenate(labels)
 
 
 def starts(length, tile):
     """Where tiles begin along a side, evenly spread, so that the last one ends with it."""
-    if length <= tile:
-        return [0]
-    step = tile - int(OVERLAP * tile)
-    count = 1 + -(-(length - tile) // step)
-    return np.linspace(0, length - tile, count).astype(int).tolist()
+    last = max(length - tile, 0)
+    count = 1 + -(-last // (tile - int(OVERLAP * tile)))
+    return np.linspace(0, last, count).astype(int).tolist()
 
 
 def weights(length, tile):
@@ -49,5 +46,5 @@ def weights(length, tile):
     The largest sum wins, so none is normalised.
     """
     places, overlap = np.arange(1, length + 1), int(OVERLAP * tile)
-    edge = np.minimum(np.minimum(places, places[::-1]), overlap)
+    edge = np.minimum(places, places[::-1]).clip(max=overlap)
     return (edge / overlap).astype(np.float32)

@@ -23,7 +23,8 @@ def run(request):
     if "dry_run" in request.given:
         return
     layouts.lay_out(data, folder)
-    evaluation = evaluate(settings, checkpoint, list_name=data.name, engine="auto")
+    settings = settings_module.override(settings, {"val_list": data.name})
+    evaluation = evaluate(settings, checkpoint, engine="auto")
     write_json(os.path.join(folder, "results.json"), evaluation.results)
     print(evaluation.scores.table(list(evaluation.results["classes"])))
     print("\n".join(_lines(request.mindspore, settings, evaluation)))

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib import patches
 
-from deeplab_nb.evaluation.predict import framed
+from deeplab_nb.evaluation.predict import padded
 from deeplab_nb.network import deeplab
 from deeplab_nb.network.layers import Layers
 from deeplab_nb.show.plots import show_row
@@ -61,7 +61,7 @@ def untrained_labels(photograph, *, settings):
     height, width = photograph.shape[:2]
     with tf.Graph().as_default(), _session() as session:
         tf.set_random_seed(settings.seed)
-        image = tf.constant(framed(photograph))
+        image = tf.constant(padded(photograph))
         labels = deeplab.predict_labels(
             deeplab.build_logits(image, settings=settings), image.shape[1:3]
         )

@@ -6,7 +6,7 @@ import numpy as np
 
 from deeplab_nb.data import voc
 from deeplab_nb.evaluation.evaluate import protocol_of
-from deeplab_nb.evaluation.predict import flipped, framed, scaled_sizes
+from deeplab_nb.evaluation.predict import flipped, padded, scaled_sizes
 from deeplab_nb.network.checkpoints import restore
 from deeplab_nb.network.deeplab import build_logits, predict_labels
 from deeplab_nb.network.layers import resize
@@ -15,11 +15,11 @@ from deeplab_nb.tf1 import tf
 
 
 def plain_photograph(settings, prefix, size):
-    frame = protocol_of(settings, max(size)).one_frame
+    frame = protocol_of(settings, max(size)).frame(size)
     images = tf.placeholder(tf.float32, (1,) + frame + (3,))
     labels, session = plain_labels(images, settings), tf.Session()
     restore(session, prefix, tf.global_variables(), complete=True)
-    return lambda: session.run(labels, {images: framed(noise(size), frame)})
+    return lambda: session.run(labels, {images: padded(noise(size), frame)})
 
 
 def plain_list(settings, prefix, images):

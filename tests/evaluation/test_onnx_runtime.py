@@ -51,7 +51,8 @@ def copied(converted, tmp_path):
 
 
 def conversion(settings, folder):
-    return onnx_runtime.Conversion(settings, os.path.join(str(folder), "model.ckpt"))
+    prefix = os.path.join(str(folder), "model.ckpt")
+    return onnx_runtime.Conversion(settings.for_evaluation(), prefix)
 
 
 def name_of(settings, folder, model=b"model"):
@@ -69,7 +70,7 @@ def test_both_engines_give_the_same_labels_at_any_size(converted, capsys):
     assert capsys.readouterr().out == "engine: ONNX Runtime, converted before\n"
 
 
-def test_both_engines_give_the_same_probabilities_over_scales_and_mirror_images(converted):
+def test_both_engines_give_the_same_probabilities_over_scales_and_flip(converted):
     """The conversion that was made for one scale serves all, and a batch."""
     settings = settings_module.override(SMALLEST, {"eval_scales": (0.5, 1.25), "eval_flip": True})
     images = np.stack([noise(40, 57), noise(40, 57)[::-1]])
@@ -171,11 +172,11 @@ def test_outdated_conversions_go_when_a_new_one_is_kept(copied):
 
 
 def test_in_a_folder_that_takes_no_files_nothing_is_kept(copied, monkeypatch, capsys):
-    """A folder that is absent stands for a read-only one, to which a root user may write."""
+    """A file in the folder's place stands for a read-only one, to which a root user may write."""
     os.remove(os.path.join(copied, conversions(copied)[0]))
-    place = onnx_runtime.Conversion.path
+    no_folder = os.path.join(copied, "model.ckpt.index")
     monkeypatch.setattr(
-        onnx_runtime.Conversion, "path", lambda *key: os.path.join(place(*key), "model.onnx")
+        onnx_runtime.Conversion, "path", lambda *_: os.path.join(no_folder, "model.onnx")
     )
     with Predictor(SMALLEST, copied, engine="onnxruntime") as predictor:
         assert predictor.engine == "onnxruntime"

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from deeplab_nb.evaluation.predict import Predictor, framed, scaled_sizes
+from deeplab_nb.evaluation.predict import Predictor, padded, scaled_sizes
 from deeplab_nb.settings import SIX_SCALES
 from deeplab_nb.tf1 import tf
 from tests.support import golden
@@ -85,7 +85,7 @@ def test_any_size_can_be_labelled_in_its_own_frame_and_in_a_padded_one(predictor
 
 def test_a_frame_need_not_be_square():
     image = np.zeros((40, 57, 3), np.uint8)
-    grey = framed(image, (49, 65))
+    grey = padded(image, (49, 65))
     assert (
         grey.shape == (1, 49, 65, 3)
         and (grey[0, :40, :57] == 0).all()

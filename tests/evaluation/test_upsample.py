@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deeplab_nb.evaluation import upsample
+from deeplab_nb.evaluation import predict
 from deeplab_nb.network.deeplab import predict_labels
 from deeplab_nb.tf1 import tf
 
@@ -42,17 +42,17 @@ def test_labels_are_those_of_the_resized_logits(frame, step, size, make):
         if make == "smooth"
         else np.float32(np.random.RandomState(0).normal(size=(2, *grid, 21)))
     )
-    labels = upsample.largest(logits, size, upsample.factors(frame, grid))
+    labels = predict.largest_class(logits, size, predict.whole_steps(frame, grid))
     assert labels.dtype == np.uint8 and np.array_equal(
         labels, resized(logits, frame)[:, : size[0], : size[1]]
     )
 
 
-def test_more_cells_than_are_enlarged_at_a_time(monkeypatch):
+def test_more_cells_than_are_upsampled_at_a_time(monkeypatch):
     logits = np.float32(np.random.RandomState(0).normal(size=(1, 9, 9, 5)))
-    whole = upsample.largest(logits, (65, 65), (8, 8))
-    monkeypatch.setattr(upsample, "CELLS", 7)
-    assert np.array_equal(upsample.largest(logits, (65, 65), (8, 8)), whole)
+    whole = predict.largest_class(logits, (65, 65), (8, 8))
+    monkeypatch.setattr(predict, "CELLS", 7)
+    assert np.array_equal(predict.largest_class(logits, (65, 65), (8, 8)), whole)
 
 
 @pytest.mark.parametrize(
@@ -64,5 +64,5 @@ def test_more_cells_than_are_enlarged_at_a_time(monkeypatch):
         ((1, 1), (1, 1), None),
     ],
 )
-def test_only_frames_of_whole_cells_are_enlarged_here(frame, grid, step):
-    assert upsample.factors(frame, grid) == step
+def test_only_frames_of_whole_cells_are_upsampled_here(frame, grid, step):
+    assert predict.whole_steps(frame, grid) == step

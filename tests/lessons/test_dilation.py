@@ -3,7 +3,7 @@
 import numpy as np
 
 from deeplab_nb import settings as settings_module
-from deeplab_nb.evaluation.predict import framed
+from deeplab_nb.evaluation.predict import padded
 from deeplab_nb.network.layers import Layers
 from lessons import dilation
 from tests.support import golden
@@ -30,9 +30,9 @@ def test_features_share_their_weights():
     assert np.allclose(dense[:, ::2, ::2], coarse, atol=1e-4 * abs(coarse).max())
 
 
-def test_a_photograph_is_framed_and_its_labels_are_not():
+def test_a_photograph_is_padded_and_its_labels_are_not():
     photograph = np.full((20, 30, 3), 9, np.uint8)
-    frame = framed(photograph)
+    frame = padded(photograph)
     assert (
         frame.shape == (1, 33, 33, 3)
         and (frame[0, :20, :30] == 9).all()
