@@ -10,7 +10,7 @@ import ipywidgets as widgets
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.progress import HEADLESS
 from deeplab_nb.show.explorer import ORDERS, View
-from deeplab_nb.show.palettes import PALETTES
+from deeplab_nb.show.plots import PALETTES
 
 BUSY = "working: the first picture of a new setting takes some seconds"
 READY = "ready"
