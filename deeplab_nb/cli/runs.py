@@ -66,6 +66,7 @@ def run(recipe, assignments, name, from_, only, show_output, sweep, jobs, **give
 
 
 def _run_notebooks(recipe, assignments, name, from_, only, show_output):
+    """Ends with the table of classes and where the pictures are."""
     from deeplab_nb.runs import runner, state
 
     notebooks = runner.find_notebooks(files.NOTEBOOKS)
@@ -86,7 +87,19 @@ def _run_notebooks(recipe, assignments, name, from_, only, show_output):
     from deeplab_nb.runs import report  # and with it TensorFlow, for which refusals need not wait
 
     report.write(folder)
-    _print_summary(folder, results)
+    found = results.get("eval")
+    if found:
+        click.echo("\nIoU %   class")
+        for name, iou, _ in report.classes_of(found):
+            click.echo(f"{iou:5.1f}   {name}")
+        click.echo(
+            f"{100 * results['miou']:5.1f}   mean over {found['mean_over']}, "
+            f"{found['images']} images\n"
+        )
+    for name in ("overlays", "ledger.txt", "report.html", ""):
+        path = os.path.join(folder, name)
+        if os.path.exists(path):
+            click.echo(f"{name.split('.')[0] or 'run':9s}{os.path.relpath(path)}")
 
 
 def _run_published(values, name, only):
@@ -177,25 +190,3 @@ def ledger(results):
 
     tables = [ledgers.table(values, name, related=True) for name, values in ledgers.find(results)]
     click.echo("\n\n".join(tables) or f"no results {NO_RUNS}")
-
-
-def _print_summary(folder, results):
-    """What a run ends with: its table, and where its pictures are."""
-    found = results.get("eval")
-    if found:
-        classes = [
-            (values["iou"], name)
-            for name, values in found["classes"].items()
-            if values["iou"] is not None
-        ]
-        click.echo("\nIoU %   class")
-        for iou, name in sorted(classes, reverse=True):
-            click.echo(f"{100 * iou:5.1f}   {name}")
-        click.echo(
-            f"{100 * results['miou']:5.1f}   mean over {found['mean_over']}, "
-            f"{found['images']} images\n"
-        )
-    for name in ("overlays", "ledger.txt", "report.html", ""):
-        path = os.path.join(folder, name)
-        if os.path.exists(path):
-            click.echo(f"{name.split('.')[0] or 'run':9s}{os.path.relpath(path)}")

@@ -19,7 +19,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.processes import Watcher, terminable
-from deeplab_nb.progress import HEADLESS, duration
+from deeplab_nb.progress import HEADLESS, duration, say
 from deeplab_nb.runs import state
 from deeplab_nb.runs.parameters import check_notebook
 
@@ -28,17 +28,15 @@ BEAT = 30  # seconds between the lines that say a notebook is still running
 
 
 class Notebook(NamedTuple):
-    """A numbered notebook. declared: {parameter: default}."""
+    """A numbered notebook. stem: its file name without the ending, its key in run.json.
+
+    declared: {parameter: default}.
+    """
 
     number: str
-    title: str
+    stem: str
     path: str
     declared: dict
-
-    @property
-    def stem(self):
-        """Its file name without the ending, its key in run.json."""
-        return os.path.splitext(os.path.basename(self.path))[0]
 
 
 def find_notebooks(folder):
@@ -47,23 +45,18 @@ def find_notebooks(folder):
     Raises WorkbookError without any, for a number that two of them bear, and for an unfit one.
     """
     names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-    matches = filter(None, (re.fullmatch(r"(\d\d)_(\w+)\.ipynb", name) for name in names))
-    found = [
-        (
-            match.group(1),
-            match.group(2).replace("_", " "),
-            os.path.abspath(os.path.join(folder, match.string)),
-        )
-        for match in matches
-    ]
-    if not found:
+    stems = [name[:-6] for name in names if re.fullmatch(r"\d\d_\w+\.ipynb", name)]
+    if not stems:
         raise WorkbookError(
             f"{folder} holds no notebook named such as 01_name.ipynb: give the notebooks' folder"
         )
-    for (number, _, path), (next_number, _, next_path) in zip(found, found[1:]):
-        if number == next_number:
-            raise WorkbookError(f"{path} and {next_path} bear the same number: rename one")
-    return [Notebook(*one, check_notebook(one[-1])) for one in found]
+    for stem, other in zip(stems, stems[1:]):
+        if stem[:2] == other[:2]:
+            raise WorkbookError(f"{stem} and {other} in {folder} bear the same number: rename one")
+    paths = [os.path.abspath(os.path.join(folder, stem + ".ipynb")) for stem in stems]
+    return [
+        Notebook(stem[:2], stem, path, check_notebook(path)) for stem, path in zip(stems, paths)
+    ]
 
 
 def select(notebooks, from_=None, only=None):
@@ -110,7 +103,7 @@ def run_notebooks(
         for position, notebook in enumerate(listed, 1):
             label = f"notebook {position} of {len(listed)}: {notebook.stem}"
             if notebook not in todo:
-                _say(f"{label} was done before")
+                say(f"{label} was done before")
                 continue
             given = {
                 "recipe": recipe,
@@ -144,7 +137,7 @@ def _not_done(notebooks, run, record, own):
 def _run_one(notebook, run, record, given, *, label, resume, bar, expected):
     """Executes one notebook and records how it ended."""
     started = time.time()
-    target = os.path.join(run, os.path.basename(notebook.path))
+    target = os.path.join(run, notebook.stem + ".ipynb")
 
     def note(how):
         record["notebooks"][notebook.stem] = {"state": how}
@@ -153,12 +146,12 @@ def _run_one(notebook, run, record, given, *, label, resume, bar, expected):
 
     try:
         note(state.INTERRUPTED)  # which is what it is if this process is killed
-        _say(f"{label} runs" + (f", {duration(expected)} expected" if expected else ""))
+        say(f"{label} runs" + (f", {duration(expected)} expected" if expected else ""))
         with _signs_of_life(label, expected):
             _execute(notebook, target, given, bar)
     except KeyboardInterrupt:
         elapsed = note(state.INTERRUPTED)
-        _say(f"{label} is interrupted after {elapsed}: continue with `{resume}`")
+        say(f"{label} is interrupted after {elapsed}: continue with `{resume}`")
         raise
     except Exception as error:  # a failing cell, a dead kernel, a full disk: all end in one way
         elapsed = note(state.FAILED)
@@ -166,7 +159,7 @@ def _run_one(notebook, run, record, given, *, label, resume, bar, expected):
             f"{notebook.stem} failed after {elapsed} {_sentence(error)}; see "
             f"{os.path.relpath(target)}, then continue with `{resume}`"
         )
-    _say(f"{label} is done after {note(state.DONE)}")
+    say(f"{label} is done after {note(state.DONE)}")
 
 
 def _execute(notebook, target, given, bar):
@@ -217,7 +210,7 @@ def _signs_of_life(label, expected):
 
     def beat():
         while not ended.wait(BEAT):
-            _say(f"{label}: {duration(time.time() - started)}{of_about}")
+            say(f"{label}: {duration(time.time() - started)}{of_about}")
 
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()
@@ -276,7 +269,3 @@ def command_line(run, recipe, overrides, parameters):
     for assignment in texts.items():
         words += ["--set", "=".join(assignment)]
     return " ".join(map(shlex.quote, words))
-
-
-def _say(line):
-    print(line, flush=True)
