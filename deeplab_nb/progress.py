@@ -1,9 +1,11 @@
 """Progress that suits where it is shown, a bar or plain lines when headless; and time spent."""
 
 import builtins
+import contextlib
 import os
 import statistics
 import sys
+import threading
 import time
 from multiprocessing.pool import ThreadPool
 
@@ -11,6 +13,7 @@ from tqdm.auto import tqdm as auto_tqdm
 from tqdm.std import tqdm as plain_tqdm
 
 HEADLESS = "DEEPLAB_NB_HEADLESS"  # the runner sets it for the notebooks that it executes
+BEAT = 30  # seconds between the lines that say that work goes on
 
 
 def progress(items=None, *, label, total=None, unit="image"):
@@ -38,6 +41,24 @@ def in_threads(function, items, *, label):
 def say(line):
     """A line at once, also where the output is a pipe."""
     print(line, flush=True)
+
+
+@contextlib.contextmanager
+def signs_of_life(tell):
+    """Calls `tell` every BEAT seconds while the block runs, from a thread of its own."""
+    ended = threading.Event()
+
+    def beat():
+        while not ended.wait(BEAT):
+            tell()
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def duration(seconds):

@@ -103,8 +103,9 @@ def _run_notebooks(recipe, assignments, name, from_, only, show_output):
 
 
 def _run_published(values, name, only):
+    names = dict(data_root="data_root", initial_checkpoint="checkpoint", val_list="list_name")
     for setting in values:
-        if setting not in ("data_root", "initial_checkpoint", "val_list"):
+        if setting not in names:
             raise WorkbookError(
                 f"{setting} is part of what was published: run published takes "
                 "--data, --checkpoint and --list"
@@ -112,13 +113,8 @@ def _run_published(values, name, only):
     from deeplab_nb.runs import state, zoo_table
 
     folder = os.path.join(files.RUNS, state.checked_name(name))
-    outcomes = zoo_table.run(
-        folder,
-        only=only,
-        data_root=values.get("data_root"),
-        list_name=values.get("val_list", "val"),
-        checkpoint=values.get("initial_checkpoint"),
-    )
+    given = {names[setting]: value for setting, value in values.items()}
+    outcomes = zoo_table.run(folder, only=only, **given)
     click.echo(f"\n{zoo_table.table(outcomes)}\n{os.path.relpath(folder)}")
     if any("error" in results for _, results in outcomes):
         sys.exit(1)

@@ -1,13 +1,12 @@
 """Executes the numbered notebooks of one run with papermill, each in a fresh kernel."""
 
-import contextlib
+import itertools
 import json
 import logging
 import os
 import re
 import shlex
 import sys
-import threading
 import time
 from typing import NamedTuple
 
@@ -19,12 +18,11 @@ from papermill.exceptions import PapermillExecutionError
 
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.processes import Watcher, terminable
-from deeplab_nb.progress import HEADLESS, duration, say
+from deeplab_nb.progress import HEADLESS, duration, say, signs_of_life
 from deeplab_nb.runs import state
 from deeplab_nb.runs.parameters import check_notebook
 
 SAVE_EVERY = 5  # seconds between saves of a notebook whose cell is still printing
-BEAT = 30  # seconds between the lines that say a notebook is still running
 
 
 class Notebook(NamedTuple):
@@ -92,12 +90,18 @@ def run_notebooks(
         }
         for notebook in notebooks
     }
-    with state.locked(run), terminable(), _papermill_log(show_output):
+    _quieten_papermill(show_output)
+    with state.locked(run), terminable():
         record = state.read_run(run)
         pending = {"state": state.PENDING}
         record["notebooks"] = {stem: record["notebooks"].get(stem, pending) for stem in own}
-        todo = _not_done(notebooks, run, record, own) if selected is None else selected
-        listed = notebooks if selected is None else selected
+
+        def is_done(notebook):
+            done = record["notebooks"][notebook.stem]["state"] == state.DONE
+            return done and state.parameters_of(run, notebook.stem) == own[notebook.stem]
+
+        listed = selected or notebooks
+        todo = selected or list(itertools.dropwhile(is_done, notebooks))  # each reads those before
         state.forget_results(run)
         expected = state.expected_seconds(os.path.dirname(run), recipe)
         for position, notebook in enumerate(listed, 1):
@@ -105,12 +109,7 @@ def run_notebooks(
             if notebook not in todo:
                 say(f"{label} was done before")
                 continue
-            given = {
-                "recipe": recipe,
-                "run_folder": run,
-                "overrides": dict(overrides),
-                **own[notebook.stem],
-            }
+            given = dict(recipe=recipe, run_folder=run, overrides=overrides, **own[notebook.stem])
             bar = not show_output and sys.stderr.isatty() and not os.environ.get(HEADLESS)
             _run_one(
                 notebook,
@@ -125,15 +124,6 @@ def run_notebooks(
         return state.write_results(run, record)
 
 
-def _not_done(notebooks, run, record, own):
-    """From the first on that is not done with these parameters: each reads those before."""
-    for position, notebook in enumerate(notebooks):
-        done = record["notebooks"][notebook.stem]["state"] == state.DONE
-        if not done or state.parameters_of(run, notebook.stem) != own[notebook.stem]:
-            return notebooks[position:]
-    return []
-
-
 def _run_one(notebook, run, record, given, *, label, resume, bar, expected):
     """Executes one notebook and records how it ended."""
     started = time.time()
@@ -146,8 +136,11 @@ def _run_one(notebook, run, record, given, *, label, resume, bar, expected):
 
     try:
         note(state.INTERRUPTED)  # which is what it is if this process is killed
-        say(f"{label} runs" + (f", {duration(expected)} expected" if expected else ""))
-        with _signs_of_life(label, expected):
+        whole = expected and duration(expected)
+        say(f"{label} runs" + (f", {whole} expected" if whole else ""))
+        of_about = f" of about {whole}" if whole else ""
+        # a cell that trains shows nothing for long
+        with signs_of_life(lambda: say(f"{label}: {duration(time.time() - started)}{of_about}")):
             _execute(notebook, target, given, bar)
     except KeyboardInterrupt:
         elapsed = note(state.INTERRUPTED)
@@ -167,7 +160,6 @@ def _execute(notebook, target, given, bar):
         notebook.path,
         target,
         given,
-        kernel_name="python3",
         language="python",
         progress_bar=bar,
         log_output=True,
@@ -202,53 +194,24 @@ class _Kernel(AsyncKernelManager):
         self._watcher.close()
 
 
-@contextlib.contextmanager
-def _signs_of_life(label, expected):
-    """A line now and then while a notebook runs, for a cell that trains shows nothing for long."""
-    started, ended = time.time(), threading.Event()
-    of_about = f" of about {duration(expected)}" if expected else ""
-
-    def beat():
-        while not ended.wait(BEAT):
-            say(f"{label}: {duration(time.time() - started)}{of_about}")
-
-    thread = threading.Thread(target=beat, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-
-
-@contextlib.contextmanager
-def _papermill_log(show_output):
+def _quieten_papermill(show_output):
     """Of papermill's log only the cells' output is shown, and that on request."""
     logger = logging.getLogger("papermill")
-    level, propagate, handlers = logger.level, logger.propagate, logger.handlers
     handler = logging.StreamHandler(sys.stdout) if show_output else logging.NullHandler()
     handler.addFilter(lambda entry: entry.funcName == "log_output_message")
     handler.format = lambda entry: entry.getMessage().rstrip("\n")
     logger.setLevel(logging.INFO)
     logger.propagate, logger.handlers = False, [handler]
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-        logger.propagate, logger.handlers = propagate, handlers
 
 
 def _sentence(error):
     """'in In [3] (`line`): ValueError: text', or the error's own name and text."""
     if not isinstance(error, PapermillExecutionError):
         return f"({type(error).__name__}: {_short(str(error))})"
-    code = [
-        line.strip()
-        for line in error.source.splitlines()
-        if line.strip() and not line.strip().startswith("#")
-    ]
+    lines = map(str.strip, error.source.splitlines())
+    code = next((line for line in lines if line and not line.startswith("#")), "")
     return (
-        f"in cell In [{error.exec_count}] (`{_short(code[0], 60) if code else ''}`): "
+        f"in cell In [{error.exec_count}] (`{_short(code, 60)}`): "
         f"{_short(f'{error.ename}: {error.evalue}')}"
     )
 

@@ -17,11 +17,9 @@ from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.files import write_json, write_text
 from deeplab_nb.processes import Watcher, terminable
-from deeplab_nb.progress import say
+from deeplab_nb.progress import say, signs_of_life
 from deeplab_nb.runs import state
 from deeplab_nb.show import plots
-
-BEAT = 30  # seconds between the lines that say what runs
 
 
 class Trial(NamedTuple):
@@ -86,8 +84,13 @@ def run(trials, folder, runs_root, *, jobs=1):
     """
     os.makedirs(folder, exist_ok=True)
     logs = {trial: os.path.join(folder, trial.name + ".log") for trial in trials}
-    running, codes, told, watcher = {}, {}, time.time(), Watcher()
-    with terminable():
+    running, codes, watcher = {}, {}, Watcher()
+
+    def tell():
+        for trial in list(running):
+            say(f"{trial.name}: {_last_line(logs[trial])}")
+
+    with terminable(), signs_of_life(tell):
         try:
             while len(codes) < len(trials):
                 for trial in trials[len(codes) + len(running) :][: jobs - len(running)]:
@@ -97,10 +100,6 @@ def run(trials, folder, runs_root, *, jobs=1):
                     codes[trial] = running.pop(trial).returncode
                     failure = codes[trial] and f"failed: {_last_line(logs[trial])}"
                     say(f"{trial.name} {failure or 'is done'}")
-                if time.time() - told > BEAT:
-                    told = time.time()
-                    for trial in running:
-                        say(f"{trial.name}: {_last_line(logs[trial])}")
                 time.sleep(0.2)
         except KeyboardInterrupt:
             say(

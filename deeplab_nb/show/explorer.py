@@ -114,12 +114,12 @@ class Explorer:
         if class_id is None:
             raise WorkbookError("no class is chosen: choose one in place of 'all classes'")
         if not self._shown_in:
-            classes = in_threads(self._classes_of, self.image_miou, label="reading masks")
+            paths = [voc.mask_path(self._root, i) for i in self.image_miou]
+            classes = in_threads(
+                lambda path: np.unique(voc.read_mask(path)[0]), paths, label="reading masks"
+            )
             self._shown_in = dict(zip(self.image_miou, classes))
         return [i for i in self.ids("worst first") if class_id in self._shown_in[i]]
-
-    def _classes_of(self, image_id):
-        return np.unique(voc.read_mask(voc.mask_path(self._root, image_id))[0])
 
     def add_photograph(self, name, content):
         """The id under which a photograph of the reader can be viewed from now on.

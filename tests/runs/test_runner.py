@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from deeplab_nb import progress
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.runs import runner, state
 from deeplab_nb.settings import Settings
@@ -223,7 +224,7 @@ def test_sigterm_handler_is_restored(folder, run):
 
 
 def test_a_long_cell_shows_that_it_is_still_running(run, folder, capsys, monkeypatch):
-    monkeypatch.setattr(runner, "BEAT", 0.5)
+    monkeypatch.setattr(progress, "BEAT", 0.5)
     write(folder, "01_long", "import time; time.sleep(2)")
     execute(run, folder)
     assert capsys.readouterr().out.count("notebook 1 of 1: 01_long: ") >= 2
