@@ -170,7 +170,7 @@ def runs():
     rows = state.list_runs(files.RUNS)
     for info in rows:
         miou = f"mIoU {info.miou:.4f}" if info.miou is not None else ""
-        click.echo(f"{info.name:32s} {info.recipe or '':26s} {info.state:12s} {miou}")
+        click.echo(f"{info.name:32s} {info.recipe:26s} {info.state:12s} {miou}")
     if not rows:
         click.echo(f"no runs {NO_RUNS}")
 

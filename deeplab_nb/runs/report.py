@@ -14,7 +14,6 @@ import numpy as np
 from PIL import Image
 
 from deeplab_nb import files, recipes, settings as settings_module
-from deeplab_nb.data import voc
 from deeplab_nb.data.audit import audit
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.runs import state
@@ -156,12 +155,9 @@ def _bars(results):
     rows = classes_of(results)
     if not rows:
         return None
-    colours = dict(zip(results["classes"], voc.palette() / 255))
-    figure = plots.bars(
-        [(name, iou, colours[name]) for name, iou, _ in reversed(rows)], 100 * results["miou"]
-    )
+    ious = {name: entry["iou"] for name, entry in results["classes"].items()}
     shown = ", ".join(f"{name} {iou:.1f}" for name, iou, _ in rows)
-    return _png(figure), f"IoU by class in percent: {shown}."
+    return _png(plots.bars(ious, results["miou"])), f"IoU by class in percent: {shown}."
 
 
 def _overlays(run, results):

@@ -13,7 +13,6 @@ from deeplab_nb.data.records import check_masks, existing_shards, records_folder
 from deeplab_nb.data.sample import make_sample
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation.evaluate import evaluate
-from deeplab_nb.files import write_json
 from deeplab_nb.launch import job, launcher
 from deeplab_nb.network.checkpoints import find_checkpoint, newest_checkpoint
 from deeplab_nb.runs import state
@@ -72,7 +71,7 @@ class Run:
         self.data_root  # noqa: B018  (makes the sample)
         evaluation = evaluate(self.settings, self.checkpoint(), predictions=self._predictions)
         results = dict(evaluation.results, image_miou=evaluation.image_miou)
-        write_json(state.evaluation_path(self.folder), results)
+        files.write_json(state.evaluation_path(self.folder), results)
         return evaluation
 
     @property

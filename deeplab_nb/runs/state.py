@@ -100,9 +100,8 @@ def parameters_of(run, stem):
 def _executed(run, stem):
     """What papermill noted in an executed notebook; {} without a readable one."""
     try:
-        with open(os.path.join(run, stem + ".ipynb"), encoding="utf-8") as file:
-            return json.load(file)["metadata"]["papermill"]
-    except (OSError, ValueError, KeyError, TypeError):
+        return _read_json(os.path.join(run, stem + ".ipynb"))["metadata"]["papermill"]
+    except (WorkbookError, KeyError, TypeError):
         return {}
 
 
@@ -267,7 +266,7 @@ def _start(run, recipe_name, settings):
 def _read_json(path):
     """The file's content, None without the file."""
     try:
-        with open(path) as file:
+        with open(path, encoding="utf-8") as file:
             return json.load(file)
     except FileNotFoundError:
         return None

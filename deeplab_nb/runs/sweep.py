@@ -114,8 +114,9 @@ def run(trials, folder, runs_root, *, jobs=1):
                 process.wait()
             watcher.close()
     infos = {info.name: info for info in state.list_runs(runs_root)}
+    absent = state.RunInfo("", state=state.FAILED)
     return [
-        _outcome(trial, infos.get(trial.name), runs_root, codes[trial] != 0) for trial in trials
+        _outcome(trial, infos.get(trial.name, absent), runs_root, codes[trial]) for trial in trials
     ]
 
 
@@ -140,9 +141,9 @@ def _last_line(log):
 
 
 def _outcome(trial, info, runs_root, failed):
-    readable = info is not None and info.started  # a folder with a run.json
+    readable = info.started  # a folder with a run.json
     seconds = sum(state.seconds(os.path.join(runs_root, trial.name)).values()) if readable else 0.0
-    how = (state.FAILED, None) if failed or info is None else (info.state, info.miou)
+    how = (state.FAILED, None) if failed else (info.state, info.miou)
     return Outcome(trial.value, trial.name, *how, seconds)
 
 

@@ -74,8 +74,7 @@ class Explorer:
         self.names = voc.class_names(settings.num_classes, self._root)
         sizes = [voc.image_size(voc.image_path(self._root, i)) for i in image_miou]
         self._longest = max(max(size) for size in sizes)
-        several = settings.eval_scales != (1.0,)
-        self._scales = settings.eval_scales if several else SIX_SCALES
+        self._scales = SIX_SCALES if settings.eval_scales == (1.0,) else settings.eval_scales
         self._own = {}  # the reader's photographs
         self._shown_in = {}  # {image id: class ids of its mask}, read when first asked for
         self._networks = {}  # by method, the one longest unused first

@@ -214,20 +214,26 @@ def loss_curve(log):
 
 def class_bars(scores, names):
     """IoU of each class that the masks show, best first."""
-    order = sorted(np.flatnonzero(scores.present), key=lambda i: scores.iou[i])
-    return bars(
-        [(names[i], 100 * scores.iou[i], voc.palette()[i] / 255) for i in order],
-        100 * scores.mean_iou,
-    )
+    return bars(dict(zip(names, scores.iou)), scores.mean_iou)
 
 
-def bars(rows, mean):
-    """Rows (name, percent, colour) from below, and a dotted line at their mean."""
-    figure = Figure(figsize=(6, 0.28 * len(rows) + 0.8), constrained_layout=True)
+def bars(ious, mean):
+    """Bars of {class: IoU 0..1}, best first, and a dotted line at their mean.
+
+    ious: in the order of class ids; None or NaN for a class that no mask shows.
+    """
+    names, values = list(ious), 100 * np.array(list(ious.values()), float)
+    order = [i for i in np.argsort(values, kind="stable") if values[i] >= 0]
+    figure = Figure(figsize=(6, 0.28 * len(order) + 0.8), constrained_layout=True)
     axes = figure.add_subplot(1, 1, 1)
-    names, values, colours = zip(*rows)
-    axes.barh(names, values, color=colours, edgecolor="black", linewidth=0.5)
-    axes.axvline(mean, color="black", linestyle=":")
+    axes.barh(
+        [names[i] for i in order],
+        values[order],
+        color=voc.palette()[order] / 255,
+        edgecolor="black",
+        linewidth=0.5,
+    )
+    axes.axvline(100 * mean, color="black", linestyle=":")
     axes.set(xlim=(0, 100), xlabel="IoU in percent; dotted: their mean")
     return figure
 
