@@ -17,7 +17,10 @@ def locked(path, in_use):
     in_use: the sentence of the WorkbookError while another holds it; `{}` stands for that process.
     """
     try:
-        file = open(path, "a+", opener=_no_link)
+        # in a folder of all users a link could lead to a file of ours
+        file = open(
+            path, "a+", opener=lambda path, flags: os.open(path, flags | os.O_NOFOLLOW, 0o666)
+        )
     except OSError as error:
         raise WorkbookError(
             f"lock {path} cannot be opened ({error.strerror}): remove it, or mend "
@@ -58,11 +61,6 @@ def alone_in(folder):
         os.close(handle)
 
 
-def _no_link(path, flags):
-    """A lock may lie in a folder of all users, where a link could lead to a file of ours."""
-    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
-
-
 @contextlib.contextmanager
 def terminable():
     """SIGTERM ends what runs here as Ctrl-C does, so that state is saved and children are ended."""
@@ -76,14 +74,16 @@ def terminable():
 @contextlib.contextmanager
 def asked_to_stop():
     """Collects SIGINT and SIGTERM in a list in place of being interrupted. For the main thread."""
-    asked, before = [], {}
-    for number in (signal.SIGINT, signal.SIGTERM):
-        before[number] = signal.signal(number, lambda number, _: asked.append(number))
+    asked = []
+    before = {
+        number: signal.signal(number, lambda number, _: asked.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield asked
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for handler in before.items():
+            signal.signal(*handler)
 
 
 def peak_memory():

@@ -66,6 +66,7 @@ def run(recipe, assignments, name, from_, only, show_output, sweep, jobs, **give
 
 
 def _run_notebooks(recipe, assignments, name, from_, only, show_output):
+    """Ends with the table of classes and where the pictures are."""
     from deeplab_nb.runs import runner, state
 
     notebooks = runner.find_notebooks(files.NOTEBOOKS)
@@ -86,12 +87,25 @@ def _run_notebooks(recipe, assignments, name, from_, only, show_output):
     from deeplab_nb.runs import report  # and with it TensorFlow, for which refusals need not wait
 
     report.write(folder)
-    _print_summary(folder, results)
+    found = results.get("eval")
+    if found:
+        click.echo("\nIoU %   class")
+        for name, iou, _ in report.classes_of(found):
+            click.echo(f"{iou:5.1f}   {name}")
+        click.echo(
+            f"{100 * results['miou']:5.1f}   mean over {found['mean_over']}, "
+            f"{found['images']} images\n"
+        )
+    for name in ("overlays", "ledger.txt", "report.html", ""):
+        path = os.path.join(folder, name)
+        if os.path.exists(path):
+            click.echo(f"{name.split('.')[0] or 'run':9s}{os.path.relpath(path)}")
 
 
 def _run_published(values, name, only):
+    names = dict(data_root="data_root", initial_checkpoint="checkpoint", val_list="list_name")
     for setting in values:
-        if setting not in ("data_root", "initial_checkpoint", "val_list"):
+        if setting not in names:
             raise WorkbookError(
                 f"{setting} is part of what was published: run published takes "
                 "--data, --checkpoint and --list"
@@ -99,13 +113,8 @@ def _run_published(values, name, only):
     from deeplab_nb.runs import state, zoo_table
 
     folder = os.path.join(files.RUNS, state.checked_name(name))
-    outcomes = zoo_table.run(
-        folder,
-        only=only,
-        data_root=values.get("data_root"),
-        list_name=values.get("val_list", "val"),
-        checkpoint=values.get("initial_checkpoint"),
-    )
+    given = {names[setting]: value for setting, value in values.items()}
+    outcomes = zoo_table.run(folder, only=only, **given)
     click.echo(f"\n{zoo_table.table(outcomes)}\n{os.path.relpath(folder)}")
     if any("error" in results for _, results in outcomes):
         sys.exit(1)
@@ -161,7 +170,7 @@ def runs():
     rows = state.list_runs(files.RUNS)
     for info in rows:
         miou = f"mIoU {info.miou:.4f}" if info.miou is not None else ""
-        click.echo(f"{info.name:32s} {info.recipe or '':26s} {info.state:12s} {miou}")
+        click.echo(f"{info.name:32s} {info.recipe:26s} {info.state:12s} {miou}")
     if not rows:
         click.echo(f"no runs {NO_RUNS}")
 
@@ -177,25 +186,3 @@ def ledger(results):
 
     tables = [ledgers.table(values, name, related=True) for name, values in ledgers.find(results)]
     click.echo("\n\n".join(tables) or f"no results {NO_RUNS}")
-
-
-def _print_summary(folder, results):
-    """What a run ends with: its table, and where its pictures are."""
-    found = results.get("eval")
-    if found:
-        classes = [
-            (values["iou"], name)
-            for name, values in found["classes"].items()
-            if values["iou"] is not None
-        ]
-        click.echo("\nIoU %   class")
-        for iou, name in sorted(classes, reverse=True):
-            click.echo(f"{100 * iou:5.1f}   {name}")
-        click.echo(
-            f"{100 * results['miou']:5.1f}   mean over {found['mean_over']}, "
-            f"{found['images']} images\n"
-        )
-    for name in ("overlays", "ledger.txt", "report.html", ""):
-        path = os.path.join(folder, name)
-        if os.path.exists(path):
-            click.echo(f"{name.split('.')[0] or 'run':9s}{os.path.relpath(path)}")

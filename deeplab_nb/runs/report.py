@@ -1,21 +1,19 @@
 """A run on one page: RUN/report.html, whole in one file, to be sent, kept, read without network."""
 
 import base64
-import glob
 import io
 import os
+import pathlib
 import platform
 import subprocess
 import sys
 import webbrowser
-from typing import NamedTuple
 
 import jinja2
 import numpy as np
 from PIL import Image
 
 from deeplab_nb import files, recipes, settings as settings_module
-from deeplab_nb.data import voc
 from deeplab_nb.data.audit import audit
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.runs import state
@@ -38,21 +36,15 @@ PACKAGES = (
 )
 
 
-class Figure(NamedTuple):
-    """A picture of the page. source: a data address; alt: the words that stand for it."""
-
-    source: str
-    alt: str
-
-
 def write(run):
     """Writes the page of a run folder and returns its path.
 
     A part whose files are missing says so in its place. Raises WorkbookError for a folder that no
     run wrote.
     """
-    record, settings = state.read_run(run), settings_module.as_dict(settings_module.load(run))
-    results = state.evaluation_of(run) or {}
+    record, loaded = state.read_run(run), settings_module.load(run)
+    settings = settings_module.as_dict(loaded)
+    results = state.evaluation_of(run)
     recipe = next((one for one in recipes.RECIPES if one.name == record["recipe"]), None)
     usual = settings_module.as_dict(recipe.settings if recipe else settings_module.Settings())
     changed = {name: value for name, value in settings.items() if value != usual[name]}
@@ -71,9 +63,9 @@ def write(run):
         settings=settings,
         changed=changed,
         fields=settings_module.FIELDS,
-        audit=_audit(settings_module.load(run)),
+        audit=_audit(loaded),
         curve=_curve(run),
-        classes=_classes(results),
+        classes=classes_of(results),
         bars=_bars(results),
         overlays=_overlays(run, results),
         ledger=_ledger(run),
@@ -146,10 +138,10 @@ def _curve(run):
     if not steps:
         return None
     ends = [f"{entry['loss']:.3f} at step {entry['step']}" for entry in (steps[0], steps[-1])]
-    return _figure(plots.loss_curve(log), f"Loss over the steps: {', '.join(ends)}.")
+    return _png(plots.loss_curve(log)), f"Loss over the steps: {', '.join(ends)}."
 
 
-def _classes(results):
+def classes_of(results):
     """[(class name, IoU in percent, pixels in the masks)] of what the masks show, best first."""
     rows = [
         (name, 100 * entry["iou"], entry["pixels"])
@@ -160,43 +152,31 @@ def _classes(results):
 
 
 def _bars(results):
-    rows = _classes(results)
+    rows = classes_of(results)
     if not rows:
         return None
-    colours = dict(zip(results["classes"], voc.palette() / 255))
-    figure = plots.bars(
-        [(name, iou, colours[name]) for name, iou, _ in reversed(rows)], 100 * results["miou"]
-    )
+    ious = {name: entry["iou"] for name, entry in results["classes"].items()}
     shown = ", ".join(f"{name} {iou:.1f}" for name, iou, _ in rows)
-    return _figure(figure, f"IoU by class in percent: {shown}.")
+    return _png(plots.bars(ious, results["miou"])), f"IoU by class in percent: {shown}."
 
 
 def _overlays(run, results):
-    """Figures of what notebook 06 wrote, the worst image first, at most OVERLAYS of them."""
-    paths = glob.glob(os.path.join(glob.escape(run), "overlays", "*.png"))
+    """Pictures that notebook 06 wrote, the worst image first, at most OVERLAYS of them."""
+    paths = {path.stem: path for path in pathlib.Path(run, "overlays").glob("*.png")}
     scores = results.get("image_miou", {})
-    ranked = sorted(
-        (scores.get(name, 0), name, path)
-        for name, path in ((os.path.splitext(os.path.basename(path))[0], path) for path in paths)
-    )
+    ranked = sorted(paths, key=lambda name: (scores.get(name, 0), name))
     chosen = np.unique(np.linspace(0, len(ranked) - 1, min(OVERLAYS, len(ranked))).astype(int))
-    figures = []
-    for score, name, path in (ranked[i] for i in chosen):
-        said = f", mean IoU {score:.3f}" if name in scores else ""
-        figures.append(
-            Figure(
-                _as_jpeg(path), f"Photograph, prediction, mask and wrong pixels of {name}{said}."
-            )
-        )
-    return figures
+    pictures = []
+    for name in (ranked[i] for i in chosen):
+        said = f", mean IoU {scores[name]:.3f}" if name in scores else ""
+        alt = f"Photograph, prediction, mask and wrong pixels of {name}{said}."
+        pictures.append((_as_jpeg(paths[name]), alt))
+    return pictures
 
 
 def _ledger(run):
-    path = os.path.join(run, "ledger.txt")
-    if not os.path.exists(path):
-        return None
-    with open(path, encoding="utf-8") as file:
-        return file.read()
+    path = pathlib.Path(run, "ledger.txt")
+    return path.read_text(encoding="utf-8") if path.exists() else None
 
 
 def _versions():
@@ -227,10 +207,10 @@ def _revision():
     return done.stdout.decode().strip() or "unknown: not a clone"
 
 
-def _figure(figure, alt):
+def _png(figure):
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=90, bbox_inches="tight")
-    return Figure(_address("png", file), alt)
+    return _address("png", file)
 
 
 def _as_jpeg(path):

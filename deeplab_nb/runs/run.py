@@ -4,7 +4,6 @@ A notebook gets a recipe, a run folder and overrides, and reads everything else 
 each part makes what it needs, every notebook can be run alone.
 """
 
-import json
 import os
 import sys
 
@@ -14,9 +13,9 @@ from deeplab_nb.data.records import check_masks, existing_shards, records_folder
 from deeplab_nb.data.sample import make_sample
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation.evaluate import evaluate
-from deeplab_nb.files import write_json
 from deeplab_nb.launch import job, launcher
 from deeplab_nb.network.checkpoints import find_checkpoint, newest_checkpoint
+from deeplab_nb.runs import state
 from deeplab_nb.training.loop import check_same_run, check_trainable, train
 
 SAMPLE_ROOT = settings_module.Settings().data_root
@@ -71,12 +70,9 @@ class Run:
         """Evaluates, keeps predictions and results under RUN/eval; an `evaluate.Evaluation`."""
         self.data_root  # noqa: B018  (makes the sample)
         evaluation = evaluate(self.settings, self.checkpoint(), predictions=self._predictions)
-        write_json(self.results_path, dict(evaluation.results, image_miou=evaluation.image_miou))
+        results = dict(evaluation.results, image_miou=evaluation.image_miou)
+        files.write_json(state.evaluation_path(self.folder), results)
         return evaluation
-
-    @property
-    def results_path(self):
-        return os.path.join(self.folder, "eval", "results.json")
 
     @property
     def _predictions(self):
@@ -85,13 +81,9 @@ class Run:
     def results(self):
         """What the evaluation wrote of the checkpoint that the run has now; made if missing."""
         checkpoint = os.path.basename(self.checkpoint())
-        if os.path.exists(self.results_path):
-            with open(self.results_path) as file:
-                results = json.load(file)
-            if results["checkpoint"] == checkpoint:
-                return results
-        self.evaluation()
-        return self.results()
+        if state.evaluation_of(self.folder).get("checkpoint") != checkpoint:
+            self.evaluation()
+        return state.evaluation_of(self.folder)
 
     def prediction_path(self, image_id):
         return os.path.join(self._predictions, image_id + ".png")

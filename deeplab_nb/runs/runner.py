@@ -1,13 +1,12 @@
 """Executes the numbered notebooks of one run with papermill, each in a fresh kernel."""
 
-import contextlib
+import itertools
 import json
 import logging
 import os
 import re
 import shlex
 import sys
-import threading
 import time
 from typing import NamedTuple
 
@@ -19,26 +18,23 @@ from papermill.exceptions import PapermillExecutionError
 
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.processes import Watcher, terminable
-from deeplab_nb.progress import HEADLESS, duration
+from deeplab_nb.progress import HEADLESS, duration, say, signs_of_life
 from deeplab_nb.runs import state
 from deeplab_nb.runs.parameters import check_notebook
 
 SAVE_EVERY = 5  # seconds between saves of a notebook whose cell is still printing
-BEAT = 30  # seconds between the lines that say a notebook is still running
 
 
 class Notebook(NamedTuple):
-    """A numbered notebook. declared: {parameter: default}."""
+    """A numbered notebook. stem: its file name without the ending, its key in run.json.
+
+    declared: {parameter: default}.
+    """
 
     number: str
-    title: str
+    stem: str
     path: str
     declared: dict
-
-    @property
-    def stem(self):
-        """Its file name without the ending, its key in run.json."""
-        return os.path.splitext(os.path.basename(self.path))[0]
 
 
 def find_notebooks(folder):
@@ -47,23 +43,18 @@ def find_notebooks(folder):
     Raises WorkbookError without any, for a number that two of them bear, and for an unfit one.
     """
     names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-    matches = filter(None, (re.fullmatch(r"(\d\d)_(\w+)\.ipynb", name) for name in names))
-    found = [
-        (
-            match.group(1),
-            match.group(2).replace("_", " "),
-            os.path.abspath(os.path.join(folder, match.string)),
-        )
-        for match in matches
-    ]
-    if not found:
+    stems = [name[:-6] for name in names if re.fullmatch(r"\d\d_\w+\.ipynb", name)]
+    if not stems:
         raise WorkbookError(
             f"{folder} holds no notebook named such as 01_name.ipynb: give the notebooks' folder"
         )
-    for (number, _, path), (next_number, _, next_path) in zip(found, found[1:]):
-        if number == next_number:
-            raise WorkbookError(f"{path} and {next_path} bear the same number: rename one")
-    return [Notebook(*one, check_notebook(one[-1])) for one in found]
+    for stem, other in zip(stems, stems[1:]):
+        if stem[:2] == other[:2]:
+            raise WorkbookError(f"{stem} and {other} in {folder} bear the same number: rename one")
+    paths = [os.path.abspath(os.path.join(folder, stem + ".ipynb")) for stem in stems]
+    return [
+        Notebook(stem[:2], stem, path, check_notebook(path)) for stem, path in zip(stems, paths)
+    ]
 
 
 def select(notebooks, from_=None, only=None):
@@ -99,25 +90,26 @@ def run_notebooks(
         }
         for notebook in notebooks
     }
-    with state.locked(run), terminable(), _papermill_log(show_output):
+    _quieten_papermill(show_output)
+    with state.locked(run), terminable():
         record = state.read_run(run)
         pending = {"state": state.PENDING}
         record["notebooks"] = {stem: record["notebooks"].get(stem, pending) for stem in own}
-        todo = _not_done(notebooks, run, record, own) if selected is None else selected
-        listed = notebooks if selected is None else selected
+
+        def is_done(notebook):
+            done = record["notebooks"][notebook.stem]["state"] == state.DONE
+            return done and state.parameters_of(run, notebook.stem) == own[notebook.stem]
+
+        listed = selected or notebooks
+        todo = selected or list(itertools.dropwhile(is_done, notebooks))  # each reads those before
         state.forget_results(run)
         expected = state.expected_seconds(os.path.dirname(run), recipe)
         for position, notebook in enumerate(listed, 1):
             label = f"notebook {position} of {len(listed)}: {notebook.stem}"
             if notebook not in todo:
-                _say(f"{label} was done before")
+                say(f"{label} was done before")
                 continue
-            given = {
-                "recipe": recipe,
-                "run_folder": run,
-                "overrides": dict(overrides),
-                **own[notebook.stem],
-            }
+            given = dict(recipe=recipe, run_folder=run, overrides=overrides, **own[notebook.stem])
             bar = not show_output and sys.stderr.isatty() and not os.environ.get(HEADLESS)
             _run_one(
                 notebook,
@@ -132,19 +124,10 @@ def run_notebooks(
         return state.write_results(run, record)
 
 
-def _not_done(notebooks, run, record, own):
-    """From the first on that is not done with these parameters: each reads those before."""
-    for position, notebook in enumerate(notebooks):
-        done = record["notebooks"][notebook.stem]["state"] == state.DONE
-        if not done or state.parameters_of(run, notebook.stem) != own[notebook.stem]:
-            return notebooks[position:]
-    return []
-
-
 def _run_one(notebook, run, record, given, *, label, resume, bar, expected):
     """Executes one notebook and records how it ended."""
     started = time.time()
-    target = os.path.join(run, os.path.basename(notebook.path))
+    target = os.path.join(run, notebook.stem + ".ipynb")
 
     def note(how):
         record["notebooks"][notebook.stem] = {"state": how}
@@ -153,12 +136,15 @@ def _run_one(notebook, run, record, given, *, label, resume, bar, expected):
 
     try:
         note(state.INTERRUPTED)  # which is what it is if this process is killed
-        _say(f"{label} runs" + (f", {duration(expected)} expected" if expected else ""))
-        with _signs_of_life(label, expected):
+        whole = expected and duration(expected)
+        say(f"{label} runs" + (f", {whole} expected" if whole else ""))
+        of_about = f" of about {whole}" if whole else ""
+        # a cell that trains shows nothing for long
+        with signs_of_life(lambda: say(f"{label}: {duration(time.time() - started)}{of_about}")):
             _execute(notebook, target, given, bar)
     except KeyboardInterrupt:
         elapsed = note(state.INTERRUPTED)
-        _say(f"{label} is interrupted after {elapsed}: continue with `{resume}`")
+        say(f"{label} is interrupted after {elapsed}: continue with `{resume}`")
         raise
     except Exception as error:  # a failing cell, a dead kernel, a full disk: all end in one way
         elapsed = note(state.FAILED)
@@ -166,7 +152,7 @@ def _run_one(notebook, run, record, given, *, label, resume, bar, expected):
             f"{notebook.stem} failed after {elapsed} {_sentence(error)}; see "
             f"{os.path.relpath(target)}, then continue with `{resume}`"
         )
-    _say(f"{label} is done after {note(state.DONE)}")
+    say(f"{label} is done after {note(state.DONE)}")
 
 
 def _execute(notebook, target, given, bar):
@@ -174,7 +160,6 @@ def _execute(notebook, target, given, bar):
         notebook.path,
         target,
         given,
-        kernel_name="python3",
         language="python",
         progress_bar=bar,
         log_output=True,
@@ -209,53 +194,24 @@ class _Kernel(AsyncKernelManager):
         self._watcher.close()
 
 
-@contextlib.contextmanager
-def _signs_of_life(label, expected):
-    """A line now and then while a notebook runs, for a cell that trains shows nothing for long."""
-    started, ended = time.time(), threading.Event()
-    of_about = f" of about {duration(expected)}" if expected else ""
-
-    def beat():
-        while not ended.wait(BEAT):
-            _say(f"{label}: {duration(time.time() - started)}{of_about}")
-
-    thread = threading.Thread(target=beat, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-
-
-@contextlib.contextmanager
-def _papermill_log(show_output):
+def _quieten_papermill(show_output):
     """Of papermill's log only the cells' output is shown, and that on request."""
     logger = logging.getLogger("papermill")
-    level, propagate, handlers = logger.level, logger.propagate, logger.handlers
     handler = logging.StreamHandler(sys.stdout) if show_output else logging.NullHandler()
     handler.addFilter(lambda entry: entry.funcName == "log_output_message")
     handler.format = lambda entry: entry.getMessage().rstrip("\n")
     logger.setLevel(logging.INFO)
     logger.propagate, logger.handlers = False, [handler]
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-        logger.propagate, logger.handlers = propagate, handlers
 
 
 def _sentence(error):
     """'in In [3] (`line`): ValueError: text', or the error's own name and text."""
     if not isinstance(error, PapermillExecutionError):
         return f"({type(error).__name__}: {_short(str(error))})"
-    code = [
-        line.strip()
-        for line in error.source.splitlines()
-        if line.strip() and not line.strip().startswith("#")
-    ]
+    lines = map(str.strip, error.source.splitlines())
+    code = next((line for line in lines if line and not line.startswith("#")), "")
     return (
-        f"in cell In [{error.exec_count}] (`{_short(code[0], 60) if code else ''}`): "
+        f"in cell In [{error.exec_count}] (`{_short(code, 60)}`): "
         f"{_short(f'{error.ename}: {error.evalue}')}"
     )
 
@@ -276,7 +232,3 @@ def command_line(run, recipe, overrides, parameters):
     for assignment in texts.items():
         words += ["--set", "=".join(assignment)]
     return " ".join(map(shlex.quote, words))
-
-
-def _say(line):
-    print(line, flush=True)

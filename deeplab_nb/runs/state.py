@@ -29,10 +29,10 @@ class RunInfo(NamedTuple):
     """One line of the list of runs."""
 
     name: str
-    recipe: str
-    state: str  # done, failed, interrupted, running, unfinished or unreadable
-    started: str  # local time, ISO 8601
-    miou: Optional[float]
+    recipe: str = ""
+    state: str = "unfinished"  # or done, failed, interrupted, running, unreadable
+    started: str = ""  # local time, ISO 8601
+    miou: Optional[float] = None
 
 
 def new_or_resumed_run(runs_root, recipe_name, settings, name=None):
@@ -46,15 +46,19 @@ def new_or_resumed_run(runs_root, recipe_name, settings, name=None):
     runs_root = os.path.abspath(runs_root)
     if name is not None:
         run = os.path.join(runs_root, checked_name(name))
-        same = _is_same_run(run, recipe_name, settings)
-        return run if same else _start(run, recipe_name, settings)
-    for info in list_runs(runs_root):
-        run = os.path.join(runs_root, info.name)
-        if info.recipe == recipe_name and info.state != DONE:
-            with contextlib.suppress(WorkbookError):
-                if _is_same_run(run, recipe_name, settings):
+        if os.path.isdir(run) and os.listdir(run):
+            _check_same_run(run, recipe_name, settings)
+            return run
+    else:
+        for info in list_runs(runs_root):
+            if info.recipe == recipe_name and info.state != DONE:
+                run = os.path.join(runs_root, info.name)
+                with contextlib.suppress(WorkbookError):
+                    _check_same_run(run, recipe_name, settings)
                     return run
-    return _start(_new_folder(runs_root, recipe_name), recipe_name, settings)
+        run = _new_folder(runs_root, recipe_name)
+    _start(run, recipe_name, settings)
+    return run
 
 
 def list_runs(runs_root):
@@ -65,12 +69,8 @@ def list_runs(runs_root):
     """
     if not os.path.isdir(runs_root):
         return []
-    runs = [
-        entry.path
-        for entry in os.scandir(runs_root)
-        if any(_has(entry.path, name) for name in ("run.json", "settings.json"))
-    ]
-    return sorted(map(_info, runs), key=lambda info: (info.started, info.name), reverse=True)
+    infos = filter(None, (_info(entry.path) for entry in os.scandir(runs_root)))
+    return sorted(infos, key=lambda info: (info.started, info.name), reverse=True)
 
 
 def expected_seconds(runs_root, recipe_name):
@@ -100,9 +100,8 @@ def parameters_of(run, stem):
 def _executed(run, stem):
     """What papermill noted in an executed notebook; {} without a readable one."""
     try:
-        with open(os.path.join(run, stem + ".ipynb"), encoding="utf-8") as file:
-            return json.load(file)["metadata"]["papermill"]
-    except (OSError, ValueError, KeyError, TypeError):
+        return _read_json(os.path.join(run, stem + ".ipynb"))["metadata"]["papermill"]
+    except (WorkbookError, KeyError, TypeError):
         return {}
 
 
@@ -147,17 +146,22 @@ def write_results(run, record):
         },
     }
     evaluation = evaluation_of(run)
-    if evaluation is not None:
+    if evaluation:
         results.update(miou=evaluation.get("miou"), eval=evaluation)
     write_json(os.path.join(run, "results.json"), results)
     return results
 
 
+def evaluation_path(run):
+    """Where the evaluation writes its results."""
+    return os.path.join(run, "eval", "results.json")
+
+
 def evaluation_of(run):
-    """What the evaluation wrote, None without one. Raises WorkbookError for anything else there."""
-    path = os.path.join(run, "eval", "results.json")
-    evaluation = _read_json(path)
-    if evaluation is not None and not isinstance(evaluation, dict):
+    """What the evaluation wrote, {} without one. Raises WorkbookError for anything else there."""
+    path = evaluation_path(run)
+    evaluation = _read_json(path) or {}
+    if not isinstance(evaluation, dict):
         raise WorkbookError(f"{path} holds no results: run the evaluation again")
     return evaluation
 
@@ -169,9 +173,10 @@ def forget_results(run):
 
 
 def _info(run):
+    """Its `RunInfo`, None for a folder of no run."""
     name = os.path.basename(run)
-    if not _has(run, "run.json"):
-        return RunInfo(name, "", "unfinished", "", None)
+    if not os.path.exists(os.path.join(run, "run.json")):
+        return RunInfo(name) if os.path.exists(os.path.join(run, "settings.json")) else None
     try:
         record = read_run(run)
         miou = (_read_json(os.path.join(run, "results.json")) or {}).get("miou")
@@ -184,7 +189,7 @@ def _info(run):
             miou if isinstance(miou, (int, float)) else None,
         )
     except (WorkbookError, OSError, AttributeError):
-        return RunInfo(name, "", "unreadable", "", None)
+        return RunInfo(name, state="unreadable")
 
 
 def _state(record):
@@ -205,12 +210,9 @@ def checked_name(name):
     return name
 
 
-def _is_same_run(run, recipe_name, settings):
-    """True for a run to resume, False for a folder that is still to be filled."""
-    name = os.path.basename(run)
-    if not os.path.isdir(run) or not os.listdir(run):
-        return False
-    record = read_run(run)
+def _check_same_run(run, recipe_name, settings):
+    """Raises WorkbookError unless a run of this recipe with these settings lies there."""
+    name, record = os.path.basename(run), read_run(run)
     if record["recipe"] != recipe_name:
         raise WorkbookError(
             f"run '{name}' is of recipe '{record['recipe']}', not '{recipe_name}': "
@@ -227,7 +229,6 @@ def _is_same_run(run, recipe_name, settings):
         raise WorkbookError(
             f"settings.json of run '{name}' was edited after the run began: give another --name"
         )
-    return True
 
 
 def _digest(run):
@@ -260,17 +261,12 @@ def _start(run, recipe_name, settings):
             "created": datetime.datetime.now().isoformat(timespec="milliseconds"),
         },
     )
-    return run
-
-
-def _has(run, name):
-    return os.path.exists(os.path.join(run, name))
 
 
 def _read_json(path):
     """The file's content, None without the file."""
     try:
-        with open(path) as file:
+        with open(path, encoding="utf-8") as file:
             return json.load(file)
     except FileNotFoundError:
         return None

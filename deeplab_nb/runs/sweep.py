@@ -17,10 +17,9 @@ from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.files import write_json, write_text
 from deeplab_nb.processes import Watcher, terminable
+from deeplab_nb.progress import say, signs_of_life
 from deeplab_nb.runs import state
 from deeplab_nb.show import plots
-
-BEAT = 30  # seconds between the lines that say what runs
 
 
 class Trial(NamedTuple):
@@ -85,25 +84,27 @@ def run(trials, folder, runs_root, *, jobs=1):
     """
     os.makedirs(folder, exist_ok=True)
     logs = {trial: os.path.join(folder, trial.name + ".log") for trial in trials}
-    waiting, running, failed, told = list(trials), {}, set(), time.time()
-    watcher = Watcher()
-    with terminable():
+    running, codes, watcher = {}, {}, Watcher()
+
+    def tell():
+        for trial in list(running):
+            say(f"{trial.name}: {_last_line(logs[trial])}")
+
+    with terminable(), signs_of_life(tell):
         try:
-            while waiting or running:
-                while waiting and len(running) < jobs:
-                    trial = waiting.pop(0)
+            while len(codes) < len(trials):
+                for trial in trials[len(codes) + len(running) :][: jobs - len(running)]:
                     running[trial] = _start(trial, logs[trial], watcher)
-                failed |= _ended(running, logs)
-                if time.time() - told > BEAT:
-                    told = time.time()
-                    for trial in running:
-                        _say(f"{trial.name}: {_last_line(logs[trial])}")
+                ended = [one for one in running if running[one].poll() is not None]
+                for trial in ended:
+                    codes[trial] = running.pop(trial).returncode
+                    failure = codes[trial] and f"failed: {_last_line(logs[trial])}"
+                    say(f"{trial.name} {failure or 'is done'}")
                 time.sleep(0.2)
         except KeyboardInterrupt:
-            done = len(trials) - len(waiting) - len(running)
-            _say(
-                f"the sweep ends: {done} of {len(trials)} runs are done; the same command goes on "
-                "with the others"
+            say(
+                f"the sweep ends: {len(codes)} of {len(trials)} runs are done; the same command "
+                "goes on with the others"
             )
             raise
         finally:
@@ -113,7 +114,10 @@ def run(trials, folder, runs_root, *, jobs=1):
                 process.wait()
             watcher.close()
     infos = {info.name: info for info in state.list_runs(runs_root)}
-    return [_outcome(trial, infos.get(trial.name), runs_root, trial in failed) for trial in trials]
+    absent = state.RunInfo("", state=state.FAILED)
+    return [
+        _outcome(trial, infos.get(trial.name, absent), runs_root, codes[trial]) for trial in trials
+    ]
 
 
 def _start(trial, log, watcher):
@@ -126,18 +130,8 @@ def _start(trial, log, watcher):
             start_new_session=True,
         )
     watcher.add(process.pid)
-    _say(f"{trial.name} runs; it writes to {os.path.relpath(log)}")
+    say(f"{trial.name} runs; it writes to {os.path.relpath(log)}")
     return process
-
-
-def _ended(running, logs):
-    """Takes the trials that have ended out of `running`; returns those that failed."""
-    over = [trial for trial, process in running.items() if process.poll() is not None]
-    failed = {trial for trial in over if running.pop(trial).returncode}
-    for trial in over:
-        how = f"failed: {_last_line(logs[trial])}" if trial in failed else "is done"
-        _say(f"{trial.name} {how}")
-    return failed
 
 
 def _last_line(log):
@@ -147,11 +141,10 @@ def _last_line(log):
 
 
 def _outcome(trial, info, runs_root, failed):
-    readable = info is not None and info.started  # a folder with a run.json
+    readable = info.started  # a folder with a run.json
     seconds = sum(state.seconds(os.path.join(runs_root, trial.name)).values()) if readable else 0.0
-    if failed or info is None:
-        return Outcome(trial.value, trial.name, state.FAILED, None, seconds)
-    return Outcome(trial.value, trial.name, info.state, info.miou, seconds)
+    how = (state.FAILED, None) if failed else (info.state, info.miou)
+    return Outcome(trial.value, trial.name, *how, seconds)
 
 
 def write(setting, outcomes, folder):
@@ -200,7 +193,3 @@ def plot(setting, outcomes):
     )
     axes.xaxis.label.set(wrap=True, fontsize=8)
     return figure
-
-
-def _say(line):
-    print(line, flush=True)

@@ -19,7 +19,7 @@ from deeplab_nb.network import zoo
 from deeplab_nb.network.checkpoints import blocks, find_checkpoint
 from deeplab_nb.network.weights import fetch_weights, misfit
 from deeplab_nb.processes import peak_memory, terminable
-from deeplab_nb.progress import duration
+from deeplab_nb.progress import duration, say
 from deeplab_nb.runs import state
 
 ROWS = tuple(number.name for _, number in zoo.VOC_VAL)
@@ -52,24 +52,20 @@ def run(
     with state.locked(folder), terminable():
         outcomes = []
         for row, number in chosen:
-            print(f"{number.name}: {number.text}", flush=True)
+            say(f"{number.name}: {number.text}")
             try:
                 prefix = _checkpoint(row, checkpoint, weights, base)
             except WorkbookError as error:
                 if checkpoint:
                     raise
-                print(f"{number.name}: not evaluated, {error}", flush=True)
+                say(f"{number.name}: not evaluated, {error}")
                 results = {"error": str(error)}
             else:
-                settings = recipes.get("published_" + number.name).settings
-                results = _evaluated(
-                    settings_module.override(settings, data),
-                    prefix,
-                    os.path.join(folder, number.name),
-                    number.name,
-                )
+                usual = recipes.get("published_" + number.name).settings
+                place = os.path.join(folder, number.name)
+                results = _evaluated(settings_module.override(usual, data), prefix, place)
                 results.update(weights=row.name, weights_given=bool(checkpoint))
-                files.write_json(_results_path(os.path.join(folder, number.name)), results)
+                files.write_json(state.evaluation_path(place), results)
             outcomes.append((number, results))
         files.write_text(os.path.join(folder, "table.txt"), table(outcomes) + "\n")
     return outcomes
@@ -114,16 +110,11 @@ def _checkpoint(row, given, weights, base):
     return prefix
 
 
-def _results_path(folder):
-    return os.path.join(folder, "eval", "results.json")
-
-
-def _evaluated(settings, prefix, folder, name):
+def _evaluated(settings, prefix, folder):
     """Results of the whole list: those that are there, or counted from where that ended."""
     ids = voc.read_list(settings.data_root, settings.val_list)
-    digest = _digest(settings, prefix, ids)
-    done = _finished(folder, digest)
-    if done:
+    digest, done = _digest(settings, prefix, ids), state.evaluation_of(folder)
+    if done.get("digest") == digest:
         return done
     kept = os.path.join(folder, f"counts-{digest}.npz")
     with Predictor(settings, prefix, engine="auto", images=len(ids)) as predictor:
@@ -131,10 +122,9 @@ def _evaluated(settings, prefix, folder, name):
         some = ids[: MEASURED if settings.eval_scales == (1.0,) else 2]
         measured = count(settings, None, ids=some, **options)
         whole = duration(measured.seconds * len(ids))
-        print(
-            f"{name}: {measured.seconds:.2f} s an image here, so about {whole} for {len(ids):,} "
-            f"images; {len(load_counts(kept).confusions):,} are counted",
-            flush=True,
+        say(
+            f"{os.path.basename(folder)}: {measured.seconds:.2f} s an image here, so about {whole} "
+            f"for {len(ids):,} images; {len(load_counts(kept).confusions):,} are counted"
         )
         results = summarise(count(settings, None, **options)).results
     return dict(results, digest=digest, memory=round(peak_memory()))
@@ -147,16 +137,6 @@ def _digest(settings, prefix, ids):
     for block in blocks(prefix):
         digest.update(block)
     return digest.hexdigest()[:16]
-
-
-def _finished(folder, digest):
-    """The results that an earlier run wrote of the same, or None."""
-    try:
-        with open(_results_path(folder)) as file:
-            results = json.load(file)
-        return results if results["digest"] == digest else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def table(outcomes):

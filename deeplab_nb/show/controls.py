@@ -10,7 +10,7 @@ import ipywidgets as widgets
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.progress import HEADLESS
 from deeplab_nb.show.explorer import ORDERS, View
-from deeplab_nb.show.palettes import PALETTES
+from deeplab_nb.show.plots import PALETTES
 
 BUSY = "working: the first picture of a new setting takes some seconds"
 READY = "ready"
@@ -61,17 +61,14 @@ class Controls(widgets.VBox):
             (self.output_stride, self.all_scales, self.flip),
         )
         super().__init__([widgets.HBox(row) for row in rows] + [self.state, self.picture])
-        self._observe()
-        self._do()
-
-    def _observe(self):
-        """Each control asks for a picture, some for another step before it."""
+        # each control asks for a picture, some for another step before it
         steps = dict.fromkeys(_CHOSEN)
         steps.update(
             order=self._list_again, class_id=self._list_again, upload=self._take_photograph
         )
         for name, step in steps.items():
             getattr(self, name).observe(lambda _, step=step: self._do(step), "value")
+        self._do()
 
     @property
     def view(self):

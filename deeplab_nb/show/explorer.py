@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import io
 import os
-from typing import Optional
+from typing import NamedTuple, Optional
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -22,8 +22,6 @@ from deeplab_nb.evaluation.predict import Predictor
 from deeplab_nb.progress import in_threads
 from deeplab_nb.settings import SIX_SCALES
 from deeplab_nb.show import plots
-from deeplab_nb.show.palettes import PALETTES
-from deeplab_nb.show.panels import Picture, borders, two_rows
 
 ORDERS = ("worst first", "as listed", "with the chosen class", "your photographs")
 KEPT = 4  # networks, and predictions, held at a time; a step back to an earlier one is then free
@@ -31,6 +29,17 @@ KEPT = 4  # networks, and predictions, held at a time; a step back to an earlier
 # image: photograph uint8 [h, w, 3]; truth: its mask uint8 [h, w] or None; maps: probabilities
 # float32 [h, w, num_classes]; labels: their largest, uint8 [h, w]
 _Seen = collections.namedtuple("_Seen", "image truth maps labels")
+
+
+class Picture(NamedTuple):
+    """A PNG with words that stand for it, shown by Jupyter, nbviewer and GitHub alike."""
+
+    png: bytes
+    words: str
+
+    def _repr_mimebundle_(self, **_):
+        data = {"image/png": self.png, "text/plain": self.words}
+        return data, {"image/png": {"alt": self.words}}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +61,7 @@ class View:
 
 
 class Explorer:
-    """A trained network and its evaluation list, ready for any `View`; close it, or use `with`.
+    """A trained network and its evaluation list, ready for any `View`; close it at the end.
 
     settings, checkpoint: as for `Predictor`; image_miou: {image id: mean IoU} of the list, in its
     order. engine: as for `Predictor`. Raises WorkbookError where data or checkpoint are missing.
@@ -65,11 +74,10 @@ class Explorer:
         self.names = voc.class_names(settings.num_classes, self._root)
         sizes = [voc.image_size(voc.image_path(self._root, i)) for i in image_miou]
         self._longest = max(max(size) for size in sizes)
-        several = settings.eval_scales != (1.0,)
-        self._scales = settings.eval_scales if several else SIX_SCALES
+        self._scales = SIX_SCALES if settings.eval_scales == (1.0,) else settings.eval_scales
         self._own = {}  # the reader's photographs
         self._shown_in = {}  # {image id: class ids of its mask}, read when first asked for
-        self._networks = collections.OrderedDict()  # by method, the one longest unused first
+        self._networks = {}  # by method, the one longest unused first
         self._predicted = functools.lru_cache(maxsize=KEPT)(self._predict)
 
     # --- what there is to choose from
@@ -105,13 +113,12 @@ class Explorer:
         if class_id is None:
             raise WorkbookError("no class is chosen: choose one in place of 'all classes'")
         if not self._shown_in:
-            listed = list(self.image_miou)
-            masks = in_threads(self._classes_of, listed, label="reading masks")
-            self._shown_in = dict(zip(listed, masks))
+            paths = [voc.mask_path(self._root, i) for i in self.image_miou]
+            classes = in_threads(
+                lambda path: np.unique(voc.read_mask(path)[0]), paths, label="reading masks"
+            )
+            self._shown_in = dict(zip(self.image_miou, classes))
         return [i for i in self.ids("worst first") if class_id in self._shown_in[i]]
-
-    def _classes_of(self, image_id):
-        return np.unique(voc.read_mask(voc.mask_path(self._root, image_id))[0])
 
     def add_photograph(self, name, content):
         """The id under which a photograph of the reader can be viewed from now on.
@@ -165,14 +172,13 @@ class Explorer:
 
     def _network(self, view):
         """The `Predictor` of a view's method; of more than KEPT the one longest unused goes."""
-        networks, method = self._networks, view.method
-        if method not in networks:
-            settings = self._settings(view)
-            networks[method] = Predictor(settings, self._checkpoint, engine=self._engine)
-            if len(networks) > KEPT:
-                networks.popitem(last=False)[1].close()
-        networks.move_to_end(method)
-        return networks[method]
+        network = self._networks.pop(view.method, None)
+        if not network:
+            network = Predictor(self._settings(view), self._checkpoint, engine=self._engine)
+        self._networks[view.method] = network
+        if len(self._networks) > KEPT:
+            self._networks.pop(next(iter(self._networks))).close()
+        return network
 
     def _settings(self, view):
         return settings_module.override(
@@ -194,7 +200,7 @@ class Explorer:
 
         def over(ids):
             chosen = np.where(ids == view.class_id, ids, 0) if of_class else ids
-            return plots.overlay(image, chosen, view.strength, PALETTES[view.palette]())
+            return plots.overlay(image, chosen, view.strength, plots.PALETTES[view.palette]())
 
         shown = [("photograph", image), ("prediction", over(labels))]
         if truth is not None:
@@ -206,15 +212,18 @@ class Explorer:
         else:
             shown.append(("how sure the network is", maps.max(axis=2)))
         caption = "borders: predicted orange" + ("" if truth is None else ", mask blue")
-        return shown + [(caption, borders(image, labels, truth))]
+        return shown + [(caption, plots.borders(image, labels, truth))]
 
     def figure(self, view):
         """The panels of a view in two rows, above the names of the classes seen."""
-        figure, seen = two_rows(self.panels(view)), self._seen(view)
-        shown = set(np.unique(seen.labels))
-        shown |= set() if seen.truth is None else set(np.unique(seen.truth))
+        figure, seen = plots.two_rows(self.panels(view)), self._seen(view)
         plots.add_legend(
-            figure, shown, self.names, self.settings.ignore_label, palette=PALETTES[view.palette]()
+            figure,
+            seen.labels,
+            seen.truth,
+            self.names,
+            self.settings.ignore_label,
+            palette=plots.PALETTES[view.palette](),
         )
         return figure
 
@@ -257,9 +266,3 @@ class Explorer:
         for network in self._networks.values():
             network.close()
         self._networks.clear()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()

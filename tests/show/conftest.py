@@ -1,5 +1,7 @@
 """An explorer of a tiny network, shared by the tests of what it shows and of its widgets."""
 
+import contextlib
+
 import pytest
 
 from deeplab_nb import settings as settings_module
@@ -17,9 +19,8 @@ def opened_once(tmp_path_factory):
     checkpoint = amplified(make_tiny_checkpoint(folder), folder)
     predictions = str(folder / "predictions")
     evaluation = evaluate(settings, checkpoint, predictions=predictions)
-    with explorer.Explorer(
-        settings, checkpoint, evaluation.image_miou, engine="tensorflow"
-    ) as opened:
+    opened = explorer.Explorer(settings, checkpoint, evaluation.image_miou, engine="tensorflow")
+    with contextlib.closing(opened):
         yield opened, evaluation, predictions
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from deeplab_nb.data import voc
-from deeplab_nb.show import palettes
+from deeplab_nb.show import plots
 
 # Linear light to what is seen without one kind of cone (Machado, Oliveira and Fernandes 2009,
 # table 1, severity 1.0).
@@ -75,18 +75,18 @@ def closest(colours):
 
 
 def test_the_table_holds_what_the_search_finds():
-    found, colours = searched(), palettes.safe_palette()
+    found, colours = searched(), plots.safe_palette()
     assert np.array_equal(colours[: len(found)], found)
     again = np.delete(colours, voc.VOID, axis=0)[len(found) :]
     assert np.array_equal(again, found[: len(again)]) and colours.shape == (256, 3)
 
 
 def test_vocs_21_colours_come_close_for_some_eyes_and_the_safe_ones_do_not():
-    assert closest(voc.palette()[:21]) < 2 < 15 < closest(palettes.safe_palette()[:21])
+    assert closest(voc.palette()[:21]) < 2 < 15 < closest(plots.safe_palette()[:21])
 
 
 def test_background_and_void_keep_their_colours():
-    colours = palettes.safe_palette()
+    colours = plots.safe_palette()
     assert colours[0].tolist() == [0, 0, 0] and np.array_equal(colours[255], voc.palette()[255])
 
 

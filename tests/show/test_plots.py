@@ -79,3 +79,13 @@ def test_a_figure_has_words():
         )
     )
     assert row == "2007_000033; photograph; mask"
+
+
+def test_borders_are_told_apart():
+    labels, truth = np.zeros((8, 8), int), np.zeros((8, 8), int)
+    labels[:, 4:], truth[:4, 4:], truth[4:, 6:] = 1, 1, 1
+    picture = plots.borders(np.zeros((8, 8, 3), np.uint8), labels, truth)
+    assert tuple(picture[1, 3]) == plots.BORDER_COLOURS["both"]
+    assert tuple(picture[6, 3]) == plots.BORDER_COLOURS["predicted"]
+    assert tuple(picture[6, 5]) == plots.BORDER_COLOURS["mask"]
+    assert tuple(picture[1, 1]) == (64, 64, 64)
