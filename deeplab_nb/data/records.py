@@ -94,11 +94,6 @@ def count_records(paths):
     return sum(1 for _ in _records(paths))
 
 
-def first_record(paths):
-    """The first serialised record, None without any. Raises WorkbookError for a damaged file."""
-    return next(_records(paths), None)
-
-
 def _write_set(root, ids, list_name, paths, made_of):
     """The shards and what they are made of; then the list's other sets and leftovers go."""
     target = os.path.dirname(paths[0])

@@ -3,6 +3,7 @@
 Source: Everingham et al., The PASCAL Visual Object Classes Challenge 2012, development kit.
 """
 
+import contextlib
 import os
 
 import numpy as np
@@ -10,28 +11,9 @@ from PIL import Image
 
 from deeplab_nb.errors import WorkbookError
 
-CLASSES = (
-    "background",
-    "aeroplane",
-    "bicycle",
-    "bird",
-    "boat",
-    "bottle",
-    "bus",
-    "car",
-    "cat",
-    "chair",
-    "cow",
-    "diningtable",
-    "dog",
-    "horse",
-    "motorbike",
-    "person",
-    "pottedplant",
-    "sheep",
-    "sofa",
-    "train",
-    "tv",
+CLASSES = tuple(
+    "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse "
+    "motorbike person pottedplant sheep sofa train tv".split()
 )
 NAMES = "classes.txt"  # of a data folder that is not VOC: a class name a line, from number 0 on
 VOID = 255  # object borders and difficult pixels
@@ -129,19 +111,35 @@ def list_names(root):
     return sorted(file[:-4] for file in files if file.endswith(".txt"))
 
 
+@contextlib.contextmanager
+def opened(path, what):
+    """The picture in a file, for the block that decodes it.
+
+    what: 'photograph' or 'mask'. Raises WorkbookError for a missing or damaged file.
+    """
+    try:
+        image = Image.open(path)
+    except FileNotFoundError:
+        raise WorkbookError(f"{what} {path} does not exist: correct the list or add the file")
+    except OSError as error:
+        raise WorkbookError(f"{what} {path} is not readable ({error}): replace the file")
+    try:
+        with image:
+            yield image
+    except (OSError, ValueError, SyntaxError) as error:
+        raise WorkbookError(f"{what} {path} is damaged ({error}): replace the file")
+
+
 def image_size(path):
     """(height, width) from the file's header alone."""
-    with _open(path, "photograph") as image:
-        return image.size[1], image.size[0]
+    with opened(path, "photograph") as image:
+        return image.size[::-1]
 
 
 def read_image(path):
     """A photograph as uint8 [height, width, 3]; WorkbookError for a missing or broken file."""
-    with _open(path, "photograph") as image:
-        try:
-            return np.asarray(image.convert("RGB"))
-        except (OSError, ValueError, SyntaxError) as error:
-            raise WorkbookError(f"photograph {path} is damaged ({error}): replace the file")
+    with opened(path, "photograph") as image:
+        return np.asarray(image.convert("RGB"))
 
 
 def read_mask(path):
@@ -150,15 +148,12 @@ def read_mask(path):
     The kind is 'palette' (VOC's own), 'index' (grey values are ids) or 'rgb' (VOC's colours).
     Raises WorkbookError for a missing or broken file and for a colour that is not VOC's.
     """
-    with _open(path, "mask") as image:
-        try:
-            if image.mode == "P":
-                return np.array(image), "palette"
-            if image.mode in ("L", "1"):
-                return np.array(image.convert("L")), "index"
-            return _ids_of_colours(np.asarray(image.convert("RGB")), path), "rgb"
-        except (OSError, ValueError, SyntaxError) as error:
-            raise WorkbookError(f"mask {path} is damaged ({error}): replace the file")
+    with opened(path, "mask") as image:
+        if image.mode == "P":
+            return np.array(image), "palette"
+        if image.mode in ("L", "1"):
+            return np.array(image.convert("L")), "index"
+        return _ids_of_colours(np.asarray(image.convert("RGB")), path), "rgb"
 
 
 def write_mask(path, ids):
@@ -170,27 +165,15 @@ def write_mask(path, ids):
 
 def _ids_of_colours(rgb, path):
     """Class ids of an RGB mask, by VOC's palette of 21 classes and void."""
-    known = {int(_code(palette()[i].astype(np.int64))): i for i in (*range(len(CLASSES)), VOID)}
-    codes, where = np.unique(_code(rgb.astype(np.int64)), return_inverse=True)
-    ids = np.array([known.get(int(code), -1) for code in codes])[where].reshape(rgb.shape[:2])
+    digits = 1 << 16, 1 << 8, 1  # a colour as one number
+    codes, where = np.unique(rgb.astype(np.int64) @ digits, return_inverse=True)
+    numbers = palette().astype(np.int64) @ digits
+    known = {numbers[i]: i for i in (*range(len(CLASSES)), VOID)}
+    ids = np.array([known.get(code, -1) for code in codes])[where].reshape(rgb.shape[:2])
     if (ids < 0).any():
         y, x = np.argwhere(ids < 0)[0]
-        colour = tuple(rgb[y, x].tolist())
         raise WorkbookError(
-            f"mask {path} has colour {colour} at row {y}, column {x}, which is not "
-            "one of VOC's: save the masks as class ids"
+            f"mask {path} has colour {tuple(rgb[y, x].tolist())} at row {y}, column {x}, which is "
+            "not one of VOC's: save the masks as class ids"
         )
     return ids.astype(np.uint8)
-
-
-def _code(rgb):
-    return rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2]
-
-
-def _open(path, what):
-    try:
-        return Image.open(path)
-    except FileNotFoundError:
-        raise WorkbookError(f"{what} {path} does not exist: correct the list or add the file")
-    except OSError as error:
-        raise WorkbookError(f"{what} {path} is not readable ({error}): replace the file")
