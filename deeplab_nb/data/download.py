@@ -227,11 +227,10 @@ def _leaves(path, links):
 
 
 def _move_entries(beside, folder):
-    names = sorted(os.listdir(beside))
-    paths = [os.path.join(folder, name) for name in names]
+    paths = [os.path.join(folder, name) for name in sorted(os.listdir(beside))]
     for path in paths:
         if os.path.lexists(path):
             raise WorkbookError(f"{path} exists already: move it away to unpack the archive anew")
-    for name, path in zip(names, paths):
-        os.rename(os.path.join(beside, name), path)
+    for path in paths:
+        os.rename(os.path.join(beside, os.path.basename(path)), path)
     return paths

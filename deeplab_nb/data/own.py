@@ -92,8 +92,7 @@ def _is_picture(name):
 
 def _fill(root, pairs, lists, found):
     """Photographs, masks, lists and class names, under a root that is new."""
-    for folder in (voc.image_path(root, ""), voc.mask_path(root, "")):
-        os.makedirs(os.path.dirname(folder))
+    voc.make_folders(root)
     in_threads(lambda name: _write(root, name, *pairs[name], found), list(pairs), label="writing")
     for name, ids in lists.items():
         write_lines(voc.list_path(root, name), ids)

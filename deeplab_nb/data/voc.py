@@ -4,6 +4,7 @@ Source: Everingham et al., The PASCAL Visual Object Classes Challenge 2012, deve
 """
 
 import contextlib
+import glob
 import os
 
 import numpy as np
@@ -62,40 +63,44 @@ def list_path(root, name):
     return os.path.join(root, "ImageSets", "Segmentation", name + ".txt")
 
 
+def make_folders(root):
+    """The folders of photographs and masks."""
+    for path in (image_path(root, ""), mask_path(root, "")):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+
+
 def check_root(root):
     """The folder itself, or the VOC2012 inside it; WorkbookError where neither is a VOC folder."""
     if not os.path.isdir(root):
         raise WorkbookError(
-            f"data folder {root} does not exist: `deeplab-nb fetch voc` brings VOC "
-            "2012, or give the folder that holds JPEGImages"
+            f"data folder {root} does not exist: `deeplab-nb fetch voc` brings VOC 2012, or give "
+            "the folder that holds JPEGImages"
         )
-    for candidate in (
+    candidates = (
         root,
         os.path.join(root, "VOC2012"),
         os.path.join(root, "VOCdevkit", "VOC2012"),
-    ):
-        if os.path.isdir(os.path.join(candidate, "JPEGImages")):
-            break
-    else:
+    )
+    found = [path for path in candidates if os.path.isdir(os.path.join(path, "JPEGImages"))]
+    if not found:
         raise WorkbookError(
-            f"data folder {root} has no JPEGImages: give the VOC2012 folder of an "
-            "unpacked VOCdevkit"
+            f"data folder {root} has no JPEGImages: give the VOC2012 folder of an unpacked "
+            "VOCdevkit"
         )
     for name in ("SegmentationClass", os.path.join("ImageSets", "Segmentation")):
-        if not os.path.isdir(os.path.join(candidate, name)):
+        if not os.path.isdir(os.path.join(found[0], name)):
             raise WorkbookError(
-                f"data folder {candidate} has no {name}: masks and lists are "
-                "needed beside the photographs"
+                f"data folder {found[0]} has no {name}: masks and lists are needed beside the "
+                "photographs"
             )
-    return candidate
+    return found[0]
 
 
 def read_list(root, name):
     """Image ids of a list, in its order. Raises WorkbookError if it is missing or empty."""
     path = list_path(root, name)
     if not os.path.isfile(path):
-        known = list_names(root)
-        has = ", ".join(known) or "no list"
+        has = ", ".join(list_names(root)) or "no list"
         raise WorkbookError(f"list {path} does not exist: the folder has {has}")
     with open(path) as file:
         ids = file.read().split()
@@ -106,9 +111,8 @@ def read_list(root, name):
 
 def list_names(root):
     """Names of the lists that are there, sorted."""
-    folder = os.path.dirname(list_path(root, "any"))
-    files = os.listdir(folder) if os.path.isdir(folder) else []
-    return sorted(file[:-4] for file in files if file.endswith(".txt"))
+    files = glob.glob(list_path(glob.escape(root), "*"))
+    return sorted(os.path.basename(file)[:-4] for file in files)
 
 
 @contextlib.contextmanager
