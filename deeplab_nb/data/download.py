@@ -3,6 +3,7 @@
 What cannot be downloaded can be put in place by hand: a file with the right digest is used.
 """
 
+import contextlib
 import dataclasses
 import os
 import posixpath
@@ -94,7 +95,7 @@ def known_digest(archive, folder):
 
 def forget_digest(archive, folder):
     """Drops the recorded digest of a wrong download, or it would refuse the right one."""
-    if os.path.exists(_record_path(archive, folder)):
+    with contextlib.suppress(FileNotFoundError):
         os.remove(_record_path(archive, folder))
 
 
