@@ -64,9 +64,7 @@ class ListAudit:
         return _weights(1.0, np.where(images > 0, np.log(constant + share), 0))
 
     def _counts(self, num_classes):
-        pixels, images = (
-            np.array(counts[:num_classes], float) for counts in (self.pixels, self.images)
-        )
+        pixels, images = np.array([self.pixels, self.images], float)[:, :num_classes]
         if not pixels.any():
             raise WorkbookError(
                 f"list {self.name} has no labelled pixel: audit its masks before weighing classes"
