@@ -72,7 +72,8 @@ def convert(images, masks, out, classes, colours, **split):
     click.echo(result.table("train"))
     for _, sentence in result.problems + result.warnings:
         click.echo(sentence)
-    for how in (result.of("train").median_frequency, result.of("train").inverse_log):
+    train = result.of("train")
+    for how in (train.median_frequency, train.inverse_log):
         weights = ",".join(map(str, how(count)))
         click.echo(f"class_weights by {how.__name__}: {weights}")
     result.raise_if_bad()
@@ -118,9 +119,6 @@ def _fetch_weights(name):
     prefix = fetch_weights(name, folder)
     digest = known_digest(archive_of(row), folder) or "not recorded"
     click.echo(prefix)
-    for label, text in (
-        ("holds", contents(prefix)),
-        ("expected", row.expected),
-        ("archive", f"{row.file}, {digest}"),
-    ):
-        click.echo(f"    {label:9s} {text}")
+    click.echo(f"    holds     {contents(prefix)}")
+    click.echo(f"    expected  {row.expected}")
+    click.echo(f"    archive   {row.file}, {digest}")

@@ -8,7 +8,7 @@ names. Weights for rare classes follow from the same counts.
 import collections
 import dataclasses
 import itertools
-from typing import Optional, Tuple
+from typing import List, NamedTuple, Optional, Tuple
 
 import numpy as np
 from PIL import Image
@@ -64,9 +64,7 @@ class ListAudit:
         return _weights(1.0, np.where(images > 0, np.log(constant + share), 0))
 
     def _counts(self, num_classes):
-        pixels, images = (
-            np.array(counts[:num_classes], float) for counts in (self.pixels, self.images)
-        )
+        pixels, images = np.array([self.pixels, self.images], float)[:, :num_classes]
         if not pixels.any():
             raise WorkbookError(
                 f"list {self.name} has no labelled pixel: audit its masks before weighing classes"
@@ -130,14 +128,12 @@ class Audit:
         )
 
 
-@dataclasses.dataclass(frozen=True)
-class _Pair:
-    """One photograph with its mask."""
+class _Pair(NamedTuple):
+    """One photograph with its mask. found: ('problem' or 'warning', sentence) each."""
 
-    problems: Tuple[str, ...]
-    warning: Optional[str] = None
-    pixels: Tuple[int, ...] = (0,) * 256
-    side: int = 0  # longest side of the photograph
+    found: List[Tuple[str, str]]
+    pixels: List[int]
+    side: int  # longest side of the photograph
 
 
 def audit(root, lists, *, num_classes=21, ignore_label=255):
@@ -149,57 +145,42 @@ def audit(root, lists, *, num_classes=21, ignore_label=255):
     root = voc.check_root(root)
     ids = {name: voc.read_list(root, name) for name in lists}
     every = list(dict.fromkeys(itertools.chain.from_iterable(ids.values())))
-    pairs = dict(
-        zip(
-            every,
-            in_threads(
-                lambda image_id: _look(root, image_id, num_classes, ignore_label),
-                every,
-                label="audit " + ", ".join(lists),
-            ),
-        )
+    label = "audit " + ", ".join(lists)
+    looked = in_threads(lambda i: _look(root, i, num_classes, ignore_label), every, label=label)
+    pairs = dict(zip(every, looked))
+    found = [(kind, i, sentence) for i in every for kind, sentence in pairs[i].found]
+    found += _shared_ids(ids) + _twice(ids)
+    problems, warnings, notes = (
+        tuple((where, sentence) for kind, where, sentence in found if kind == wanted)
+        for wanted in ("problem", "warning", "note")
     )
-    crossing = _shared_ids(ids)
     return Audit(
         root=root,
         num_classes=num_classes,
         ignore_label=ignore_label,
         lists=tuple(_summary(name, [pairs[i] for i in ids[name]]) for name in lists),
-        problems=tuple((i, sentence) for i in every for sentence in pairs[i].problems)
-        + crossing["problem"],
-        warnings=tuple((i, pairs[i].warning) for i in every if pairs[i].warning)
-        + crossing["warning"]
-        + _twice(ids),
-        notes=tuple(sentence for _, sentence in crossing["note"]),
+        problems=problems,
+        warnings=warnings,
+        notes=tuple(sentence for _, sentence in notes),
     )
 
 
 def _look(root, image_id, num_classes, ignore_label):
     """Decodes one photograph and its mask."""
-    image_path, mask_path = voc.image_path(root, image_id), voc.mask_path(root, image_id)
-    size, problems = None, []
+    mask_path = voc.mask_path(root, image_id)
+    size, found, pixels = (), [], [0] * 256
     try:
-        size = _decoded_size(image_path)
+        size = _decoded_size(voc.image_path(root, image_id))
     except WorkbookError as error:
-        problems.append(str(error))
+        found.append(("problem", str(error)))
     try:
         mask, _ = voc.read_mask(mask_path)
     except WorkbookError as error:
-        return _Pair(tuple(problems + [str(error)]), side=max(size or (0,)))
-    pixels = tuple(Image.fromarray(mask).histogram())
-    if size and size != mask.shape:
-        problems.append(
-            "mask {} is {}x{}, its photograph {}x{} (height x width): save it in the "
-            "photograph's size".format(mask_path, *mask.shape, *size)
-        )
-    wrong = [value for value in range(num_classes, 256) if pixels[value] and value != ignore_label]
-    if wrong:
-        problems.append(
-            f"mask {mask_path} has {_values(wrong)}, only 0..{num_classes - 1} and "
-            f"{ignore_label} are allowed: correct it or num_classes"
-        )
-    warning = _ignored_object(mask_path, pixels, ignore_label)
-    return _Pair(tuple(problems), warning, pixels, max(size or (0,)))
+        found.append(("problem", str(error)))
+    else:
+        pixels = Image.fromarray(mask).histogram()
+        found += _of_mask(mask_path, mask.shape, size, pixels, num_classes, ignore_label)
+    return _Pair(found, pixels, max(size, default=0))
 
 
 def _decoded_size(path):
@@ -207,34 +188,42 @@ def _decoded_size(path):
 
     Decoding at an eighth of the size reads every byte, so a cut file is found three times sooner.
     """
-    height, width = voc.image_size(path)
-    with Image.open(path) as image:
+    with voc.opened(path, "photograph") as image:
         if image.format not in ("JPEG", "MPO", "PNG"):
             raise WorkbookError(
                 f"photograph {path} is a {image.format} file, TensorFlow needs JPEG: convert it"
             )
+        width, height = image.size
         image.draft("RGB", (width // 8, height // 8))
-        try:
-            image.load()
-        except (OSError, ValueError, SyntaxError) as error:
-            raise WorkbookError(f"photograph {path} is damaged ({error}): replace the file")
+        image.load()
     return height, width
 
 
-def _values(values):
-    shown = ", ".join(map(str, values[:8]))
-    return f"value{'s' * (len(values) > 1)} {shown}{' and others' * (len(values) > 8)}"
-
-
-def _ignored_object(mask_path, pixels, ignore_label):
-    """A warning where everything but the background is the ignore label, else None."""
-    share = pixels[ignore_label] / max(1, sum(pixels))
-    if pixels[0] + pixels[ignore_label] < sum(pixels) or share <= IGNORED_SHARE:
-        return None
-    return (
-        f"mask {mask_path} holds only 0 and {ignore_label} ({share:.0%}): {ignore_label} is "
-        "the ignore value here, so the object is ignored; code it as a class id"
-    )
+def _of_mask(path, shape, size, pixels, num_classes, ignore):
+    """[(kind, sentence)] of a mask that decodes; size: its photograph's, () where that does not."""
+    found = []
+    if size and size != shape:
+        sentence = (
+            f"mask {path} is {shape[0]}x{shape[1]}, its photograph {size[0]}x{size[1]} "
+            "(height x width): save it in the photograph's size"
+        )
+        found.append(("problem", sentence))
+    wrong = [value for value in range(num_classes, 256) if pixels[value] and value != ignore]
+    if wrong:
+        shown = ", ".join(map(str, wrong[:8])) + " and others" * (len(wrong) > 8)
+        sentence = (
+            f"mask {path} has value{'s' * (len(wrong) > 1)} {shown}, only 0..{num_classes - 1} "
+            f"and {ignore} are allowed: correct it or num_classes"
+        )
+        found.append(("problem", sentence))
+    share = pixels[ignore] / sum(pixels)
+    if pixels[0] + pixels[ignore] == sum(pixels) and share > IGNORED_SHARE:
+        sentence = (
+            f"mask {path} holds only 0 and {ignore} ({share:.0%}): {ignore} is the ignore value "
+            "here, so the object is ignored; code it as a class id"
+        )
+        found.append(("warning", sentence))
+    return found
 
 
 def _summary(name, pairs):
@@ -265,35 +254,31 @@ _REMEDY = {
 
 
 def _shared_ids(ids):
-    """Lists that share images: {'problem', 'warning', 'note': ((list, sentence), ...)}."""
-    found = {"problem": (), "warning": (), "note": ()}
+    """[(kind, list, sentence)] for lists that share images."""
+    found = []
     for one, other in itertools.combinations(ids, 2):
         roles = frozenset((_role(one), _role(other)))
         kind = "warning" if None in roles else _SHARING.get(roles)
         others = set(ids[other])
         common = [i for i in ids[one] if i in others]
         if common and kind:
-            found[kind] += (
-                (
-                    one,
-                    f"lists {one} and {other} share {len(common)} of their images, "
-                    f"{common[0]} is the first{_REMEDY[kind]}",
-                ),
+            sentence = (
+                f"lists {one} and {other} share {len(common)} of their images, {common[0]} is the "
+                f"first{_REMEDY[kind]}"
             )
+            found.append((kind, one, sentence))
     return found
 
 
 def _twice(ids):
-    """Warnings for lists that name an image more than once."""
-    repeats = {
-        name: [i for i, n in collections.Counter(ids[name]).items() if n > 1] for name in ids
-    }
-    return tuple(
-        (
-            name,
-            f"list {name} names {twice[0]} more than once ({len(twice)} such ids): it "
-            "counts each time",
-        )
-        for name, twice in repeats.items()
-        if twice
-    )
+    """[('warning', list, sentence)] for lists that name an image more than once."""
+    found = []
+    for name in ids:
+        twice = [i for i, times in collections.Counter(ids[name]).items() if times > 1]
+        if twice:
+            sentence = (
+                f"list {name} names {twice[0]} more than once ({len(twice)} such ids): it counts "
+                "each time"
+            )
+            found.append(("warning", name, sentence))
+    return found

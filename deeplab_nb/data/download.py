@@ -3,6 +3,7 @@
 What cannot be downloaded can be put in place by hand: a file with the right digest is used.
 """
 
+import contextlib
 import dataclasses
 import os
 import posixpath
@@ -94,7 +95,7 @@ def known_digest(archive, folder):
 
 def forget_digest(archive, folder):
     """Drops the recorded digest of a wrong download, or it would refuse the right one."""
-    if os.path.exists(_record_path(archive, folder)):
+    with contextlib.suppress(FileNotFoundError):
         os.remove(_record_path(archive, folder))
 
 
@@ -227,11 +228,10 @@ def _leaves(path, links):
 
 
 def _move_entries(beside, folder):
-    names = sorted(os.listdir(beside))
-    paths = [os.path.join(folder, name) for name in names]
+    paths = [os.path.join(folder, name) for name in sorted(os.listdir(beside))]
     for path in paths:
         if os.path.lexists(path):
             raise WorkbookError(f"{path} exists already: move it away to unpack the archive anew")
-    for name, path in zip(names, paths):
-        os.rename(os.path.join(beside, name), path)
+    for path in paths:
+        os.rename(os.path.join(beside, os.path.basename(path)), path)
     return paths

@@ -86,7 +86,7 @@ def _unpack(layout, root):
         return _check_source(root, source)
     ids = {}
     with beside(root) as part:
-        _make_folders(part)
+        voc.make_folders(part)
         for name, photograph, mask in records.pairs(shards):
             safe = _safe(name, ids)
             ids[safe] = name
@@ -104,13 +104,11 @@ def _write(path, content):
 def _check_source(root, source):
     try:
         with open(os.path.join(root, "source.json")) as file:
-            same = json.load(file) == source
+            if json.load(file) == source:
+                return
     except (OSError, ValueError):
-        same = False
-    if not same:
-        raise WorkbookError(
-            f"{root} is not made of these records: move it away, or write elsewhere"
-        )
+        pass
+    raise WorkbookError(f"{root} is not made of these records: move it away, or write elsewhere")
 
 
 def _safe(name, taken):
@@ -124,7 +122,7 @@ def _safe(name, taken):
 def _link(layout, root):
     """Links to the adapter's files and a list of all."""
     ids = _edge_ids(layout)
-    _make_folders(root)
+    voc.make_folders(root)
     for name in ids:
         places = voc.image_path(root, name), voc.mask_path(root, name)
         for source, place in zip(map(os.path.abspath, _edge_pair(layout, name)), places):
@@ -163,8 +161,3 @@ def _edge_ids(layout):
     if not images:
         raise WorkbookError(f"{folders[0]} holds no .jpg: give the folder of train and eval")
     return sorted(images)
-
-
-def _make_folders(root):
-    for path in (voc.image_path(root, ""), voc.mask_path(root, "")):
-        os.makedirs(os.path.dirname(path), exist_ok=True)

@@ -7,7 +7,6 @@ easily made and seen late: a form that is not certain is refused.
 import collections
 
 import numpy as np
-from PIL import Image
 
 from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
@@ -42,50 +41,34 @@ def find(masks, classes=(), colours=None):
 
 def read(path, form, colours):
     """Class ids uint8 [h, w] of a mask of that form."""
-    image = opened(path)
-    if form == PALETTE:
-        return np.asarray(image)
-    if form in (INDEX, BINARY):
-        return _grey(image) if form == INDEX else (_grey(image) == 255).astype(np.uint8)
-    rgb = np.asarray(image.convert("RGB"))
+    if form != RGB:
+        ids, _ = voc.read_mask(path)
+        return (ids == 255).astype(np.uint8) if form == BINARY else ids
+    rgb = voc.read_image(path)
     ids = np.full(rgb.shape[:2], voc.VOID, np.uint8)
     for colour, class_id in colours.items():
         ids[(rgb == colour).all(axis=2)] = class_id
     return ids
 
 
-def opened(path):
-    """A picture, decoded. Raises WorkbookError naming a damaged file."""
-    try:
-        image = Image.open(path)
-        image.load()
-        return image
-    except (OSError, ValueError, SyntaxError) as error:
-        raise WorkbookError(f"{path} cannot be read as a picture ({error}): replace the file")
-
-
-def _grey(image):
-    return np.asarray(image.convert("L"))
-
-
 def _look(path):
     """(PIL mode reduced to P, L or RGB, {value or colour}) of a mask."""
-    image = opened(path)
-    if image.mode == "P":
-        return "P", frozenset(np.unique(np.asarray(image)).tolist())
-    if image.mode in ("L", "1"):
-        return "L", frozenset(np.unique(_grey(image)).tolist())
-    if image.mode in ("I;16", "I"):
-        raise WorkbookError(
-            f"mask {path} has 16 or more bits a pixel: save it with 8, class numbers 0 to 254"
-        )
-    seen = image.convert("RGB").getcolors(MOST_COLOURS)
+    with voc.opened(path, "mask") as image:
+        if image.mode in ("I;16", "I"):
+            raise WorkbookError(
+                f"mask {path} has 16 or more bits a pixel: save it with 8, class numbers 0 to 254"
+            )
+        if image.mode == "1":
+            image = image.convert("L")
+        if image.mode in ("P", "L"):
+            return image.mode, set(np.unique(np.asarray(image)).tolist())
+        seen = image.convert("RGB").getcolors(MOST_COLOURS)
     if seen is None:
         raise WorkbookError(
             f"mask {path} has more than {MOST_COLOURS} colours: it was smoothed or saved as a "
             "JPEG, so edges hold mixed colours; save it anew as PNG without smoothing"
         )
-    return "RGB", frozenset(colour for _, colour in seen)
+    return "RGB", {colour for _, colour in seen}
 
 
 def _form(looks, masks):
@@ -122,7 +105,7 @@ def _highest(looks):
 
 def _colours(looks, given):
     """{colour: class id}; VOC's cream stays 'ignore' unless it was given a class."""
-    cream, seen = tuple(int(v) for v in voc.palette()[voc.VOID]), _values(looks)
+    cream, seen = tuple(voc.palette()[voc.VOID].tolist()), _values(looks)
     if given is None:
         order = sorted(seen - {cream, (0, 0, 0)})
         given = {colour: i for i, colour in enumerate([(0, 0, 0)] + order)}

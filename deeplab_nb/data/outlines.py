@@ -103,12 +103,10 @@ def _coco(path, values):
     for entry in values["annotations"]:
         label = IGNORED if entry.get("iscrowd") else names[entry["category_id"]]
         shapes[entry["image_id"]].append((label, entry["segmentation"]))
-    found = [
-        Outlines(
-            COCO, entry["file_name"], path, (entry["height"], entry["width"]), shapes[entry["id"]]
-        )
-        for entry in values["images"]
-    ]
+    found = []
+    for entry in values["images"]:
+        size = entry["height"], entry["width"]
+        found.append(Outlines(COCO, entry["file_name"], path, size, shapes[entry["id"]]))
     used = _labels(found)
     return found, [name for name in names.values() if name in used]
 
@@ -128,11 +126,8 @@ def _inside(segmentation, size):
         packed = segmentation
     inside = mask.decode(packed).astype(bool)
     if inside.shape != tuple(size):
-        raise ValueError(
-            "a shape is of {}x{} pixels, its image of {}x{}".format(
-                *inside.shape[::-1], *size[::-1]
-            )
-        )
+        (height, width), (rows, columns) = inside.shape, size
+        raise ValueError(f"a shape is of {width}x{height} pixels, its image of {columns}x{rows}")
     return inside
 
 

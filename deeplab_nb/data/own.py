@@ -4,10 +4,10 @@ Looks before it writes: what form the masks have, which values or colours, which
 guess at this point becomes a bad score much later, so a form that is not certain is refused.
 """
 
-import io
 import json
 import os
 import re
+import shutil
 from typing import Dict, NamedTuple, Tuple
 
 import numpy as np
@@ -92,8 +92,7 @@ def _is_picture(name):
 
 def _fill(root, pairs, lists, found):
     """Photographs, masks, lists and class names, under a root that is new."""
-    for folder in (voc.image_path(root, ""), voc.mask_path(root, "")):
-        os.makedirs(os.path.dirname(folder))
+    voc.make_folders(root)
     in_threads(lambda name: _write(root, name, *pairs[name], found), list(pairs), label="writing")
     for name, ids in lists.items():
         write_lines(voc.list_path(root, name), ids)
@@ -161,30 +160,28 @@ def _split(ids, share, seed):
 
 def _write(root, name, photograph, mask, found):
     """One pair, in the photograph's upright size."""
-    opened = mask_forms.opened(photograph)
     if found.form == mask_forms.OUTLINES:
         ids = outlines.draw(mask, found.classes)
     else:
         ids = mask_forms.read(mask, found.form, found.colours)
-    image = ImageOps.exif_transpose(opened).convert("RGB")
+    with voc.opened(photograph, "photograph") as opened:
+        image = ImageOps.exif_transpose(opened).convert("RGB")
+        # else TensorFlow would see another picture than a person does: turned, or other channels
+        as_it_is = (
+            opened.format in ("JPEG", "PNG")
+            and opened.mode in ("RGB", "L")
+            and opened.getexif().get(0x0112, 1) == 1
+        )
     if image.size != ids.shape[::-1]:
         raise WorkbookError(
-            "mask {} is {}x{}, its photograph {}x{}: save it at the photograph's size, without "
-            "smoothing".format(mask, *ids.shape[::-1], *image.size)
+            f"mask {mask} is {ids.shape[1]}x{ids.shape[0]}, its photograph "
+            f"{image.width}x{image.height}: save it at the photograph's size, without smoothing"
         )
-    with open(photograph, "rb") as file:
-        content = file.read()
-    # TensorFlow would see another picture than a person does: turned, or with other channels
-    if (
-        opened.format not in ("JPEG", "PNG")
-        or opened.mode not in ("RGB", "L")
-        or opened.getexif().get(0x0112, 1) != 1
-    ):
-        buffer = io.BytesIO()
-        image.save(buffer, "PNG")  # without loss; TensorFlow goes by the bytes, not by the name
-        content = buffer.getvalue()
-    with open(voc.image_path(root, name), "wb") as file:
-        file.write(content)
+    path = voc.image_path(root, name)
+    if as_it_is:
+        shutil.copyfile(photograph, path)
+    else:
+        image.save(path, "PNG")  # without loss; TensorFlow goes by the bytes, not by the name
     voc.write_mask(voc.mask_path(root, name), ids)
 
 

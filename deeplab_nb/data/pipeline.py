@@ -6,11 +6,10 @@ until it is scaled.
 """
 
 import collections
-import os
 
 import numpy as np
 
-from deeplab_nb.data.records import count_records, first_record
+from deeplab_nb.data.records import count_records
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.settings import MEAN_PIXEL
 from deeplab_nb.tf1 import host_session, tf
@@ -39,7 +38,6 @@ def training_batches(paths, settings, *, first_step=0, rank=0, ranks=1):
     equally many steps and their batches together are the batch of one process with a larger one.
     Raises WorkbookError for missing files and for files without a record.
     """
-    check_records(paths)
     done = first_step * settings.train_batch_size * ranks
     numbered = tf.data.Dataset.zip(
         (shuffled(paths, settings.seed, done), tf.data.experimental.Counter(done))
@@ -72,11 +70,11 @@ def timed_batches(paths, settings, **start):
     return Batches(iterator, images, labels, places, asked, came)
 
 
-def batch_of(paths, settings, step, *, rank=0, ranks=1):
-    """`(images, labels)` of a rank's batch of a step, made once more on the host."""
+def batch_of(paths, settings, step, **share):
+    """`(images, labels)` of a step's batch, made once more on the host; share: rank and ranks."""
     with tf.Graph().as_default(), host_session() as session:
         iterator, images, labels, _ = training_batches(
-            paths, settings, first_step=step - 1, rank=rank, ranks=ranks
+            paths, settings, first_step=step - 1, **share
         )
         session.run(iterator.initializer)
         return session.run([images, labels])
@@ -89,6 +87,9 @@ def shuffled(paths, seed, done):
     skips within one epoch and need not read all those before it.
     """
     count = count_records(paths)
+    if not count:
+        named = ", ".join(paths) or "an empty list of files"
+        raise WorkbookError(f"there are no records in {named}: write them from a list with images")
     counter = tf.data.experimental.Counter
     records = tf.data.Dataset.zip((tf.data.TFRecordDataset(list(paths)), counter()))
     # the seeds of two runs stay apart for as many epochs as any run has
@@ -100,16 +101,6 @@ def shuffled(paths, seed, done):
         )
     )
     return epochs.skip(done % count)
-
-
-def check_records(paths):
-    """Raises WorkbookError, before any work is done, for missing files and for no record at all."""
-    for path in paths:
-        if not os.path.isfile(path):
-            raise WorkbookError(f"record file {path} does not exist: write the records again")
-    if first_record(paths) is None:
-        named = ", ".join(paths) or "an empty list of files"
-        raise WorkbookError(f"there are no records in {named}: write them from a list with images")
 
 
 def decode(record):

@@ -54,10 +54,10 @@ def write_records(root, list_name, folder, *, num_classes=21, ignore_label=255, 
     if _is_whole(paths):
         return paths
     audit(root, [list_name], num_classes=num_classes, ignore_label=ignore_label).raise_if_bad()
-    with _refused_writing(folder, list_name, source_bytes + RECORD_OVERHEAD * len(ids)):
-        with alone_in(folder):
-            if not _is_whole(paths):  # another process may have written it meanwhile
-                _write_set(root, ids, list_name, paths, made_of)
+    needed = source_bytes + RECORD_OVERHEAD * len(ids)
+    with _refused_writing(folder, list_name, needed), alone_in(folder):
+        if not _is_whole(paths):  # another process may have written it meanwhile
+            _write_set(root, ids, list_name, paths, made_of)
     return paths
 
 
@@ -92,11 +92,6 @@ def read_ids(paths):
 def count_records(paths):
     """Number of records in the files. Raises WorkbookError naming a damaged or missing file."""
     return sum(1 for _ in _records(paths))
-
-
-def first_record(paths):
-    """The first serialised record, None without any. Raises WorkbookError for a damaged file."""
-    return next(_records(paths), None)
 
 
 def _write_set(root, ids, list_name, paths, made_of):
@@ -147,26 +142,25 @@ def _record(root, image_id):
     mask, _ = voc.read_mask(voc.mask_path(root, image_id))
     label = io.BytesIO()
     Image.fromarray(mask).save(label, format="PNG")  # grey values are the ids, without a palette
-    features = {
-        "image/encoded": _bytes(encoded),
-        "image/filename": _bytes(image_id.encode()),
-        "image/format": _bytes(b"jpeg" if encoded.startswith(b"\xff\xd8") else b"png"),
-        "image/height": _int(mask.shape[0]),
-        "image/width": _int(mask.shape[1]),
-        "image/channels": _int(3),
-        "image/segmentation/class/encoded": _bytes(label.getvalue()),
-        "image/segmentation/class/format": _bytes(b"png"),
+    values = {
+        "image/encoded": encoded,
+        "image/filename": image_id.encode(),
+        "image/format": b"jpeg" if encoded.startswith(b"\xff\xd8") else b"png",
+        "image/height": mask.shape[0],
+        "image/width": mask.shape[1],
+        "image/channels": 3,
+        "image/segmentation/class/encoded": label.getvalue(),
+        "image/segmentation/class/format": b"png",
     }
-    example = tf.train.Example(features=tf.train.Features(feature=features))
-    return example.SerializeToString(deterministic=True)
+    features = tf.train.Features(feature={key: _as_feature(value) for key, value in values.items()})
+    return tf.train.Example(features=features).SerializeToString(deterministic=True)
 
 
-def _bytes(value):
+def _as_feature(value):
+    """A feature of an int or of bytes."""
+    if isinstance(value, int):
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
     return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-
-
-def _int(value):
-    return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
 
 
 def pairs(paths):
@@ -270,8 +264,7 @@ def _refused_writing(folder, list_name, needed):
         if not full:
             raise WorkbookError(
                 f"records of list {list_name} cannot be written into {folder} "
-                f"({getattr(error, 'message', error)}): choose a folder that you "
-                "may write to"
+                f"({getattr(error, 'message', error)}): choose a folder that you may write to"
             )
         free = shutil.disk_usage(folder).free
         raise WorkbookError(

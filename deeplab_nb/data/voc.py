@@ -3,6 +3,8 @@
 Source: Everingham et al., The PASCAL Visual Object Classes Challenge 2012, development kit.
 """
 
+import contextlib
+import glob
 import os
 
 import numpy as np
@@ -10,28 +12,9 @@ from PIL import Image
 
 from deeplab_nb.errors import WorkbookError
 
-CLASSES = (
-    "background",
-    "aeroplane",
-    "bicycle",
-    "bird",
-    "boat",
-    "bottle",
-    "bus",
-    "car",
-    "cat",
-    "chair",
-    "cow",
-    "diningtable",
-    "dog",
-    "horse",
-    "motorbike",
-    "person",
-    "pottedplant",
-    "sheep",
-    "sofa",
-    "train",
-    "tv",
+CLASSES = tuple(
+    "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse "
+    "motorbike person pottedplant sheep sofa train tv".split()
 )
 NAMES = "classes.txt"  # of a data folder that is not VOC: a class name a line, from number 0 on
 VOID = 255  # object borders and difficult pixels
@@ -80,40 +63,44 @@ def list_path(root, name):
     return os.path.join(root, "ImageSets", "Segmentation", name + ".txt")
 
 
+def make_folders(root):
+    """The folders of photographs and masks."""
+    for path in (image_path(root, ""), mask_path(root, "")):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+
+
 def check_root(root):
     """The folder itself, or the VOC2012 inside it; WorkbookError where neither is a VOC folder."""
     if not os.path.isdir(root):
         raise WorkbookError(
-            f"data folder {root} does not exist: `deeplab-nb fetch voc` brings VOC "
-            "2012, or give the folder that holds JPEGImages"
+            f"data folder {root} does not exist: `deeplab-nb fetch voc` brings VOC 2012, or give "
+            "the folder that holds JPEGImages"
         )
-    for candidate in (
+    candidates = (
         root,
         os.path.join(root, "VOC2012"),
         os.path.join(root, "VOCdevkit", "VOC2012"),
-    ):
-        if os.path.isdir(os.path.join(candidate, "JPEGImages")):
-            break
-    else:
+    )
+    found = [path for path in candidates if os.path.isdir(os.path.join(path, "JPEGImages"))]
+    if not found:
         raise WorkbookError(
-            f"data folder {root} has no JPEGImages: give the VOC2012 folder of an "
-            "unpacked VOCdevkit"
+            f"data folder {root} has no JPEGImages: give the VOC2012 folder of an unpacked "
+            "VOCdevkit"
         )
     for name in ("SegmentationClass", os.path.join("ImageSets", "Segmentation")):
-        if not os.path.isdir(os.path.join(candidate, name)):
+        if not os.path.isdir(os.path.join(found[0], name)):
             raise WorkbookError(
-                f"data folder {candidate} has no {name}: masks and lists are "
-                "needed beside the photographs"
+                f"data folder {found[0]} has no {name}: masks and lists are needed beside the "
+                "photographs"
             )
-    return candidate
+    return found[0]
 
 
 def read_list(root, name):
     """Image ids of a list, in its order. Raises WorkbookError if it is missing or empty."""
     path = list_path(root, name)
     if not os.path.isfile(path):
-        known = list_names(root)
-        has = ", ".join(known) or "no list"
+        has = ", ".join(list_names(root)) or "no list"
         raise WorkbookError(f"list {path} does not exist: the folder has {has}")
     with open(path) as file:
         ids = file.read().split()
@@ -124,24 +111,39 @@ def read_list(root, name):
 
 def list_names(root):
     """Names of the lists that are there, sorted."""
-    folder = os.path.dirname(list_path(root, "any"))
-    files = os.listdir(folder) if os.path.isdir(folder) else []
-    return sorted(file[:-4] for file in files if file.endswith(".txt"))
+    files = glob.glob(list_path(glob.escape(root), "*"))
+    return sorted(os.path.basename(file)[:-4] for file in files)
+
+
+@contextlib.contextmanager
+def opened(path, what):
+    """The picture in a file, for the block that decodes it.
+
+    what: 'photograph' or 'mask'. Raises WorkbookError for a missing or damaged file.
+    """
+    try:
+        image = Image.open(path)
+    except FileNotFoundError:
+        raise WorkbookError(f"{what} {path} does not exist: correct the list or add the file")
+    except OSError as error:
+        raise WorkbookError(f"{what} {path} is not readable ({error}): replace the file")
+    try:
+        with image:
+            yield image
+    except (OSError, ValueError, SyntaxError) as error:
+        raise WorkbookError(f"{what} {path} is damaged ({error}): replace the file")
 
 
 def image_size(path):
     """(height, width) from the file's header alone."""
-    with _open(path, "photograph") as image:
-        return image.size[1], image.size[0]
+    with opened(path, "photograph") as image:
+        return image.size[::-1]
 
 
 def read_image(path):
     """A photograph as uint8 [height, width, 3]; WorkbookError for a missing or broken file."""
-    with _open(path, "photograph") as image:
-        try:
-            return np.asarray(image.convert("RGB"))
-        except (OSError, ValueError, SyntaxError) as error:
-            raise WorkbookError(f"photograph {path} is damaged ({error}): replace the file")
+    with opened(path, "photograph") as image:
+        return np.asarray(image.convert("RGB"))
 
 
 def read_mask(path):
@@ -150,15 +152,12 @@ def read_mask(path):
     The kind is 'palette' (VOC's own), 'index' (grey values are ids) or 'rgb' (VOC's colours).
     Raises WorkbookError for a missing or broken file and for a colour that is not VOC's.
     """
-    with _open(path, "mask") as image:
-        try:
-            if image.mode == "P":
-                return np.array(image), "palette"
-            if image.mode in ("L", "1"):
-                return np.array(image.convert("L")), "index"
-            return _ids_of_colours(np.asarray(image.convert("RGB")), path), "rgb"
-        except (OSError, ValueError, SyntaxError) as error:
-            raise WorkbookError(f"mask {path} is damaged ({error}): replace the file")
+    with opened(path, "mask") as image:
+        if image.mode == "P":
+            return np.array(image), "palette"
+        if image.mode in ("L", "1"):
+            return np.array(image.convert("L")), "index"
+        return _ids_of_colours(np.asarray(image.convert("RGB")), path), "rgb"
 
 
 def write_mask(path, ids):
@@ -170,27 +169,15 @@ def write_mask(path, ids):
 
 def _ids_of_colours(rgb, path):
     """Class ids of an RGB mask, by VOC's palette of 21 classes and void."""
-    known = {int(_code(palette()[i].astype(np.int64))): i for i in (*range(len(CLASSES)), VOID)}
-    codes, where = np.unique(_code(rgb.astype(np.int64)), return_inverse=True)
-    ids = np.array([known.get(int(code), -1) for code in codes])[where].reshape(rgb.shape[:2])
+    digits = 1 << 16, 1 << 8, 1  # a colour as one number
+    codes, where = np.unique(rgb.astype(np.int64) @ digits, return_inverse=True)
+    numbers = palette().astype(np.int64) @ digits
+    known = {numbers[i]: i for i in (*range(len(CLASSES)), VOID)}
+    ids = np.array([known.get(code, -1) for code in codes])[where].reshape(rgb.shape[:2])
     if (ids < 0).any():
         y, x = np.argwhere(ids < 0)[0]
-        colour = tuple(rgb[y, x].tolist())
         raise WorkbookError(
-            f"mask {path} has colour {colour} at row {y}, column {x}, which is not "
-            "one of VOC's: save the masks as class ids"
+            f"mask {path} has colour {tuple(rgb[y, x].tolist())} at row {y}, column {x}, which is "
+            "not one of VOC's: save the masks as class ids"
         )
     return ids.astype(np.uint8)
-
-
-def _code(rgb):
-    return rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2]
-
-
-def _open(path, what):
-    try:
-        return Image.open(path)
-    except FileNotFoundError:
-        raise WorkbookError(f"{what} {path} does not exist: correct the list or add the file")
-    except OSError as error:
-        raise WorkbookError(f"{what} {path} is not readable ({error}): replace the file")
