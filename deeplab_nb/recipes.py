@@ -70,9 +70,10 @@ _MINDSPORE = dict(
     eval_protocol="mindspore",
 )
 
-# of the recipes that only evaluate; the others' is measured by `deeplab-nb run published` before it begins
+# of the recipes that only evaluate; `deeplab-nb run published` measures the others' as it begins
 _TIMES = {
-    "mobilenetv2_dm05": "5 min for VOC val's 1,449 images on 2 cores, estimated from 0.2 s an image over 150"
+    "mobilenetv2_dm05": "5 min for VOC val's 1,449 images on 2 cores, estimated from 0.2 s an "
+    "image over 150"
 }
 
 
@@ -128,11 +129,12 @@ RECIPES = (
     Recipe(
         "deeplabv3plus_1p",
         "DeepLabv3+, Xception-65, one card",
-        source="Huawei model zoo, DeepLabv3+ for TensorFlow 1.15 (train_full_1p); its script trains on trainval, "
-        "so a number on val is contaminated",
+        source="Huawei model zoo, DeepLabv3+ for TensorFlow 1.15 (train_full_1p); its script "
+        "trains on trainval, so a number on val is contaminated",
         hardware="1 Ascend 910",
         time="about 27 h for 200,000 steps at batch 7 (the published port's own figure)",
-        expected="87.72 % on VOC 2012 test, six scales and flip (the published port; its reference run 87.84)",
+        expected="87.72 % on VOC 2012 test, six scales and flip (the published port; its "
+        "reference run 87.84)",
         values=dict(_DEEPLABV3PLUS, train_steps=300000, learning_rate=1e-4),
     ),
     Recipe(
@@ -143,9 +145,13 @@ RECIPES = (
         time="not published",
         expected="not published",
         values=dict(
-            _DEEPLABV3PLUS, train_steps=32500, learning_rate=8e-4, cards=8, loss_scale="exponential"
+            _DEEPLABV3PLUS,
+            train_steps=32500,
+            learning_rate=8e-4,
+            cards=8,
+            loss_scale="exponential",  # from 2^16; the published run's from 2^32
         ),
-    ),  # from 2^16; the published run's from 2^32
+    ),
     Recipe(
         "deeplabv3_mindspore_1p",
         "DeepLabv3 of the MindSpore model zoo (2020), one card",
@@ -170,7 +176,8 @@ RECIPES = (
         source="this project",
         hardware="any CPU with 2 cores",
         time="8 CPU minutes",
-        expected="mIoU 71.35 % before and after: 440 photographs to train, 150 to score, a subset of VOC 2012",
+        expected="mIoU 71.35 % before and after: 440 photographs to train, 150 to score, a subset "
+        "of VOC 2012",
         values=dict(
             data_root=VOC,
             depth_multiplier=0.5,
@@ -192,9 +199,6 @@ def get(name):
     """The recipe of this name. Raises WorkbookError with the nearest name for an unknown one."""
     names = [recipe.name for recipe in RECIPES]
     if name not in names:
-        raise WorkbookError(
-            "unknown recipe '{}'{}; there are {}".format(
-                name, settings_module.nearest(name, names), ", ".join(names)
-            )
-        )
+        near = settings_module.nearest(name, names)
+        raise WorkbookError(f"unknown recipe '{name}'{near}; there are {', '.join(names)}")
     return RECIPES[names.index(name)]

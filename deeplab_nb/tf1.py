@@ -12,16 +12,15 @@ import tensorflow.compat.v1 as tf  # noqa: E402  (the line above must come first
 from tensorflow.python.util import deprecation  # noqa: E402
 
 tf.logging.set_verbosity(tf.logging.ERROR)
-deprecation._PRINT_DEPRECATION_WARNINGS = (
-    False  # they are not only shown but looked up at each call: a third of building time
-)
+# they are not only shown but looked up at each call: a third of building time
+deprecation._PRINT_DEPRECATION_WARNINGS = False
 
 
 def host_config():
-    """The tf.ConfigProto of a session for work that belongs on the host: records, previews, exports.
+    """tf.ConfigProto of a session for work that belongs on the host: records, previews, exports.
 
-    Since its branch r1.9.0 Ascend's adapter, once imported, makes every session one of the card unless the
-    session's options say otherwise.
+    Since its branch r1.9.0 Ascend's adapter, once imported, makes every session one of the card
+    unless the session's options say otherwise.
     """
     config = tf.ConfigProto()
     if "npu_bridge" in sys.modules:
