@@ -20,6 +20,12 @@ from deeplab_nb.errors import WorkbookError
 from deeplab_nb.launch import job, rank_table as tables
 from deeplab_nb.processes import terminable
 
+from_step_option = click.option(
+    "--from-step",
+    type=click.IntRange(min=0),
+    help="Go on from this checkpoint; later ones are moved into after_step_N beside it.",
+)
+
 
 @main.command()
 @click.argument("recipe")
@@ -36,7 +42,8 @@ from deeplab_nb.processes import terminable
     metavar="FOLDER",
     help="Where checkpoints and log go; default papermill_runs/RECIPE-train.",
 )
-def train(recipe, assignments, dry_run, out, **given):
+@from_step_option
+def train(recipe, assignments, dry_run, out, from_step, **given):
     """Train a recipe without notebooks; the same command again resumes."""
     chosen = recipes.get(recipe)
     settings = settings_module.override(
@@ -55,8 +62,16 @@ def train(recipe, assignments, dry_run, out, **given):
         )
     work = Run(chosen, settings, files.RUNS)
     work.train_folder = os.path.abspath(out or os.path.join(files.RUNS, chosen.name + "-train"))
+    _go_back(work.train_folder, from_step)
     with terminable():  # so that a rank that its launcher ends saves first
         click.echo(work.train())
+
+
+def _go_back(folder, step):
+    if step is not None:
+        from deeplab_nb.network.checkpoints import go_back
+
+        click.echo(f"checkpoints after step {step} are in {go_back(folder, step)}")
 
 
 def _dry_run(settings):
@@ -108,15 +123,19 @@ def _dry_run(settings):
     metavar="SECONDS",
     help="A rank silent for so long is taken for hung; default 2400.",
 )
+@from_step_option
 @click.option("--dry-run", is_flag=True, help="Print each rank's environment and command only.")
-def launch(recipe, assignments, ascend_profile, addresses, out, silence, dry_run, **start):
+def launch(
+    recipe, assignments, ascend_profile, addresses, out, silence, from_step, dry_run, **start
+):
     """Train a recipe with one process a card; the same command again resumes."""
     chosen = recipes.get(recipe)
     overrides = overrides_of(with_given(assignments, {"ascend_profile": ascend_profile}))
+    out = out or os.path.join(files.RUNS, chosen.name + "-launch")
     plan = job.plan(
         chosen,
         overrides,
-        out or os.path.join(files.RUNS, chosen.name + "-launch"),
+        out,
         addresses=addresses.split(",") if addresses else None,
         **start,
     )
@@ -125,6 +144,7 @@ def launch(recipe, assignments, ascend_profile, addresses, out, silence, dry_run
         return click.echo(job.text(plan))
     from deeplab_nb.runs.run import train_together
 
+    _go_back(os.path.join(out, "train"), from_step)
     train_together(chosen, plan, silence=silence)
 
 

@@ -26,6 +26,8 @@ PATIENCE, SECONDS = "HCCL_CONNECT_TIMEOUT", 300
 Team = collections.namedtuple("Team", "rank ranks target server")
 ALONE = Team(0, 1, "", None)
 
+LOOPBACK = ("127.0.0.1", "localhost")
+
 # of one step: this rank's own loss; seconds in the all-reduce, waiting for the slowest rank
 # included; how many ranks are asked to stop; whether this one is, to be fed with 0 or 1. All float
 # scalars.
@@ -48,6 +50,7 @@ def join(config, ranks):
     config.experimental.collective_group_leader = "/job:worker/replica:0/task:0"
     # what is not placed by hand stays on this rank too
     config.device_filters.append(f"/job:worker/task:{rank}")
+    _past_proxies(addresses)
     try:
         server = tf.train.Server(
             {"worker": addresses}, job_name="worker", task_index=rank, config=config
@@ -58,6 +61,8 @@ def join(config, ranks):
             f"rank {rank} cannot listen at {addresses[rank]} ({said}): its port is "
             "taken, end the process that has it or give other addresses"
         )
+    if all(_host_and_port(address)[0] in LOOPBACK for address in addresses):
+        _listen_on_loopback(_host_and_port(addresses[rank])[1])
     _wait_for(addresses, rank)
     return Team(rank, ranks, server.target, server)
 
@@ -91,6 +96,35 @@ def members(ranks, variables):
 def _host_and_port(address):
     host, port = address.rsplit(":", 1)
     return host, int(port)
+
+
+def _past_proxies(addresses):
+    """Ranks reach one another without the proxy of http_proxy, which TensorFlow would ask."""
+    hosts = {_host_and_port(address)[0] for address in addresses}
+    for name in ("no_proxy", "NO_PROXY"):
+        given = [os.environ[name]] if os.environ.get(name) else []
+        os.environ[name] = ",".join(given + sorted(hosts))
+
+
+def _listen_on_loopback(port):
+    """Binds this process's listening socket to the loopback device.
+
+    TensorFlow's server listens at all of a machine's addresses, whatever its own is, and lets a
+    stranger's session write files. Before Linux 5.7 only root may do this: then it is said.
+    """
+    for number in os.listdir("/proc/self/fd"):
+        file = f"/proc/self/fd/{number}"
+        if not os.path.islink(file) or not os.readlink(file).startswith("socket:"):
+            continue
+        with socket.socket(fileno=os.dup(int(number))) as one:
+            internet = one.family in (socket.AF_INET, socket.AF_INET6)
+            if not internet or one.getsockname()[1] != port:
+                continue
+            if one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                try:
+                    one.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
+                except PermissionError:
+                    print(f"other machines can reach port {port} while ranks train here")
 
 
 def _wait_for(addresses, rank):

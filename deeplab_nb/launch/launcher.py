@@ -8,6 +8,7 @@ it for ever, or until a time limit of many minutes. So whoever starts the ranks 
 """
 
 import collections
+import contextlib
 import os
 import queue
 import signal
@@ -152,9 +153,11 @@ class _Job:
             if self._signs.get(worker.rank, (None,))[0] != sign:
                 self._signs[worker.rank] = sign, now
             silent.append((now - self._signs[worker.rank][1], worker.rank))
-        seconds, rank = max(silent, default=(0, None))
+        stopped = [each for each in silent if _is_stopped(self.workers, each[1])]
+        seconds, rank = max(stopped or silent, default=(0, None))
         if seconds > silence:
-            self._fail(Ended(rank, f"gave no sign of life for {seconds:.0f} s", False))
+            how = " and is stopped (SIGSTOP, SIGCONT lets it go on)" if stopped else ""
+            self._fail(Ended(rank, f"gave no sign of life for {seconds:.0f} s{how}", False))
 
     def _next_end(self, seconds):
         """The next rank's end, or None if there is none in this time."""
@@ -230,6 +233,14 @@ def _end_of(rank, process):
     names = {number.value: number.name for number in signal.Signals}
     name = names.get(how.si_status, f"signal {how.si_status}")
     return Ended(rank, f"was killed by {name}", False)
+
+
+def _is_stopped(workers, rank):
+    """Whether a rank's process was stopped by a signal, so that its partners wait for it."""
+    process = next(worker.process.pid for worker in workers if worker.rank == rank)
+    with contextlib.suppress(OSError), open(f"/proc/{process}/stat") as file:
+        return file.read().rsplit(")", 1)[1].split()[0] in "Tt"
+    return False
 
 
 def _sign(worker):

@@ -1,9 +1,13 @@
 """Finding, reading and restoring checkpoints, with a report of what came from where."""
 
 import collections
+import contextlib
 import glob
+import itertools
 import os
 import re
+import shutil
+import tempfile
 
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.network import mindspore, zoo
@@ -11,6 +15,8 @@ from deeplab_nb.network.head import LOGITS_SCOPE
 from deeplab_nb.tf1 import tf
 
 _FILE_ENDING = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
+_PATTERN = re.compile(r"[][*?\\]")
+_SHAPES = re.compile(r"^(.+) \(DT_\w+\) \[([\d,]*)\]$", re.MULTILINE)
 
 # where the layers after the backbone live, and the class layer alone; what a run may leave fresh on
 # purpose
@@ -30,7 +36,8 @@ _OPTIMISERS = re.compile(
 def find_checkpoint(path):
     """The checkpoint's prefix, from a folder (its newest), a prefix or one of its files.
 
-    A MindSpore `.ckpt` is one file and its own prefix. Raises WorkbookError where there is none.
+    A MindSpore `.ckpt` is one file and its own prefix, as one of TensorFlow's old form (V1) is.
+    Raises WorkbookError where there is none.
     """
     if os.path.isdir(path):
         prefix = newest_checkpoint(path) or mindspore.newest_checkpoint(path)
@@ -43,7 +50,7 @@ def find_checkpoint(path):
     if mindspore.is_checkpoint(path):
         return path
     prefix = _FILE_ENDING.sub("", path)
-    if not os.path.exists(prefix + ".index"):
+    if not os.path.exists(prefix + ".index") and not os.path.isfile(prefix):
         name = os.path.basename(os.path.normpath(path))
         fetch = f"`deeplab-nb fetch weights {name}` brings it to data/weights, or "
         hint = fetch if name in zoo.NAMES else ""
@@ -55,14 +62,42 @@ def find_checkpoint(path):
 
 
 def newest_checkpoint(folder):
-    """Prefix of the folder's newest whole checkpoint, or None.
+    """Prefix of the folder's newest whole checkpoint, or None."""
+    return next(reversed(whole_checkpoints(folder)), None)
 
-    The highest step wins; files without a step number come after numbered ones.
-    """
+
+def whole_checkpoints(folder):
+    """Prefixes of the folder's checkpoints by step, those without a step's number first."""
     names = os.listdir(folder) if os.path.isdir(folder) else []
     prefixes = [name[: -len(".index")] for name in names if name.endswith(".index")]
     whole = [p for p in prefixes if any(n.startswith(p + ".data-") for n in names)]
-    return os.path.join(folder, max(whole, key=lambda p: (step_of(p), p))) if whole else None
+    return [os.path.join(folder, p) for p in sorted(whole, key=lambda p: (step_of(p), p))]
+
+
+def go_back(folder, step):
+    """Sets a run's checkpoints after a step aside, so that training goes on from that step.
+
+    Returns the folder that they are moved into, FOLDER/after_step_N. Raises WorkbookError where
+    there is none of that step.
+    """
+    steps = {step_of(prefix): prefix for prefix in whole_checkpoints(folder)}
+    if step not in steps:
+        there = ", ".join(str(number) for number in steps if number >= 0) or "none"
+        raise WorkbookError(
+            f"{folder} has no checkpoint of step {step}: of its steps, give {there}"
+        )
+    aside = os.path.join(folder, f"after_step_{step}")
+    for path in sorted(glob.glob(os.path.join(glob.escape(folder), "model.ckpt-*"))):
+        if step_of(_FILE_ENDING.sub("", path)) > step:
+            os.makedirs(aside, exist_ok=True)
+            shutil.move(path, _free(os.path.join(aside, os.path.basename(path))))
+    return aside
+
+
+def _free(path):
+    """The path, or the first of path.1, path.2, ... that does not exist."""
+    numbered = (f"{path}.{number}" for number in itertools.count(1))
+    return next(p for p in itertools.chain([path], numbered) if not os.path.exists(p))
 
 
 def step_of(prefix):
@@ -73,20 +108,55 @@ def step_of(prefix):
 
 def blocks(prefix):
     """The bytes of a checkpoint's files, in pieces, for a digest."""
-    data = sorted(glob.glob(glob.escape(prefix) + ".data-*"))
-    for path in data + [p for p in (prefix, prefix + ".index") if os.path.isfile(p)]:
+    for path in _files(prefix):
         with open(path, "rb") as file:
             yield from iter(lambda: file.read(1 << 20), b"")
+
+
+def _files(prefix):
+    data = sorted(glob.glob(glob.escape(prefix) + ".data-*"))
+    return data + [path for path in (prefix, prefix + ".index") if os.path.isfile(path)]
+
+
+@contextlib.contextmanager
+def literal(path):
+    """A name for a checkpoint or folder that holds no pattern.
+
+    TensorFlow takes brackets and the like for a pattern of names, and would not find what lies
+    there (tensorflow#35489): such a path is reached by links in a folder of their own.
+    """
+    if not _PATTERN.search(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as links:
+        name = os.path.join(links, "linked")
+        for file in [path] if os.path.isdir(path) else _files(path):
+            os.symlink(os.path.abspath(file), name + file[len(path) :])
+        yield name
+
+
+@contextlib.contextmanager
+def _reader(prefix):
+    """tf.train.NewCheckpointReader of a checkpoint. Raises WorkbookError where it is unreadable."""
+    try:
+        with literal(prefix) as name:
+            yield tf.train.load_checkpoint(name)
+    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        said = str(getattr(error, "message", error)).split("\n")[0][:150]
+        raise WorkbookError(
+            f"checkpoint {prefix} is not readable ({said}): compare its files' sizes with their "
+            "source, copy them again or give another checkpoint"
+        )
 
 
 def read_shapes(prefix):
     """{variable name: shape} of a checkpoint. Raises WorkbookError for a file that is none."""
     if mindspore.is_checkpoint(prefix):
         return {name: list(array.shape) for name, array in mindspore.read_variables(prefix).items()}
-    try:
-        return dict(tf.train.load_checkpoint(prefix).get_variable_to_shape_map())
-    except (tf.errors.OpError, ValueError, RuntimeError) as error:
-        raise _unreadable(prefix, error)
+    with _reader(prefix) as reader:
+        # its text: get_variable_to_shape_map of TensorFlow 1.15 leaves 200 bytes a variable behind
+        found = _SHAPES.findall(reader.debug_string().decode())
+    return {name: [int(side) for side in shape.split(",") if side] for name, shape in found}
 
 
 def describe(prefix):
@@ -204,11 +274,8 @@ def _load(session, prefix, variables):
     if mindspore.is_checkpoint(prefix):
         values = mindspore.read_variables(prefix)
     else:
-        try:
-            reader = tf.train.load_checkpoint(prefix)
+        with _reader(prefix) as reader:
             values = {name: reader.get_tensor(name) for name in variables}
-        except (tf.errors.OpError, ValueError, RuntimeError) as error:
-            raise _unreadable(prefix, error)
     session.run(
         [v.initializer for v in variables.values()],
         {v.initializer.inputs[1]: values[name] for name, v in variables.items()},
@@ -228,8 +295,3 @@ def _refuse_foreign(prefix, restored, wrong):
         raise WorkbookError(
             f"checkpoint {prefix} has none of this network's variables: check backbone"
         )
-
-
-def _unreadable(prefix, error):
-    said = str(getattr(error, "message", error)).split("\n")[0][:150]
-    return WorkbookError(f"checkpoint {prefix} is not readable ({said}): copy or train it again")

@@ -56,18 +56,28 @@ _TYPES = (
 )
 
 
+_TABLE = bytes.fromhex("57fb808b247547db")  # how TensorFlow's old form ends, a table of LevelDB
+
+
 def is_checkpoint(path):
     """Whether the path looks like a MindSpore file.
 
-    TensorFlow's `x.ckpt` is only a prefix beside `x.ckpt.index`.
+    TensorFlow's `x.ckpt` is only a prefix beside `x.ckpt.index`, or a table in its old form.
     """
-    return path.endswith(".ckpt") and os.path.isfile(path) and not os.path.exists(path + ".index")
+    if not path.endswith(".ckpt") or not os.path.isfile(path) or os.path.exists(path + ".index"):
+        return False
+    with open(path, "rb") as file:
+        file.seek(max(os.path.getsize(path) - len(_TABLE), 0))
+        return file.read() != _TABLE
 
 
 def newest_checkpoint(folder):
     """Path of a folder's MindSpore file of highest epoch and step (x-6_732.ckpt), or None."""
     paths = [os.path.join(folder, name) for name in os.listdir(folder)]
-    numbers = lambda path: [int(number) for number in re.findall(r"\d+", os.path.basename(path))]
+
+    def numbers(path):
+        return [int(number) for number in re.findall(r"\d+", os.path.basename(path))]
+
     return max(filter(is_checkpoint, paths), key=numbers, default=None)
 
 

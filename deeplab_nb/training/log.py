@@ -178,9 +178,18 @@ def validations_of(log):
 
 def best_before(folder, step):
     """The highest mIoU that a run's log has up to a step, None without one."""
-    path = os.path.join(folder, "log.jsonl")
-    found = validations_of(read_log(path)) if os.path.exists(path) else []
+    found = _validations(folder)
     return max((e["validation_miou"] for e in found if e["step"] <= step), default=None)
+
+
+def validated_at(folder, step):
+    """Whether a run's log has a quick validation of this step."""
+    return any(entry["step"] == step for entry in _validations(folder))
+
+
+def _validations(folder):
+    path = os.path.join(folder, "log.jsonl")
+    return validations_of(read_log(path)) if os.path.exists(path) else []
 
 
 def log_folder(folder, team):

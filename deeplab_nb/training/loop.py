@@ -18,13 +18,26 @@ from deeplab_nb.data.records import count_records, read_ids
 from deeplab_nb.devices import ascend, collectives, devices
 from deeplab_nb.devices.ranks import beat
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.network.checkpoints import newest_checkpoint, restore, step_of
+from deeplab_nb.network.checkpoints import (
+    literal,
+    newest_checkpoint,
+    restore,
+    step_of,
+    whole_checkpoints,
+)
 from deeplab_nb.network.deeplab import variables_of
 from deeplab_nb.processes import asked_to_stop, peak_memory
 from deeplab_nb.progress import progress
 from deeplab_nb.tf1 import tf
 from deeplab_nb.training import objective
-from deeplab_nb.training.log import Log, best_before, cannot_write, log_folder, save_settings
+from deeplab_nb.training.log import (
+    Log,
+    best_before,
+    cannot_write,
+    log_folder,
+    save_settings,
+    validated_at,
+)
 from deeplab_nb.training.step import is_finite, numbers, training_step
 from deeplab_nb.training.validation import QuickValidation
 
@@ -46,14 +59,17 @@ def train(settings, records, folder):
     check_same_run(settings, folder)
     resumed = newest_checkpoint(folder)
     first_step = max(step_of(resumed), 0) if resumed else 0
+    epoch = max(count_records(records) // settings.global_batch_size, 1)
     if resumed and first_step >= settings.train_steps:
+        if settings.cards == 1:
+            make_up(settings, folder, resumed, epoch)
         return resumed
     device = devices.find(settings)
     config = devices.session_config(device, settings)
     team = devices.join(device, settings, config)
-    epoch = max(count_records(records) // settings.global_batch_size, 1)
     validation = None
     if team.rank == 0:
+        make_up(settings, folder, resumed, epoch)
         save_settings(settings, folder)
         if settings.validate_every:
             validation = QuickValidation(settings, folder, best_before(folder, first_step))
@@ -63,7 +79,7 @@ def train(settings, records, folder):
             records, settings, first_step=first_step, rank=team.rank, ranks=team.ranks
         )
         step = training_step(batches.images, batches.labels, settings, device, team)
-        with tf.Session(team.target, config=config) as session:
+        with literal(folder) as name, tf.Session(team.target, config=config) as session:
             session.run(tf.global_variables_initializer())
             # in a call of its own: Ascend's adapter leaves one that makes an iterator to the host,
             # variables and all
@@ -75,7 +91,7 @@ def train(settings, records, folder):
                 flush=True,
             )
             devices.start_alike(device, session, first_step, team)
-            checkpoints = Checkpoints(session, folder, settings, team)
+            checkpoints = Checkpoints(session, folder, name, settings, team, newest=resumed)
             with Log(log_folder(folder, team), first_step, epoch) as log:
                 training = Training(
                     settings, records, team, session, batches, step, log, checkpoints, validation
@@ -105,15 +121,41 @@ def start(session, resumed, settings):
 def resume(session, prefix, settings):
     """Restores every variable of the graph; returns a sentence with step and learning rate."""
     try:
-        tf.train.Saver().restore(session, prefix)
+        with literal(prefix) as name:
+            tf.train.Saver().restore(session, name)
     except (tf.errors.OpError, ValueError) as error:
-        said = str(error).split("\n")[0][:120]
-        raise WorkbookError(
-            f"checkpoint {prefix} is damaged ({said}): delete its files to go on "
-            "from the one before"
+        said, step = str(error).split("\n")[0][:120], step_of(prefix)
+        steps = map(step_of, whole_checkpoints(os.path.dirname(prefix)))
+        before = max((number for number in steps if 0 <= number < step), default=None)
+        remedy = (
+            "there is none before it, so train into another folder"
+            if before is None
+            else f"--from-step {before} goes on from the one before and keeps this one's files"
         )
+        raise WorkbookError(f"checkpoint {prefix} cannot be restored ({said}): {remedy}")
     rate = session.run(objective.learning_rate(tf.train.get_global_step(), settings))
     return f"resuming at step {step_of(prefix)} of {settings.train_steps}, learning rate {rate:.3g}"
+
+
+def make_up(settings, folder, resumed, steps_per_epoch):
+    """The quick validation that was due at a checkpoint, where a kill came before its end."""
+    step = step_of(resumed) if resumed else 0
+    due = (
+        step > 0
+        and settings.validate_every
+        and (step % settings.validate_every == 0 or step == settings.train_steps)
+    )
+    if due and not validated_at(folder, step):
+        validation = QuickValidation(settings, folder, best_before(folder, step))
+        with Log(folder, step, steps_per_epoch) as log:
+            validate(validation, log, step, resumed)
+
+
+def validate(validation, log, step, checkpoint):
+    """Scores a checkpoint of this step; the log gets the number and some pictures."""
+    log.validation(step, validation.score(checkpoint), len(validation.ids))
+    for name, photograph, *masks in validation.pictures():
+        log.picture(step, "validation/" + name, photograph, *masks)
 
 
 # --- the steps
@@ -202,12 +244,7 @@ class Training(
             if validates or self.checkpoints.due(done):
                 checkpoint = self.checkpoints.save(done)
                 if validates:
-                    self._validate(done, checkpoint)
-
-    def _validate(self, done, checkpoint):
-        self.log.validation(done, self.validation.score(checkpoint), len(self.validation.ids))
-        for name, photograph, *masks in self.validation.pictures():
-            self.log.picture(done, "validation/" + name, photograph, *masks)
+                    validate(self.validation, self.log, done, checkpoint)
 
     def _batch(self, step):
         rank, ranks = self.team.rank, self.team.ranks
@@ -260,17 +297,23 @@ class Training(
 class Checkpoints:
     """The checkpoints of a session in a folder; `settings.keep_checkpoints` of them stay.
 
-    Rank 0 writes them, for all ranks.
+    name: of the folder, for TensorFlow, see `checkpoints.literal`. newest: prefix of the one that
+    training goes on from. Rank 0 writes them, for all ranks.
     """
 
-    def __init__(self, session, folder, settings, team):
+    def __init__(self, session, folder, name, settings, team, newest=None):
         self._session, self._folder, self._settings = session, folder, settings
-        self._rank, self._clock, self._newest = team.rank, time.time(), None
+        self._base = os.path.join(name, "model.ckpt")
+        self._rank, self._clock, self._newest = team.rank, time.time(), newest
         if team.rank == 0:
-            self._saver = tf.train.Saver(max_to_keep=settings.keep_checkpoints)
-            found = glob.glob(os.path.join(glob.escape(folder), "model.ckpt-*.index"))
-            earlier = sorted([os.path.splitext(path)[0] for path in found], key=step_of)
+            self._saver = tf.train.Saver(
+                max_to_keep=settings.keep_checkpoints, save_relative_paths=True
+            )
+            earlier = [p for p in whole_checkpoints(name) if p.startswith(self._base + "-")]
             self._saver.recover_last_checkpoints(earlier)
+            # what a kill left of one that was being written
+            for path in glob.glob(glob.escape(self._base) + "-*.tempstate*"):
+                os.remove(path)
 
     def due(self, step):
         """Whether to write one, by the number of steps or the minutes since the last one."""
@@ -284,12 +327,12 @@ class Checkpoints:
         Raises WorkbookError for a full disk; the checkpoints before it stay. So it does for a
         folder that is gone: TensorFlow makes it again, with nothing but this checkpoint in it.
         """
-        base, gone = os.path.join(self._folder, "model.ckpt"), not os.path.isdir(self._folder)
-        prefix = f"{base}-{step}"
+        gone = not os.path.isdir(self._folder)
+        prefix = os.path.join(self._folder, f"model.ckpt-{step}")
         if self._rank > 0 or self._newest == prefix:
             return prefix
         try:
-            self._saver.save(self._session, base, step, write_meta_graph=False)
+            self._saver.save(self._session, self._base, step, write_meta_graph=False)
         except (tf.errors.OpError, ValueError, OSError) as error:
             raise cannot_write(self._folder, error)
         if gone:

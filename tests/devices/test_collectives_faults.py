@@ -58,6 +58,27 @@ def test_a_rank_that_never_starts_is_named(records, tmp_path, monkeypatch):
     ) and "within 1 s" in said(tmp_path, 0)
 
 
+def test_a_proxy_is_not_asked_and_no_other_machine_reaches_a_port(records, tmp_path, monkeypatch):
+    """The ranks train, each port answers at 127.0.0.1 and at no other address of this machine."""
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    addresses, seen = job._free_addresses(2), {}
+    ports = [int(address.rsplit(":", 1)[1]) for address in addresses]
+
+    def knock():
+        own = {found[4][0] for found in socket.getaddrinfo(socket.gethostname(), None)}
+        for host in own - {"127.0.0.1", "127.0.1.1", "::1"} | {"127.0.0.1"}:
+            for port in ports:
+                with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as one:
+                    one.settimeout(2)
+                    seen[host, port] = one.connect_ex((host, port)) == 0
+
+    ranks_of(records, tmp_path, 2, train_steps=4, addresses=addresses, on_line=at_step(2, knock))
+    assert step_of(find_checkpoint(str(tmp_path / "train"))) == 4
+    assert {key for key, open_ in seen.items() if open_} == {("127.0.0.1", p) for p in ports}
+
+
 def test_a_port_that_is_taken_is_named(records, tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -187,6 +187,14 @@ def test_a_rank_that_hangs_is_told_and_ended(tmp_path):
     assert "rank 2" not in " ".join(line for line in lines if "ended with it" in line)
 
 
+def test_a_rank_that_was_stopped_is_named_and_not_its_partner(tmp_path):
+    # rank 1 stops itself at once; rank 0 fell silent before it
+    said, _ = fails(
+        tmp_path, shell("sleep 60", "sleep 0.5; echo; kill -STOP $$"), 2, heartbeat_seconds=3
+    )
+    assert "rank 1 gave no sign of life for 3 s and is stopped (SIGSTOP" in said
+
+
 def test_a_beat_is_a_sign_of_life(tmp_path, monkeypatch):
     ranks.beat()
     monkeypatch.setenv(ranks.HEARTBEAT, str(tmp_path / "heartbeat"))

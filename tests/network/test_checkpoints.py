@@ -1,6 +1,7 @@
 import functools
 import json
 import os
+import resource
 import shutil
 
 import numpy as np
@@ -204,9 +205,8 @@ def test_a_damaged_checkpoint_is_named(folder, tmp_path):
     shutil.copytree(folder, damaged)
     with open(os.path.join(damaged, "model.ckpt-10.index"), "r+b") as file:
         file.truncate(100)
-    with pytest.raises(
-        WorkbookError, match="model.ckpt-10 is not readable .*: copy or train it again"
-    ):
+    words = "model.ckpt-10 is not readable .*: compare its files' sizes with their source"
+    with pytest.raises(WorkbookError, match=words):
         checkpoints.read_shapes(checkpoints.find_checkpoint(damaged))
 
 
@@ -218,6 +218,66 @@ def test_damaged_data_is_named(folder, tmp_path):
     with network(SETTINGS).as_default(), tf.Session() as session:
         with pytest.raises(WorkbookError, match="is not readable"):
             checkpoints.restore(session, damaged, tf.global_variables())
+
+
+@pytest.mark.parametrize("name", ["ck[1]", "a*b?", "[ab]", "back\\slash", "two words", "Größe"])
+def test_no_folders_name_is_taken_for_a_pattern(folder, tmp_path, name):
+    ours = str(tmp_path / name)
+    shutil.copytree(folder, ours)
+    prefix = checkpoints.find_checkpoint(ours)
+    assert checkpoints.read_shapes(prefix) == checkpoints.read_shapes(
+        checkpoints.find_checkpoint(folder)
+    )
+    with network(SETTINGS).as_default(), tf.Session() as session:
+        report = checkpoints.restore(session, ours, tf.global_variables(), complete=True)
+    assert report.checkpoint == os.path.join(ours, "model.ckpt-10")
+
+
+def test_no_files_name_is_taken_for_a_pattern(folder, tmp_path):
+    for path in checkpoints._files(os.path.join(folder, "model.ckpt-10")):
+        name = os.path.basename(path).replace("model", "model[1]*")
+        shutil.copy(path, str(tmp_path / name))
+    shapes = checkpoints.read_shapes(checkpoints.find_checkpoint(str(tmp_path)))
+    assert shapes == checkpoints.read_shapes(os.path.join(folder, "model.ckpt-10"))
+
+
+def test_a_checkpoint_of_the_old_form_is_read(tmp_path):
+    with network(SETTINGS).as_default(), tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        saver = tf.train.Saver(write_version=tf.train.SaverDef.V1)
+        path = saver.save(session, str(tmp_path / "old[1].ckpt"), write_meta_graph=False)
+        wanted = session.run(tf.global_variables())
+        assert not os.path.exists(path + ".index") and checkpoints.find_checkpoint(path) == path
+        session.run(tf.global_variables_initializer())
+        report = checkpoints.restore(session, path, tf.global_variables(), complete=True)
+        assert len(report.restored) == len(wanted)
+        assert all(map(np.array_equal, wanted, session.run(tf.global_variables())))
+
+
+def test_reading_shapes_leaves_no_memory_behind(folder):
+    def held():
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * resource.getpagesize()
+
+    prefix = checkpoints.find_checkpoint(folder)
+    checkpoints.read_shapes(prefix)
+    before = held()
+    for _ in range(200):
+        checkpoints.read_shapes(prefix)
+    assert held() - before < 4e6, "TensorFlow's own map of shapes would have left 10 MB"
+
+
+def test_later_checkpoints_are_set_aside_and_none_is_lost(folder, tmp_path):
+    ours = str(tmp_path / "run[1]")
+    shutil.copytree(folder, ours)
+    with pytest.raises(WorkbookError, match="has no checkpoint of step 3: .* give 9, 10"):
+        checkpoints.go_back(ours, 3)
+    for times in (1, 2):
+        aside = checkpoints.go_back(ours, 9)
+        assert checkpoints.newest_checkpoint(ours).endswith("model.ckpt-9")
+        assert len(os.listdir(aside)) == 2 * times
+        for path in checkpoints._files(os.path.join(folder, "model.ckpt-10")):
+            shutil.copy(path, ours)
 
 
 def test_a_checkpoint_describes_its_own_network(folder):

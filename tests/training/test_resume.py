@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from deeplab_nb import settings as settings_module
+from deeplab_nb.data.records import write_records
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.network.checkpoints import find_checkpoint, step_of
+from deeplab_nb.network.checkpoints import find_checkpoint, go_back, read_shapes, step_of
 from deeplab_nb.training import loop
 from deeplab_nb.training.log import read_log
 from tests.support.tiny_training import (  # noqa: F401
@@ -23,6 +24,7 @@ from tests.support.tiny_training import (  # noqa: F401
     variables,
     wait_for,
 )
+from tests.support.tiny_voc import make_tiny_voc
 
 STEPS = 40
 EXACT = dict(
@@ -157,3 +159,66 @@ def test_a_run_goes_on_with_another_device_and_saving_but_not_another_momentum(u
         loop.check_same_run(settings_module.read(dict(EXACT, **{name: value})), uninterrupted[0])
     with pytest.raises(WorkbookError, match="trained with momentum=0.9, now it is 0.5"):
         loop.check_same_run(settings_module.read(dict(EXACT, momentum=0.5)), uninterrupted[0])
+
+
+def test_a_folder_with_brackets_is_trained_in_as_any_other(records, tmp_path):
+    folder = str(tmp_path / "r[1]*")
+    settings = settings_module.read(dict(TINY, keep_checkpoints=1, save_every=1))
+    loop.train(settings_module.override(settings, {"train_steps": 2}), records, folder)
+    last = loop.train(settings, records, folder)
+    assert last == os.path.join(folder, "model.ckpt-6")
+    assert find_checkpoint(folder) == last and read_shapes(last)
+    kept = [name for name in os.listdir(folder) if name.startswith("model.ckpt")]
+    assert sorted(kept) == ["model.ckpt-6.data-00000-of-00001", "model.ckpt-6.index"]
+
+
+def test_a_damaged_checkpoint_names_the_one_before_and_stays(records, tmp_path):
+    folder = str(tmp_path / "run")
+    last = loop.train(settings_module.read(dict(TINY, train_steps=4)), records, folder)
+    with open(last + ".data-00000-of-00001", "r+b") as file:
+        file.truncate(1000)
+    words = "model.ckpt-4 cannot be restored .*: --from-step 2 goes on from the one before"
+    with pytest.raises(WorkbookError, match=words) as error:
+        loop.train(settings_module.read(TINY), records, folder)
+    assert "delete" not in str(error.value)
+    aside = go_back(folder, 2)
+    assert step_of(loop.train(settings_module.read(TINY), records, folder)) == 6
+    assert os.path.getsize(os.path.join(aside, "model.ckpt-4.data-00000-of-00001")) == 1000
+
+
+def test_what_a_kill_left_of_a_checkpoint_goes(records, tmp_path):
+    left = tmp_path / "model.ckpt-2.data-00000-of-00001.tempstate123"
+    left.write_bytes(b"half")
+    loop.train(settings_module.read(dict(TINY, train_steps=2)), records, str(tmp_path))
+    assert not left.exists() and step_of(find_checkpoint(str(tmp_path))) == 2
+
+
+@pytest.mark.parametrize("killed_at", [4, 6])
+def test_a_quick_validation_that_a_kill_cut_short_is_made_up_for(tmp_path, killed_at, monkeypatch):
+    """Killed between a checkpoint and its validation: log and best equal an uninterrupted run's."""
+    root = make_tiny_voc(tmp_path / "voc", train=5, val=2)
+    records = write_records(root, "train", str(tmp_path / "records"))
+    values = dict(
+        TINY, data_root=root, validate_every=2, validation_images=2, log_every=1, intra_op_threads=1
+    )
+    settings = settings_module.read(values)
+    whole, killed = str(tmp_path / "whole"), str(tmp_path / "killed")
+    loop.train(settings, records, whole)
+
+    def dies(validation, log, step, checkpoint):
+        if step == killed_at:
+            raise MemoryError
+        validate(validation, log, step, checkpoint)
+
+    validate = loop.validate
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(loop, "validate", dies)
+        loop.train(settings, records, killed)
+    loop.train(settings, records, killed)
+    logs = [
+        [(e["step"], e.get("loss"), e.get("validation_miou")) for e in read_log(path)]
+        for path in (os.path.join(folder, "log.jsonl") for folder in (whole, killed))
+    ]
+    assert logs[0] == logs[1] and sum(miou is not None for _, _, miou in logs[0]) == 3
+    best = [sorted(os.listdir(os.path.join(folder, "best"))) for folder in (whole, killed)]
+    assert best[0] == best[1]
