@@ -232,12 +232,12 @@ def adapters(variables=os.environ, root=ROOT):
 @functools.lru_cache(maxsize=None)
 def hardware(tool="npu-smi"):
     """'910', 'a2' or 'a3' as the first card is named, None without a card; asked once a process."""
-    row = re.search(r"(?m)^\|\s*(\d+)\s+(?:Ascend)?(910[\w-]*)\s*\|", _said(tool))
+    row = re.search(r"(?m)^\|\s*(\d+)\s+(?:Ascend)?(910[\w-]*)\s*\|", answer(tool, "info"))
     if row is None:
         return None
     # an A3's row may say no more than 910; its board says the rest
     number, name = row.groups()
-    board = _said(tool, "-t", "board", "-i", number, "-c", "0") if name == "910" else ""
+    board = answer(tool, "info", "-t", "board", "-i", number, "-c", "0") if name == "910" else ""
     rest = re.search(r"NPU Name\s*:\s*(93\d\d)\b", board)
     return hardware_of(f"910_{rest.group(1)}" if rest else name)
 
@@ -248,14 +248,15 @@ def hardware_of(chip):
     return next((kind for kind, row in HARDWARE.items() if re.fullmatch(row.names, name)), None)
 
 
-def _said(tool, *arguments):
+def answer(*words):
+    """What a command prints, '' where it is missing, or says nothing within 20 seconds."""
     try:
         done = subprocess.run(
-            [tool, "info", *arguments],
+            words,
             stdin=subprocess.DEVNULL,
             timeout=20,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.STDOUT,
         )
         return done.stdout.decode(errors="replace")
     except (OSError, subprocess.SubprocessError):

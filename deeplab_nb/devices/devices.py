@@ -21,7 +21,8 @@ def find(settings):
         return "gpu"
     if wanted == "gpu":
         raise WorkbookError(
-            "device=gpu, but TensorFlow sees none: set device=cpu, or install tensorflow-gpu 1.15 and its CUDA 10.0"
+            "device=gpu, but TensorFlow sees none: set device=cpu, or install tensorflow-gpu 1.15 "
+            "and its CUDA 10.0"
         )
     return "cpu"
 

@@ -1,4 +1,4 @@
-"""What an Ascend card would be given, in words: `deeplab-nb train RECIPE --device npu --dry-run`."""
+"""What an Ascend card would be given: `deeplab-nb train RECIPE --device npu --dry-run`."""
 
 import os
 

@@ -16,7 +16,7 @@ from deeplab_nb.devices import ranks as rank_variables
 from deeplab_nb.devices.ranks import CHIEF, RANK, TABLE
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.launch import rank_table as rank_tables
-from deeplab_nb.launch.rank_table_form import are_addresses, is_number
+from deeplab_nb.launch.rank_table_form import are_addresses, is_number, is_older
 
 # seconds that ranks wait for one another, as in the published port; its scripts say 600 to 1200
 HCCL_CONNECT_TIMEOUT = "1800"
@@ -130,16 +130,15 @@ def _table(settings, path):
     table = rank_tables.read(path, settings.ascend_profile)
     if not table.cards:  # 'initializing'
         raise WorkbookError(table.warnings[0])
-    if rank_tables.is_older(table):
+    if is_older(table.content):
         raise WorkbookError(
             f"{table.path} has the older form, whose ranks go by the names of pods: make it "
             f"version 1.0 with `deeplab-nb rank-table merge {path} --out NEW.json`"
         )
     if len(table.cards) != settings.cards:
         raise WorkbookError(
-            f"{table.path} holds {len(table.cards)} cards, the settings say "
-            f"{settings.cards}: give --cards {len(table.cards)}, or the table of "
-            "the cards you mean"
+            f"{table.path} holds {len(table.cards)} cards, the settings say {settings.cards}: give "
+            f"--cards {len(table.cards)}, or the table of the cards you mean"
         )
     return table
 
