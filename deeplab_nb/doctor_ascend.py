@@ -9,7 +9,7 @@ import re
 from deeplab_nb import ascend_profiles
 from deeplab_nb.devices import ranks as rank_variables
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.launch import rank_table
+from deeplab_nb.launch import rank_table, this_machine
 from deeplab_nb.launch.rank_table_form import are_addresses
 
 # state: present, absent or wrong; only what is wrong keeps the workbook from running
@@ -40,7 +40,7 @@ def look(
     *,
     dev="/dev",
     root=ascend_profiles.ROOT,
-    hccn=rank_table.HCCN_CONF,
+    hccn=this_machine.HCCN_CONF,
     variables=os.environ,
     tool="npu-smi",
 ):
@@ -263,7 +263,7 @@ def addresses(here):
     """The network address of each card, which a rank table is made from."""
     name = "card addresses"
     try:
-        found = rank_table.read_conf(here.hccn)
+        found = this_machine.read_conf(here.hccn)
     except OSError:
         found = {}
     for number, address in found.items():

@@ -6,17 +6,20 @@ with `group_list` is read too. A table is the same file on every server. Not run
 
 import collections
 import os
-import re
 import shutil
-import socket
 
 from deeplab_nb import ascend_profiles
-from deeplab_nb.ascend_profiles import answer
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.files import write_json
 from deeplab_nb.launch import rank_table_form as form, rank_table_rules as rules
+from deeplab_nb.launch.this_machine import (
+    HCCN_CONF,
+    addresses,
+    own_address,
+    place_among,
+    super_device,
+)
 
-HCCN_CONF = "/etc/hccn.conf"
 CARDS_A_SERVER = 8
 
 # path: the file; cards: every `Card` in the order of ranks; hardware: those of '910', 'a2' and 'a3'
@@ -92,6 +95,50 @@ def _count(items, what):
     return f"{len(items)} {what}{'' if len(items) == 1 else 's'}"
 
 
+# --- for a launch
+
+
+def of_launch(settings, path):
+    """The table that a launch goes by. Raises WorkbookError for one that it cannot go by."""
+    table = read(path, settings.ascend_profile)
+    if not table.cards:  # 'initializing'
+        raise WorkbookError(table.warnings[0])
+    if form.is_older(table.content):
+        raise WorkbookError(
+            f"{table.path} has the older form, whose ranks go by the names of pods: make it "
+            f"version 1.0 with `deeplab-nb rank-table merge {path} --out NEW.json`"
+        )
+    if len(table.cards) != settings.cards:
+        raise WorkbookError(
+            f"{table.path} holds {len(table.cards)} cards, the settings say {settings.cards}: give "
+            f"--cards {len(table.cards)}, or the table of the cards you mean"
+        )
+    return table
+
+
+def cards_here(table, server, conf=HCCN_CONF, tool="hccn_tool"):
+    """The table's cards in this machine; their addresses are compared where it knows them."""
+    listed = servers(table)
+    said = f"{table.path} lists {len(listed)} servers"
+    name, cards = listed[place_among(listed, server, said)]
+    if os.path.exists(conf) or shutil.which(tool):
+        devices = [card.device for card in cards if card.address]
+        known = addresses(devices, conf=conf, tool=tool)
+        check_addresses(table, name, known)
+    return cards
+
+
+def check_addresses(table, server, known):
+    """Raises WorkbookError if a server's card has another address than this machine gives it."""
+    for card in table.cards:
+        own = known.get(card.device)
+        if card.server == server and card.address and own and own not in card.address.split(","):
+            raise WorkbookError(
+                f"{table.path} gives card {card.device} of server {server} the address "
+                f"{card.address}, this machine {own}: make the table anew on this server"
+            )
+
+
 # --- write
 
 
@@ -129,7 +176,7 @@ def make(
     listed = [{"server_id": server, "device": members}]
     if not super_pod:
         return _write(path, profile, listed)
-    numbers = super_devices or list(map(_super_device, devices))
+    numbers = super_devices or list(map(super_device, devices))
     if len(numbers) != len(devices):
         raise WorkbookError(
             f"--super-devices gives {len(numbers)} numbers for {len(devices)} cards: give one a "
@@ -215,79 +262,3 @@ def _holds(path, content):
         return form.load(path) == content
     except WorkbookError:
         return False
-
-
-# --- ask this machine
-
-
-def addresses(devices, *, conf=HCCN_CONF, tool="hccn_tool", needed=True):
-    """{device: its network address}, from `hccn_tool` where there is one, else from /etc/hccn.conf.
-
-    Raises WorkbookError naming the device that has none, if they are needed.
-    """
-    source, found = conf, {}
-    if shutil.which(tool):
-        source = tool
-        for device in devices:  # its line is such as 'ipaddr:192.168.100.101'
-            told = re.search(r"ipaddr\s*:\s*(\S+)", answer(tool, "-i", str(device), "-ip", "-g"))
-            if told:
-                found[device] = told.group(1)
-    elif needed or os.path.exists(conf):
-        try:
-            found = read_conf(conf)
-        except OSError as error:
-            raise WorkbookError(
-                f"{conf} cannot be read ({error.strerror}) and hccn_tool is not on the path: run "
-                "this on the server with the cards, or name its copy with --hccn-conf"
-            )
-    for device in devices if needed else ():
-        if device not in found:
-            raise WorkbookError(
-                f"{source} holds no address of card {device}: set it with `hccn_tool -i {device} "
-                "-ip -s address IP netmask MASK`, or name fewer cards"
-            )
-    return found
-
-
-def read_conf(path):
-    """{device: address} of lines such as 'address_0=192.168.100.101'. Raises OSError."""
-    with open(path) as file:
-        found = re.findall(r"^\s*address_(\d+)\s*=\s*(\S+)", file.read(), re.MULTILINE)
-    return {int(device): address for device, address in found}
-
-
-def check_addresses(table, server, known):
-    """Raises WorkbookError if a server's card has another address than this machine gives it."""
-    for card in table.cards:
-        own = known.get(card.device)
-        if card.server == server and card.address and own and own not in card.address.split(","):
-            raise WorkbookError(
-                f"{table.path} gives card {card.device} of server {server} the address "
-                f"{card.address}, this machine {own}: make the table anew on this server"
-            )
-
-
-def own_address():
-    """This machine's address as others see it. Raises WorkbookError where its name is its own."""
-    try:
-        address = socket.gethostbyname(socket.gethostname())
-    except OSError:
-        address = "unknown"
-    if address == "unknown" or address.startswith("127."):
-        raise WorkbookError(
-            f"the address of {socket.gethostname()} is {address}: give the one "
-            "that other servers reach it by with --server-ip"
-        )
-    return address
-
-
-def _super_device(device):
-    """The SDID of a card of an A3; that its NPU of two dies is `device // 2` is inferred."""
-    number, die = map(str, divmod(device, 2))
-    told = answer("npu-smi", "info", "-t", "spod-info", "-i", number, "-c", die)
-    found = re.search(r"SDID\s*:\s*(\d+)", told)
-    if not found:
-        raise WorkbookError(
-            f"npu-smi tells no SDID of card {device}: give those of all cards with --super-devices"
-        )
-    return found.group(1)
