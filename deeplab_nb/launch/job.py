@@ -204,33 +204,9 @@ def chief_environments(settings, chief, here=None, server=None, server_ip=None):
     Raises WorkbookError for what does not fit.
     """
     cards, here = settings.cards, here or min(settings.cards, 8)
-    servers, (host, _, port) = cards // here, chief.rpartition(":")
-    server = 0 if servers == 1 and server is None else server
-    profile, refused = ascend_profiles.chosen(settings.ascend_profile), _refused(here, settings)
-    fits = host and are_addresses(host) and is_number(port) and int(port) <= 65520
-    for wrong, why in (
-        (
-            not profile.starts_without_table,
-            "a start without rank table is for 910 and A2 with CANN 8 or newer, not for "
-            f"{profile.name}: give --rank-table, or this machine's --ascend-profile",
-        ),
-        (
-            not fits,
-            f"{chief} is no IP:PORT with a port of 0 to 65520: give such as 10.0.0.10:6000",
-        ),
-        (
-            servers * here != cards,
-            f"{cards} cards are not {here} on each server: say with --here how many are",
-        ),
-        (refused, f"each server uses {', '.join(refused)}"),
-        (
-            server not in range(servers),
-            f"{cards} cards are {here} on each of {servers} servers: say with --server 0 to "
-            f"{servers - 1} which this machine is",
-        ),
-    ):
-        if wrong:
-            raise WorkbookError(f"--chief: {why}")
+    server = 0 if here == cards and server is None else server
+    _check_chief(settings, chief, here, server)
+    host, _, port = chief.rpartition(":")
     together = {
         "CM_CHIEF_IP": host,
         "CM_CHIEF_PORT": port,
@@ -244,6 +220,30 @@ def chief_environments(settings, chief, here=None, server=None, server_ip=None):
         rank: {**together, "ASCEND_DEVICE_ID": str(rank % here), RANK: str(rank)}
         for rank in range(server * here, (server + 1) * here)
     }
+
+
+def _check_chief(settings, chief, here, server):
+    profile, refused = ascend_profiles.chosen(settings.ascend_profile), _refused(here, settings)
+    cards, servers, (host, _, port) = settings.cards, settings.cards // here, chief.rpartition(":")
+    why = None
+    if not profile.starts_without_table:
+        why = (
+            "a start without rank table is for 910 and A2 with CANN 8 or newer, not for "
+            f"{profile.name}: give --rank-table, or this machine's --ascend-profile"
+        )
+    elif not (host and are_addresses(host) and is_number(port) and int(port) <= 65520):
+        why = f"{chief} is no IP:PORT with a port of 0 to 65520: give such as 10.0.0.10:6000"
+    elif servers * here != cards:
+        why = f"{cards} cards are not {here} on each server: say with --here how many are"
+    elif refused:
+        why = f"each server uses {', '.join(refused)}"
+    elif server not in range(servers):
+        why = (
+            f"{cards} cards are {here} on each of {servers} servers: say with --server 0 to "
+            f"{servers - 1} which this machine is"
+        )
+    if why:
+        raise WorkbookError(f"--chief: {why}")
 
 
 def _patience():
