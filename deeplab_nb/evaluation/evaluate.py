@@ -68,7 +68,6 @@ def count(
             inputs=[path(root, i) for i in every for path in (voc.image_path, voc.mask_path)],
             overwrite=overwrite,
         )
-        os.makedirs(predictions, exist_ok=True)
     if predictor and checkpoint is not None:
         predictor.load(checkpoint)
     # all images of the list, so that all shards of an evaluation choose the same engine

@@ -91,7 +91,7 @@ def _made(out):
         forms = [row["file"] for row in json.loads(Path(out, MARKER).read_text())["forms"]]
     except (OSError, ValueError, KeyError, TypeError):
         return set()
-    return {MARKER, "README.md"}.union(forms) if _FROZEN in forms else {MARKER}.union(forms)
+    return {MARKER, *forms, *(["README.md"] if _FROZEN in forms else [])}
 
 
 # --- writing

@@ -39,7 +39,7 @@ def label(
     Returns {photograph: why it could not be labelled}. Raises WorkbookError before anything is
     written.
     """
-    targets = _targets(photographs(given, out), out)
+    targets = _targets(photographs(given), out)
     results = [path for pair in targets.values() for path in pair]
     refuse_over(results, inputs=targets, overwrite=overwrite)
     tile = tile or max(TILE, side or 0)
@@ -83,16 +83,15 @@ def _write(image, labels, names, written, mark):
     figure = plots.show_prediction(
         image[::step, ::step], labels[::step, ::step], names, title=Path(mask).stem
     )
-    os.makedirs(os.path.dirname(overlay), exist_ok=True)
     plots.save(figure, overlay, mark)
     voc.write_mask(mask, labels, mark)
 
 
-def photographs(given, out=None):
+def photographs(given):
     """{path of a photograph: its name, path below the folder that was given} of files and folders.
 
-    What lies in OUT or was written by a prediction is no photograph of a folder. Raises
-    WorkbookError for a folder without any.
+    What a prediction wrote is no photograph of a folder. Raises WorkbookError for a folder without
+    any.
     """
     found, seen = {}, set()
     for path in given:
@@ -104,10 +103,7 @@ def photographs(given, out=None):
                 for name in names
                 if name.lower().endswith(SUFFIXES) and not name.startswith(".")
             )
-            within = os.path.join(os.path.realpath(out or ""), "")
-            if out and not os.path.join(os.path.realpath(path), "").startswith(within):
-                files = [f for f in files if not os.path.realpath(f).startswith(within)]
-            files = [f for f in files if mark_of(f) is None]
+            files = [file for file in files if mark_of(file) is None]
             if not files:
                 raise WorkbookError(
                     f"folder {path} holds no photograph: they end in {', '.join(SUFFIXES)}"

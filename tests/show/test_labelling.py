@@ -1,4 +1,4 @@
-"""Predictions into folders: nothing is lost there, names are the network's own, stops cost little."""
+"""Predictions into folders: nothing is lost there, names are the network's own, stops are cheap."""
 
 import os
 import shutil
