@@ -9,8 +9,10 @@ import os
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from deeplab_nb.errors import WorkbookError
+from deeplab_nb.files import MARK, beside
 
 CLASSES = tuple(
     "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse "
@@ -160,11 +162,18 @@ def read_mask(path):
         return _ids_of_colours(np.asarray(image.convert("RGB")), path), "rgb"
 
 
-def write_mask(path, ids):
-    """Writes class ids uint8 [height, width] as a palette PNG, VOC's own form."""
+def write_mask(path, ids, mark=None):
+    """Writes class ids uint8 [height, width] as a palette PNG, VOC's own form; makes its folder.
+
+    mark: what a prediction is made by and from, see `files.mark_of`; a mask has none.
+    """
     image = Image.fromarray(np.asarray(ids, np.uint8), mode="P")
     image.putpalette(palette().ravel().tolist())
-    image.save(path, format="PNG")
+    text = PngInfo()
+    if mark:
+        text.add_text(MARK, mark)
+    with beside(path) as part:
+        image.save(part, format="PNG", pnginfo=text)
 
 
 def _ids_of_colours(rgb, path):

@@ -41,6 +41,8 @@ def find_checkpoint(path):
     """
     if os.path.isdir(path):
         prefix = newest_checkpoint(path) or mindspore.newest_checkpoint(path)
+        if not prefix and os.path.isdir(os.path.join(path, "train")):
+            return find_checkpoint(os.path.join(path, "train"))  # of a run's folder
         if not prefix:
             raise WorkbookError(
                 f"folder {path} holds no checkpoint: it needs a .index and a .data "
