@@ -55,6 +55,7 @@ def audit(voc_root, list_names, num_classes):
     help="Share of the images that are kept for the score.",
 )
 @click.option("--seed", default=1, show_default=True, help="Of the split.")
+@click.option("--strict", is_flag=True, help="Stop at a shape that cannot be drawn.")
 def convert(images, masks, out, classes, colours, **split):
     """Lay your own IMAGES and MASKS, two folders with files of the same names, out as VOC does.
 
@@ -67,6 +68,8 @@ def convert(images, masks, out, classes, colours, **split):
     names = [name.strip() for name in classes.split(",") if name.strip()] or named
     found = own.convert(images, masks, out, classes=names, colours=table, **split)
     count = len(found.classes)
+    if names and len(names) < count and found.classes[1:] == tuple(names):
+        click.echo("background, which --classes lacks, was put in front")
     click.echo(f"{found}\n")
     result = audits.audit(out, ["train", "val"], num_classes=count)
     click.echo(result.table("train"))

@@ -24,13 +24,15 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 class Found(NamedTuple):
     """What the masks turned out to be.
 
-    classes: names by id; colours: {colour: class id}, of RGB masks; counts: of lists.
+    classes: names by id; colours: {colour: class id}, of RGB masks; counts: of lists;
+    bad: sentences about shapes that were left out.
     """
 
     form: str
     classes: Tuple[str, ...]
     colours: Dict[tuple, int]
     counts: Dict[str, int]
+    bad: Tuple[str, ...] = ()
 
     def __str__(self):
         named = {class_id: f"  {colour}" for colour, class_id in self.colours.items()}
@@ -38,41 +40,62 @@ class Found(NamedTuple):
             [f"the masks are {mask_forms.SAID[self.form]}"]
             + [f"  {i:3d} {name}{named.get(i, '')}" for i, name in enumerate(self.classes)]
             + [f"{name}: {count} images" for name, count in self.counts.items()]
+            + [f"{len(self.bad)} shapes were left out:" for _ in self.bad[:1]]
+            + [f"  {sentence}" for sentence in self.bad]
         )
 
 
-def convert(images, masks, out, *, classes=(), colours=None, val_share=0.2, seed=1):
+def convert(images, masks, out, *, classes=(), colours=None, val_share=0.2, seed=1, strict=False):
     """Lays photographs and masks of the same names out under `out`; returns what was `Found`.
 
     masks: a folder of pictures, one of labelme's files, which may be that of the photographs, or a
     file of COCO's. classes: names from background on; missing ones are numbered, or outlines'
-    labels. colours: {(r, g, b): class id} of RGB masks; None gives black 0 and the others numbers
-    in the order of their values. val_share: of the images that go into the list val, the same ones
+    labels, background put in front where the first is drawn. strict: a shape that cannot be
+    drawn stops all. colours: {(r, g, b): class id} of RGB masks; None gives black 0 and the others
+    numbers in the order of their values. val_share: of the images that go into the list val, the same ones
     for a seed.
     Built beside and renamed. Raises WorkbookError for a photograph without mask or the other way
-    round, a form that cannot be told, sizes that differ, names that would collide, shapes without
-    an inside or of no class, and for `out` if anything is there.
+    round, a form that cannot be told, sizes that differ, names that would collide, shapes of no
+    class, and for `out` if anything is there.
     """
+    if os.path.lexists(out + ".part"):
+        raise WorkbookError(
+            f"{out}.part is there already: another convert writes it, or one was stopped; "
+            "name another --out, or move it away"
+        )
     if os.path.exists(out) and (not os.path.isdir(out) or os.listdir(out)):
         raise WorkbookError(
             f"{out} holds something already: name a new folder for the converted set"
         )
     outlined = _are_outlines(images, masks)
     if outlined:
-        found, labels = outlines.read(masks)
-        drawn = _by_id((one.name, one) for one in found)
+        read, labels = outlines.read(masks)
+        drawn = _by_id((one.name, one) for one in read)
     else:
         drawn = _files(masks)
     pairs = _pairs(images, masks, drawn)
     lists = _split(list(pairs), val_share, seed)
     if outlined:
-        form, table, classes = mask_forms.OUTLINES, {}, tuple(classes) or ("background", *labels)
+        form, table, classes = mask_forms.OUTLINES, {}, _classes(classes or labels, labels)
     else:
         form, table, classes = mask_forms.find(drawn, classes, colours)
     found = Found(form, classes, table, {name: len(ids) for name, ids in lists.items()})
     with beside(out) as part:
-        _fill(part, pairs, lists, found)
-    return found
+        _fill(part, pairs, lists, found, strict)
+    bad = [sentence for one in drawn.values() for sentence in getattr(one, "bad", ())]
+    return found._replace(bad=tuple(bad))
+
+
+def _classes(names, labels):
+    """Names with background in front: what no shape covers is 0, so no drawn label may be."""
+    return (
+        tuple(names)
+        if names and names[0] not in labels
+        else (
+            "background",
+            *(name for name in names if name not in outlines.NO_CLASS),
+        )
+    )
 
 
 def _are_outlines(images, masks):
@@ -90,11 +113,13 @@ def _is_picture(name):
     return name.lower().endswith(SUFFIXES)
 
 
-def _fill(root, pairs, lists, found):
+def _fill(root, pairs, lists, found, strict):
     """Photographs, masks, lists and class names, under a root that is new."""
     for folder in (voc.image_path(root, ""), voc.mask_path(root, "")):
         os.makedirs(os.path.dirname(folder))
-    in_threads(lambda name: _write(root, name, *pairs[name], found), list(pairs), label="writing")
+    in_threads(
+        lambda name: _write(root, name, *pairs[name], found, strict), list(pairs), label="writing"
+    )
     for name, ids in lists.items():
         write_lines(voc.list_path(root, name), ids)
     write_lines(os.path.join(root, voc.NAMES), found.classes)
@@ -159,11 +184,12 @@ def _split(ids, share, seed):
     return {"train": sorted(drawn[size:]), "val": sorted(drawn[:size]), "trainval": ids}
 
 
-def _write(root, name, photograph, mask, found):
+def _write(root, name, photograph, mask, found, strict):
     """One pair, in the photograph's upright size."""
     opened = mask_forms.opened(photograph)
     if found.form == mask_forms.OUTLINES:
-        ids = outlines.draw(mask, found.classes)
+        upright = ImageOps.exif_transpose(opened).size
+        ids = outlines.draw(mask, found.classes, size=upright[::-1], strict=strict)
     else:
         ids = mask_forms.read(mask, found.form, found.colours)
     image = ImageOps.exif_transpose(opened).convert("RGB")
