@@ -64,6 +64,9 @@ def convert(images, masks, out, classes, colours, **split):
     """
     from deeplab_nb.data import audit as audits, own
 
+    labelmap = os.path.join(masks, "labelmap.txt")  # CVAT's
+    if not colours and os.path.isfile(labelmap):
+        colours = labelmap
     table, named = own.read_colours(colours) if colours else (None, [])
     names = [name.strip() for name in classes.split(",") if name.strip()] or named
     found = own.convert(images, masks, out, classes=names, colours=table, **split)

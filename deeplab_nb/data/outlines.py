@@ -36,7 +36,7 @@ class Outlines(NamedTuple):
     bad: list  # sentences about shapes that `draw` left out
 
     def __str__(self):
-        return f"drawn from {self.source}"
+        return f"{self.name}, drawn from {self.source},"
 
 
 def read(path):
@@ -167,7 +167,7 @@ def _points(points, size):
     if points.ndim != 2 or points.shape[1] != 2:
         raise ValueError("a point is not of two numbers")
     far = np.array(size[::-1])
-    if not ((points >= -far) & (points <= 2 * far)).all():
+    if not (np.isfinite(points).all() and (abs(points) <= 2 * far).all()):
         raise ValueError("a point lies far outside the picture, or is no number")
     return points
 

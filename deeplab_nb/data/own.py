@@ -52,8 +52,8 @@ def convert(images, masks, out, *, classes=(), colours=None, val_share=0.2, seed
     file of COCO's. classes: names from background on; missing ones are numbered, or outlines'
     labels, background put in front where the first is drawn. strict: a shape that cannot be
     drawn stops all. colours: {(r, g, b): class id} of RGB masks; None gives black 0 and the others
-    numbers in the order of their values. val_share: of the images that go into the list val, the same ones
-    for a seed.
+    numbers in the order of their values. val_share: of the images that go into the list
+    val, the same ones for a seed.
     Built beside and renamed. Raises WorkbookError for a photograph without mask or the other way
     round, a form that cannot be told, sizes that differ, names that would collide, shapes of no
     class, and for `out` if anything is there.
@@ -214,17 +214,25 @@ def _write(root, name, photograph, mask, found, strict):
     voc.write_mask(voc.mask_path(root, name), ids)
 
 
+def _labelmap(lines):
+    """{name: (r, g, b)}, background first, of CVAT's lines `name:r,g,b:parts:actions`."""
+    fields = [line.split(":") for line in lines if line.strip() and not line.startswith("#")]
+    fields.sort(key=lambda field: field[0] not in outlines.NO_CLASS)
+    return {field[0]: field[1].split(",") for field in fields}
+
+
 def read_colours(path):
-    """({(r, g, b): class id}, [names]) of a JSON file {"name": [r, g, b], ...}, in its order."""
+    """({(r, g, b): class id}, [names]) of a JSON file {"name": [r, g, b], ...}, in its order, or of
+    CVAT's labelmap.txt."""
     try:
-        with open(path, encoding="utf-8") as file:
-            named = json.load(file)
+        with open(path, encoding="utf-8-sig") as file:
+            named = _labelmap(file) if path.endswith(".txt") else json.load(file)
         table = {tuple(int(v) for v in colour): i for i, colour in enumerate(named.values())}
         if len(table) < len(named) or any(
             len(colour) != 3 or min(colour) < 0 or max(colour) > 255 for colour in table
         ):
             raise ValueError("each class needs a colour of its own, three numbers 0..255")
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, IndexError) as error:
         raise WorkbookError(
             f"colours {path} cannot be used ({error}): write "
             '{"background": [0, 0, 0], "name": [r, g, b]}'
