@@ -69,6 +69,9 @@ def convert(images, masks, out, classes, colours, **split):
         colours = labelmap
     table, named = own.read_colours(colours) if colours else (None, [])
     names = [name.strip() for name in classes.split(",") if name.strip()] or named
+    listed = os.path.join(masks, own.CLASSES)
+    if not names and os.path.isfile(listed):
+        names = own.read_names(listed)
     found = own.convert(images, masks, out, classes=names, colours=table, **split)
     count = len(found.classes)
     if names and len(names) < count and found.classes[1:] == tuple(names):

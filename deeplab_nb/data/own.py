@@ -18,6 +18,7 @@ from deeplab_nb.errors import WorkbookError
 from deeplab_nb.files import beside, write_lines
 from deeplab_nb.progress import in_threads
 
+CLASSES = "_classes.csv"  # of Roboflow, where masks lie beside photographs as NAME_mask.png
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 
@@ -72,7 +73,7 @@ def convert(images, masks, out, *, classes=(), colours=None, val_share=0.2, seed
         read, labels = outlines.read(masks)
         drawn = _by_id((one.name, one) for one in read)
     else:
-        drawn = _files(masks)
+        drawn = _files(masks, masks=True)
     pairs = _pairs(images, masks, drawn)
     lists = _split(list(pairs), val_share, seed)
     if outlined:
@@ -146,17 +147,22 @@ def _pairs(images, masks, drawn):
     return {name: (photographs[name], drawn[name]) for name in sorted(photographs)}
 
 
-def _files(folder):
+def _files(folder, masks=False):
     """{id: path} of the picture files in a folder."""
     if not os.path.isdir(folder):
         raise WorkbookError(f"folder {folder} does not exist: give the folder that holds the files")
-    paths = [os.path.join(folder, name) for name in sorted(os.listdir(folder)) if _is_picture(name)]
+    both = os.path.exists(os.path.join(folder, CLASSES))
+    paths = [
+        os.path.join(folder, name)
+        for name in sorted(os.listdir(folder))
+        if _is_picture(name) and (not both or name.endswith("_mask.png") == masks)
+    ]
     if not paths:
         raise WorkbookError(
             f"{folder} holds no pictures ({' '.join(SUFFIXES)}): give the folder "
             "of the files themselves"
         )
-    return _by_id((path, path) for path in paths)
+    return _by_id((path.replace("_mask.png", ".png") if both else path, path) for path in paths)
 
 
 def _by_id(items):
@@ -219,6 +225,13 @@ def _labelmap(lines):
     fields = [line.split(":") for line in lines if line.strip() and not line.startswith("#")]
     fields.sort(key=lambda field: field[0] not in outlines.NO_CLASS)
     return {field[0]: field[1].split(",") for field in fields}
+
+
+def read_names(path):
+    """[name] by class number of Roboflow's lines `number, name`, after a line of titles."""
+    with open(path, encoding="utf-8-sig") as file:
+        rows = dict(line.strip().split(",", 1) for line in list(file)[1:] if "," in line)
+    return [rows.get(str(i), f"class {i}").strip() for i in range(len(rows))]
 
 
 def read_colours(path):
