@@ -74,7 +74,7 @@ def convert(images, masks, out, classes, colours, **split):
         names = own.read_names(listed)
     found = own.convert(images, masks, out, classes=names, colours=table, **split)
     count = len(found.classes)
-    if names and len(names) < count and found.classes[1:] == tuple(names):
+    if names and found.classes[1:] == tuple(names):
         click.echo("background, which --classes lacks, was put in front")
     click.echo(f"{found}\n")
     result = audits.audit(out, ["train", "val"], num_classes=count)

@@ -98,20 +98,16 @@ def _labels(found):
 
 def _size(height, width):
     """(height, width), whole and of a size that can be drawn."""
-    if not (int(height) == height > 0 and int(width) == width > 0):
-        raise ValueError(f"an image of {width}x{height} pixels")
-    if height * width > MOST_PIXELS:
-        raise ValueError(f"an image of {width}x{height} pixels, more than {MOST_PIXELS}")
-    return int(height), int(width)
+    whole = int(height), int(width)
+    if whole != (height, width) or min(whole) < 1 or height * width > MOST_PIXELS:
+        raise ValueError(f"an image of {width}x{height} pixels, {MOST_PIXELS} at most")
+    return whole
 
 
 def _labelme(path, values):
     size = values.get("imageHeight"), values.get("imageWidth")
     size = None if size == (None, None) else _size(*size)  # version 3 gives none
-    shapes = [
-        (shape.get("label"), shape) if isinstance(shape, dict) else (None, {})
-        for shape in values["shapes"]
-    ]
+    shapes = [(shape.get("label"), shape) for shape in values["shapes"]]
     return Outlines(LABELME, path, path, size, shapes, [])
 
 
@@ -192,8 +188,8 @@ def _stroke(kind, points, size):
     elif kind == "point" and len(points) == 1:
         (x, y), radius = points[0], 5
     elif kind in ("line", "linestrip") and len(points) > 1:
-        pen.line([tuple(point) for point in points], fill=1, width=10)
-        return np.asarray(image) > 0
+        (x, y), radius = points[0], 0
+        pen.line(points.ravel().tolist(), fill=1, width=10)
     else:
         raise ValueError(f"a {kind} of {len(points)} points has no inside")
     pen.ellipse([x - radius, y - radius, x + radius, y + radius], fill=1)
