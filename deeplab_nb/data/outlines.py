@@ -230,8 +230,7 @@ def _unpacked(text):
         value |= (bits & 31) << shift
         shift += 5
         if not bits & 32:
-            value -= 1 << shift if bits & 16 else 0
-            counts.append(value + (counts[-2] if len(counts) > 2 else 0))
+            counts.append(value - (bits // 16 << shift) + (counts[-2] if len(counts) > 2 else 0))
             value = shift = 0
     if shift:
         raise ValueError("its packed run lengths are cut off")

@@ -61,7 +61,7 @@ def convert(images, masks, out, *, classes=(), colours=None, val_share=0.2, seed
     """
     if os.path.lexists(out + ".part"):
         raise WorkbookError(
-            f"{out}.part is there already: another convert writes it, or one was stopped; "
+            f"{out}.part is there already, of a convert that writes or was stopped: "
             "name another --out, or move it away"
         )
     if os.path.exists(out) and (not os.path.isdir(out) or os.listdir(out)):
@@ -151,7 +151,7 @@ def _files(folder, masks=False):
     """{id: path} of the picture files in a folder."""
     if not os.path.isdir(folder):
         raise WorkbookError(f"folder {folder} does not exist: give the folder that holds the files")
-    both = os.path.exists(os.path.join(folder, CLASSES))
+    both = CLASSES in os.listdir(folder)
     paths = [
         os.path.join(folder, name)
         for name in sorted(os.listdir(folder))
