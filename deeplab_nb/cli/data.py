@@ -55,6 +55,7 @@ def audit(voc_root, list_names, num_classes):
     help="Share of the images that are kept for the score.",
 )
 @click.option("--seed", default=1, show_default=True, help="Of the split.")
+@click.option("--strict", is_flag=True, help="Stop at a shape that cannot be drawn.")
 def convert(images, masks, out, classes, colours, **split):
     """Lay your own IMAGES and MASKS, two folders with files of the same names, out as VOC does.
 
@@ -63,10 +64,18 @@ def convert(images, masks, out, classes, colours, **split):
     """
     from deeplab_nb.data import audit as audits, own
 
+    labelmap = os.path.join(masks, "labelmap.txt")  # CVAT's
+    if not colours and os.path.isfile(labelmap):
+        colours = labelmap
     table, named = own.read_colours(colours) if colours else (None, [])
     names = [name.strip() for name in classes.split(",") if name.strip()] or named
+    listed = os.path.join(masks, own.CLASSES)
+    if not names and os.path.isfile(listed):
+        names = own.read_names(listed)
     found = own.convert(images, masks, out, classes=names, colours=table, **split)
     count = len(found.classes)
+    if names and found.classes[1:] == tuple(names):
+        click.echo("background, which --classes lacks, was put in front")
     click.echo(f"{found}\n")
     result = audits.audit(out, ["train", "val"], num_classes=count)
     click.echo(result.table("train"))
