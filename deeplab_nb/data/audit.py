@@ -183,7 +183,7 @@ def _look(root, image_id, num_classes, ignore_label):
         pixels = Image.fromarray(mask).histogram()
         found += _of_mask(mask_path, mask.shape, size, held, pixels, num_classes, ignore_label)
         if stored.mode == "P":
-            colours = {i: tuple(stored.table[i].tolist()) for i in range(255) if pixels[i]}
+            colours = stored.pairs
     return _Pair(found, pixels, max(size, default=0), colours)
 
 

@@ -66,43 +66,28 @@ def read(path, form, table):
     """Class ids uint8 [h, w] of a mask of that form."""
     stored = pictures.read_stored(path)
     if form == RGB:
-        rgb = _coloured(stored)
-        ids = np.full(rgb.shape[:2], voc.VOID, np.uint8)
-        for colour, class_id in table.items():
-            ids[(rgb == colour).all(axis=2)] = class_id
+        ids = voc.by_colour(stored.colours, table).astype(np.uint8)  # -1 becomes VOID
+        if stored.mode == "P":
+            ids[stored.numbers == voc.VOID] = voc.VOID
         return ids
-    ids = stored.values if form == PALETTE else stored.numbers
+    ids = stored.numbers if form == PALETTE else stored.colours[..., 0]
     if table:
-        lookup = np.full(256, voc.VOID, np.uint8)
-        lookup[list(table)] = list(table.values())
-        return lookup[ids]
+        ids = np.array([table.get(i, voc.VOID) for i in range(256)], np.uint8)[ids]
     return ids
-
-
-def _coloured(stored):
-    """uint8 [h, w, 3] of a mask's colours; 255 of a palette is VOC's cream, whatever it shows."""
-    if stored.mode == "P":
-        table = stored.table.copy()
-        table[voc.VOID] = _CREAM
-        return table[stored.values]
-    return stored.values if stored.values.ndim == 3 else np.stack([stored.values] * 3, axis=2)
 
 
 def _look(path):
     """(mode of its `pictures.Stored`, {(stored number or colour, colour)}) of a mask."""
     stored = pictures.read_stored(path)
-    values = stored.values if stored.mode == "P" else stored.numbers
-    if values is None:
-        found = Image.fromarray(stored.values).getcolors(MOST_COLOURS)
+    if stored.numbers is None:
+        found = Image.fromarray(stored.colours).getcolors(MOST_COLOURS)
         if found is None:
             raise WorkbookError(SMOOTHED.format(path, f"more than {MOST_COLOURS} colours"))
         return stored.mode, {(colour, colour) for _, colour in found}
-    numbers = np.unique(values).tolist()
-    if stored.mode == "P":
-        return "P", {(i, tuple(stored.table[i].tolist())) for i in numbers}
-    if len(numbers) >= SPECKLED and _speckled(values):
-        raise WorkbookError(SMOOTHED.format(path, f"{len(numbers)} values, most in single pixels"))
-    return stored.mode, {(i, (i, i, i)) for i in numbers}
+    pairs = stored.pairs
+    if stored.mode != "P" and len(pairs) >= SPECKLED and _speckled(stored.numbers):
+        raise WorkbookError(SMOOTHED.format(path, f"{len(pairs)} values, most in single pixels"))
+    return stored.mode, set(pairs.items())
 
 
 def _speckled(values):

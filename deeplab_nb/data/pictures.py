@@ -10,7 +10,7 @@ import os
 from typing import NamedTuple, Optional
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from deeplab_nb.errors import WorkbookError
 
@@ -25,20 +25,13 @@ Image.MAX_IMAGE_PIXELS = None  # `opened` has the limit, and says it in words
 def opened(source, what, name=None):
     """The picture in a file, for the block that decodes it.
 
-    source: a path, or bytes that `name` stands for; what: 'photograph' or 'mask'. Raises
+    source: a path, or bytes called `name`; what: 'photograph' or 'mask'. Raises
     WorkbookError for a file that is missing or damaged, and for more pixels than the limit.
     """
     named, limit = f"{what} {name or source}", os.environ.get(LIMIT, "")
     limit = int(limit) if limit.isdecimal() else MOST_PIXELS
     try:
-        image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
-    except FileNotFoundError:
-        raise WorkbookError(f"{named} does not exist: correct the list or add the file")
-    except Exception as error:  # of many kinds, as are the ways in which a file can be damaged
-        said = "it is no picture, or of a kind unknown here" if name else error
-        raise WorkbookError(f"{named} is not readable ({said}): replace the file")
-    try:
-        with image:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
             if image.width * image.height > limit:
                 raise WorkbookError(
                     f"{named} is {image.width}x{image.height}, more than {limit} pixels: make it "
@@ -47,9 +40,11 @@ def opened(source, what, name=None):
             yield image
     except WorkbookError:
         raise
-    except Exception as error:
-        said = str(error) or type(error).__name__
-        raise WorkbookError(f"{named} is damaged ({said}): replace the file")
+    except FileNotFoundError:
+        raise WorkbookError(f"{named} does not exist: correct the list or add the file")
+    except Exception as error:  # of many kinds, as are the ways in which a file can be damaged
+        how = "not readable" if isinstance(error, UnidentifiedImageError) else "damaged"
+        raise WorkbookError(f"{named} is {how} ({error}): replace the file")
 
 
 def orientation(image):
@@ -76,7 +71,8 @@ def read_image(source, name=None):
     """
     with opened(source, "photograph", name) as image:
         held = orientation(image)
-        if image.mode == "F" or image.mode.startswith("I"):
+        image.load()
+        if image.mode[0] in "FI":
             values = _eight_bits(image, name or source)
         else:
             image.info.pop("transparency", None)
@@ -131,23 +127,23 @@ def as_trained(path):
 
 
 class Stored(NamedTuple):
-    """What a mask's pixels hold; transparent ones are 0 or black.
+    """What a mask's pixels hold; transparent ones are 0 and black.
 
-    mode: 'P', values are places in `table`, uint8 [256, 3]; 'L', they are numbers; 'RGB', colours.
-    values: uint8 [h, w], of colours [h, w, 3].
+    mode: 'P', numbers with a palette; 'L', grey; 'RGB', colours. colours: uint8 [h, w, 3].
+    numbers: uint8 [h, w], a palette's, or of three equal channels; None of colours.
     """
 
     mode: str
-    values: np.ndarray
-    table: Optional[np.ndarray] = None
+    colours: np.ndarray
+    numbers: Optional[np.ndarray]
 
     @property
-    def numbers(self):
-        """uint8 [h, w] of grey or of three equal channels; None of colours."""
-        values = self.values if self.table is None else self.table[self.values]
-        if values.ndim == 2:
-            return values
-        return values[..., 0] if (values == values[..., :1]).all() else None
+    def pairs(self):
+        """{number: its colour} of those that occur, without a palette's ignore value 255."""
+        numbers, places = np.unique(self.numbers, return_index=True)
+        colours = self.colours.reshape(-1, 3)[places].tolist()
+        found = dict(zip(numbers.tolist(), map(tuple, colours)))
+        return {i: found[i] for i in found if i < 255 or self.mode != "P"}
 
 
 def read_stored(path):
@@ -160,29 +156,21 @@ def read_stored(path):
                 f"mask {path} is a JPEG, which changes values along edges so that they are no "
                 "classes any more: save the masks anew as PNG, from before"
             )
-        if image.mode == "F" or image.mode.startswith("I"):
-            values = np.asarray(image)
-            if not 0 <= values.min() <= values.max() <= 255 or (values % 1).any():
+        image.load()
+        if image.mode[0] in "FI":
+            wide = np.asarray(image)
+            if (wide != wide.astype(np.uint8)).any():
                 raise WorkbookError(
                     f"mask {path} has 16 or more bits a pixel: save it with 8, class numbers 0 to "
                     "254"
                 )
-            return Stored("L", values.astype(np.uint8))
-        if image.mode == "P":
-            values = np.array(image)
-            table = np.zeros((256, 4), np.uint8)
-            table[values] = np.asarray(image.convert("RGBA"))
-            hidden = table[:, 3] == 0
-            gone = hidden[values]
-            if gone.any():
-                if not hidden[0]:  # 0 is something else than background
-                    colours = np.where(gone[..., None], 0, table[values, :3])
-                    return Stored("RGB", colours.astype(np.uint8))
-                values[gone] = table[0] = 0
-            return Stored("P", values, table[:, :3])
-        mode = "L" if image.mode in ("1", "L", "LA") else "RGB"
-        if image.mode in ("1", "L", "RGB") and "transparency" not in image.info:
-            return Stored(mode, np.array(image.convert(mode)))
-        values = np.array(image.convert("RGBA"))
-    values[values[..., 3] == 0] = 0
-    return Stored(mode, values[..., 0] if mode == "L" else np.ascontiguousarray(values[..., :3]))
+            image = Image.fromarray(wide.astype(np.uint8))
+        numbers, rgba = np.array(image), np.array(image.convert("RGBA"))
+        mode = image.mode
+    gone, colours = rgba[..., 3] == 0, rgba[..., :3]
+    colours[gone] = 0
+    if mode == "P" and (numbers[~gone].all() or not gone.any()):
+        numbers[gone] = 0
+        return Stored(mode, colours, numbers)
+    grey = (colours == colours[..., :1]).all()
+    return Stored("L" if mode[0] in "1L" else "RGB", colours, colours[..., 0] if grey else None)

@@ -1,9 +1,9 @@
 """TFRecords in the form of the original DeepLab code, so that either code reads the other's files.
 
 One record an image: the photograph's bytes by `pictures.as_trained`, the mask re-encoded as a grey
-PNG of class ids, and the id as file name. Shards are named `<list>-00000-of-00004.tfrecord` and hold
-consecutive slices of the list, so the number of records always follows from the list. A set has a
-folder of its own, whose name ends in a digest of what the set is made of.
+PNG of class ids, and the id as file name. Shards are named `<list>-00000-of-00004.tfrecord` and
+hold consecutive slices of the list, so the number of records always follows from the list. A set
+has a folder of its own, whose name ends in a digest of what the set is made of.
 """
 
 import contextlib

@@ -162,16 +162,28 @@ def read_mask(path):
 
 def ids_of(stored, path):
     """As `read_mask`, of what it has read."""
-    if stored.mode == "P":
-        return stored.values, "palette"
+    numbers = stored.numbers
     # black and the grey of a bus are VOC's colours too
-    if (
-        stored.numbers is None
-        or stored.mode == "RGB"
-        and set(np.unique(stored.numbers)) <= {0, 128}
-    ):
-        return _ids_of_colours(stored.values, path), "rgb"
-    return stored.numbers, "index"
+    if numbers is not None and (stored.mode != "RGB" or set(np.unique(numbers)) - {0, 128}):
+        return numbers, "palette" if stored.mode == "P" else "index"
+    colours = dict(zip(map(tuple, palette().tolist()), range(len(CLASSES))))
+    colours[tuple(palette()[VOID].tolist())] = VOID
+    ids = by_colour(stored.colours, colours)
+    if (ids < 0).any():
+        y, x = np.argwhere(ids < 0)[0]
+        raise WorkbookError(
+            f"mask {path} has colour {tuple(stored.colours[y, x].tolist())} at row {y}, column {x},"
+            " which is not one of VOC's: save the masks as class ids"
+        )
+    return ids.astype(np.uint8), "rgb"
+
+
+def by_colour(rgb, table):
+    """Class ids int [h, w] of colours uint8 [h, w, 3] by {colour: class id}, -1 of others."""
+    digits = 1 << 16, 1 << 8, 1  # a colour as one number
+    known = {np.dot(colour, digits): class_id for colour, class_id in table.items()}
+    codes, where = np.unique(rgb.astype(np.int64) @ digits, return_inverse=True)
+    return np.array([known.get(code, -1) for code in codes])[where].reshape(rgb.shape[:2])
 
 
 def write_mask(path, ids):
@@ -179,19 +191,3 @@ def write_mask(path, ids):
     image = Image.fromarray(np.asarray(ids, np.uint8), mode="P")
     image.putpalette(palette().ravel().tolist())
     image.save(path, format="PNG")
-
-
-def _ids_of_colours(rgb, path):
-    """Class ids of an RGB mask, by VOC's palette of 21 classes and void."""
-    digits = 1 << 16, 1 << 8, 1  # a colour as one number
-    codes, where = np.unique(rgb.astype(np.int64) @ digits, return_inverse=True)
-    numbers = palette().astype(np.int64) @ digits
-    known = {numbers[i]: i for i in (*range(len(CLASSES)), VOID)}
-    ids = np.array([known.get(code, -1) for code in codes])[where].reshape(rgb.shape[:2])
-    if (ids < 0).any():
-        y, x = np.argwhere(ids < 0)[0]
-        raise WorkbookError(
-            f"mask {path} has colour {tuple(rgb[y, x].tolist())} at row {y}, column {x}, which is "
-            "not one of VOC's: save the masks as class ids"
-        )
-    return ids.astype(np.uint8)
