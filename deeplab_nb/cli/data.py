@@ -56,6 +56,10 @@ def audit(voc_root, list_names, num_classes):
 )
 @click.option("--seed", default=1, show_default=True, help="Of the split.")
 @click.option("--strict", is_flag=True, help="Stop at a shape that cannot be drawn.")
+@click.option("--ignore", type=int, help="Class of the masks that is to be ignored, beside 255.")
+@click.option(
+    "--shift", default=0, help="Added to the other classes; ADE20K: --ignore 0 --shift -1."
+)
 def convert(images, masks, out, classes, colours, **split):
     """Lay your own IMAGES and MASKS, two folders with files of the same names, out as VOC does.
 
@@ -79,6 +83,9 @@ def convert(images, masks, out, classes, colours, **split):
     click.echo(f"{found}\n")
     result = audits.audit(out, ["train", "val"], num_classes=count)
     click.echo(result.table("train"))
+    absent = [str(i) for i in range(count) if not any(one.pixels[i] for one in result.lists)]
+    if absent:
+        click.echo(f"no mask shows class {', '.join(absent)}")
     for _, sentence in result.problems + result.warnings:
         click.echo(sentence)
     train = result.of("train")

@@ -7,19 +7,17 @@ guess at this point becomes a bad score much later, so a form that is not certai
 import json
 import os
 import re
-import shutil
 from typing import Dict, NamedTuple, Tuple
 
 import numpy as np
-from PIL import ImageOps
 
-from deeplab_nb.data import mask_forms, outlines, voc
+from deeplab_nb.data import mask_forms, outlines, pictures, voc
+from deeplab_nb.data.pictures import SUFFIXES
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.files import beside, write_lines
 from deeplab_nb.progress import in_threads
 
 CLASSES = "_classes.csv"  # of Roboflow, where masks lie beside photographs as NAME_mask.png
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 
 class Found(NamedTuple):
@@ -46,7 +44,19 @@ class Found(NamedTuple):
         )
 
 
-def convert(images, masks, out, *, classes=(), colours=None, val_share=0.2, seed=1, strict=False):
+def convert(
+    images,
+    masks,
+    out,
+    *,
+    classes=(),
+    colours=None,
+    val_share=0.2,
+    seed=1,
+    strict=False,
+    ignore=None,
+    shift=0,
+):
     """Lays photographs and masks of the same names out under `out`; returns what was `Found`.
 
     masks: a folder of pictures, one of labelme's files, which may be that of the photographs, or a
@@ -54,7 +64,8 @@ def convert(images, masks, out, *, classes=(), colours=None, val_share=0.2, seed
     labels, background put in front where the first is drawn. strict: a shape that cannot be
     drawn stops all. colours: {(r, g, b): class id} of RGB masks; None gives black 0 and the others
     numbers in the order of their values. val_share: of the images that go into the list
-    val, the same ones for a seed.
+    val, the same ones for a seed. ignore: a class id of the masks that neither trains nor counts,
+    beside 255; shift: what is added to the others.
     Built beside and renamed. Raises WorkbookError for a photograph without mask or the other way
     round, a form that cannot be told, sizes that differ, names that would collide, shapes of no
     class, and for `out` if anything is there.
@@ -79,7 +90,7 @@ def convert(images, masks, out, *, classes=(), colours=None, val_share=0.2, seed
     if outlined:
         form, table, classes = mask_forms.OUTLINES, {}, _classes(classes or labels, labels)
     else:
-        form, table, classes = mask_forms.find(drawn, classes, colours)
+        form, table, classes = mask_forms.find(drawn, classes, colours, ignore, shift)
     found = Found(form, classes, table, {name: len(ids) for name, ids in lists.items()})
     with beside(out) as part:
         _fill(part, pairs, lists, found, strict)
@@ -191,28 +202,18 @@ def _split(ids, share, seed):
 
 def _write(root, name, photograph, mask, found, strict):
     """One pair, in the photograph's upright size."""
-    with voc.opened(photograph, "photograph") as opened:
-        image = ImageOps.exif_transpose(opened).convert("RGB")
-        # else TensorFlow would see another picture than a person does: turned, or other channels
-        as_it_is = (
-            opened.format in ("JPEG", "PNG")
-            and opened.mode in ("RGB", "L")
-            and opened.getexif().get(0x0112, 1) == 1
-        )
+    height, width = pictures.image_size(photograph)
     if found.form == mask_forms.OUTLINES:
-        ids = outlines.draw(mask, found.classes, size=image.size[::-1], strict=strict)
+        ids = outlines.draw(mask, found.classes, size=(height, width), strict=strict)
     else:
         ids = mask_forms.read(mask, found.form, found.colours)
-    if image.size != ids.shape[::-1]:
+    if (height, width) != ids.shape:
         raise WorkbookError(
-            f"mask {mask} is {ids.shape[1]}x{ids.shape[0]}, its photograph "
-            f"{image.width}x{image.height}: save it at the photograph's size, without smoothing"
+            f"mask {mask} is {ids.shape[1]}x{ids.shape[0]}, its photograph {width}x{height}: save "
+            "it at the photograph's size, without smoothing"
         )
-    path = voc.image_path(root, name)
-    if as_it_is:
-        shutil.copyfile(photograph, path)
-    else:
-        image.save(path, "PNG")  # without loss; TensorFlow goes by the bytes, not by the name
+    with open(voc.image_path(root, name), "wb") as file:
+        file.write(pictures.as_trained(photograph))
     voc.write_mask(voc.mask_path(root, name), ids)
 
 

@@ -11,10 +11,9 @@ import os
 from typing import NamedTuple, Optional
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from deeplab_nb import settings as settings_module
-from deeplab_nb.data import voc
+from deeplab_nb.data import pictures, voc
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation.evaluate import common_side, fit, protocol_of, read_pair
 from deeplab_nb.evaluation.metrics import Scores, confusion_matrix
@@ -127,14 +126,9 @@ class Explorer:
         content: bytes of a picture file. It is brought to the size of the list's photographs, for a
         network knows things of the size it learned. Raises WorkbookError for what is no picture.
         """
-        try:
-            with Image.open(io.BytesIO(content)) as image:
-                # cameras store how they were held
-                image = ImageOps.exif_transpose(image).convert("RGB")
-        except Exception:  # of many kinds, and they name a buffer where a reader looks for a file
-            raise WorkbookError(f"{name} cannot be read as a picture: choose a JPEG or PNG file")
+        image = pictures.read_image(content, name)
         image_id = f"your {os.path.basename(name)}"
-        self._own[image_id] = shrunk(np.asarray(image), crop_for(self._longest))
+        self._own[image_id] = shrunk(image, crop_for(self._longest))
         self._predicted.cache_clear()  # there may have been another of this name
         return image_id
 
