@@ -42,9 +42,11 @@ def opened(source, what, name=None):
         raise
     except FileNotFoundError:
         raise WorkbookError(f"{named} does not exist: correct the list or add the file")
+    except UnidentifiedImageError:
+        raise WorkbookError(f"{named} is not readable (no picture known here): replace the file")
     except Exception as error:  # of many kinds, as are the ways in which a file can be damaged
-        how = "not readable" if isinstance(error, UnidentifiedImageError) else "damaged"
-        raise WorkbookError(f"{named} is {how} ({error}): replace the file")
+        said = str(error) or type(error).__name__
+        raise WorkbookError(f"{named} is damaged ({said}): replace the file")
 
 
 def orientation(image):

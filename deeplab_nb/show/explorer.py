@@ -126,7 +126,10 @@ class Explorer:
         content: bytes of a picture file. It is brought to the size of the list's photographs, for a
         network knows things of the size it learned. Raises WorkbookError for what is no picture.
         """
-        image = Image.fromarray(pictures.read_image(content, name))
+        try:
+            image = Image.fromarray(pictures.read_image(content, name))
+        except WorkbookError as error:
+            raise WorkbookError(f"{name} cannot be read as a picture: {error}")
         image.thumbnail((self._longest, self._longest), Image.BICUBIC)
         image_id = f"your {os.path.basename(name)}"
         self._own[image_id] = np.asarray(image)
