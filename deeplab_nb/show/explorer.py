@@ -127,7 +127,7 @@ class Explorer:
         network knows things of the size it learned. Raises WorkbookError for what is no picture.
         """
         try:
-            image = Image.fromarray(pictures.read_image(content, name))
+            image = Image.fromarray(pictures.read_image(content))
         except WorkbookError as error:
             raise WorkbookError(f"{name} cannot be read as a picture: {error}")
         image.thumbnail((self._longest, self._longest), Image.BICUBIC)
