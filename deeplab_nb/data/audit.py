@@ -168,10 +168,10 @@ def audit(root, lists, *, num_classes=21, ignore_label=255):
 
 def _look(root, image_id, num_classes, ignore_label):
     """Decodes one photograph and its mask."""
-    path, mask_path = voc.image_path(root, image_id), voc.mask_path(root, image_id)
+    mask_path = voc.mask_path(root, image_id)
     size, held, found, pixels, colours = (), 1, [], [0] * 256, {}
     try:
-        size, held = pictures.decoded_size(path)
+        size, held = pictures.decoded_size(voc.image_path(root, image_id))
     except WorkbookError as error:
         found.append(("problem", str(error)))
     try:

@@ -7,6 +7,7 @@ guess at this point becomes a bad score much later, so a form that is not certai
 import json
 import os
 import re
+from pathlib import Path
 from typing import Dict, NamedTuple, Tuple
 
 import numpy as np
@@ -212,8 +213,7 @@ def _write(root, name, photograph, mask, found, strict):
             f"mask {mask} is {ids.shape[1]}x{ids.shape[0]}, its photograph {width}x{height}: save "
             "it at the photograph's size, without smoothing"
         )
-    with open(voc.image_path(root, name), "wb") as file:
-        file.write(pictures.as_trained(photograph))
+    Path(voc.image_path(root, name)).write_bytes(pictures.as_trained(photograph))
     voc.write_mask(voc.mask_path(root, name), ids)
 
 

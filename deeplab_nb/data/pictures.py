@@ -7,6 +7,7 @@ photograph's colours as they are, and is background in a mask.
 import contextlib
 import io
 import os
+from pathlib import Path
 from typing import NamedTuple, Optional
 
 import numpy as np
@@ -22,16 +23,18 @@ Image.MAX_IMAGE_PIXELS = None  # `opened` has the limit, and says it in words
 
 
 @contextlib.contextmanager
-def opened(source, what, name=None):
+def opened(source, what):
     """The picture in a file, for the block that decodes it.
 
-    source: a path, or bytes called `name`; what: 'photograph' or 'mask'. Raises
+    source: a path, or bytes; what: 'photograph' or 'mask'. Raises
     WorkbookError for a file that is missing or damaged, and for more pixels than the limit.
     """
-    named, limit = f"{what} {name or source}", os.environ.get(LIMIT, "")
+    named, limit = f"{what} {source}", os.environ.get(LIMIT, "")
     limit = int(limit) if limit.isdecimal() else MOST_PIXELS
+    if isinstance(source, bytes):
+        named, source = f"the {what}", io.BytesIO(source)
     try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+        with Image.open(source) as image:
             if image.width * image.height > limit:
                 raise WorkbookError(
                     f"{named} is {image.width}x{image.height}, more than {limit} pixels: make it "
@@ -42,9 +45,11 @@ def opened(source, what, name=None):
         raise
     except FileNotFoundError:
         raise WorkbookError(f"{named} does not exist: correct the list or add the file")
+    except UnidentifiedImageError:
+        raise WorkbookError(f"{named} is not readable (no picture known here): replace the file")
     except Exception as error:  # of many kinds, as are the ways in which a file can be damaged
-        how = "not readable" if isinstance(error, UnidentifiedImageError) else "damaged"
-        raise WorkbookError(f"{named} is {how} ({error}): replace the file")
+        said = str(error) or type(error).__name__
+        raise WorkbookError(f"{named} is damaged ({said}): replace the file")
 
 
 def orientation(image):
@@ -62,18 +67,18 @@ def image_size(path):
         return image.size if orientation(image) > 4 else image.size[::-1]
 
 
-def read_image(source, name=None):
-    """A photograph, upright, as uint8 [height, width, 3]; source, name: as for `opened`.
+def read_image(source):
+    """A photograph, upright, as uint8 [height, width, 3]; source: a path, or bytes.
 
     16 bits become 8 by value / 257. Floating-point numbers count from 0 to the first of 1, 255 and
     65535 that none exceeds. CMYK becomes RGB. Raises WorkbookError for a missing or broken file and
     for other numbers.
     """
-    with opened(source, "photograph", name) as image:
+    with opened(source, "photograph") as image:
         held = orientation(image)
         image.load()
         if image.mode[0] in "FI":
-            values = _eight_bits(image, name or source)
+            values = _eight_bits(image)
         else:
             image.info.pop("transparency", None)
             values = np.asarray(image.convert("RGB"))
@@ -83,15 +88,13 @@ def read_image(source, name=None):
     return np.ascontiguousarray(values[::rows, ::columns])
 
 
-def _eight_bits(image, name):
+def _eight_bits(image):
     """uint8 [h, w, 3] of a grey picture of 16 bits or floating-point numbers."""
     values = np.asarray(image).astype(np.float32)
     low, high = values.min(), values.max()
     top = next((top for top in (1, 255) if image.mode == "F" and high <= top), 65535)
     if not 0 <= low <= high <= top:  # nor with NaN
-        raise WorkbookError(
-            f"photograph {name} has values from {low:g} to {high:g}: save it with 8 bits, 0 to 255"
-        )
+        raise ValueError(f"values from {low:g} to {high:g}, where 0 to 65535 are greys")
     grey = np.round(values * np.float32(255 / top)).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=2)
 
@@ -119,8 +122,7 @@ def as_trained(path):
     with opened(path, "photograph") as image:
         plain = image.format in (*LOSSY, "PNG") and image.mode in ("RGB", "L")
         if plain and orientation(image) == 1:
-            with open(path, "rb") as file:
-                return file.read()
+            return Path(path).read_bytes()
     content = io.BytesIO()
     Image.fromarray(read_image(path)).save(content, "PNG")
     return content.getvalue()
@@ -142,8 +144,8 @@ class Stored(NamedTuple):
         """{number: its colour} of those that occur, without a palette's ignore value 255."""
         numbers, places = np.unique(self.numbers, return_index=True)
         colours = self.colours.reshape(-1, 3)[places].tolist()
-        found = dict(zip(numbers.tolist(), map(tuple, colours)))
-        return {i: found[i] for i in found if i < 255 or self.mode != "P"}
+        pairs = zip(numbers.tolist(), map(tuple, colours))
+        return {i: colour for i, colour in pairs if i < 255 or self.mode != "P"}
 
 
 def read_stored(path):

@@ -192,7 +192,7 @@ def check_masks(paths, *, num_classes, ignore_label):
 def _wrong_mask(mask, num_classes, ignore_label):
     """What is wrong with a PNG's bytes, as a sentence's end; None if nothing is."""
     try:
-        with pictures.opened(mask, "mask", "of its bytes") as image:
+        with pictures.opened(mask, "mask") as image:
             mode, counts = image.mode, image.histogram()
     except WorkbookError as error:
         return f"cannot be read ({error}): write the records again"

@@ -6,6 +6,7 @@ Source: Everingham et al., The PASCAL Visual Object Classes Challenge 2012, deve
 import codecs
 import glob
 import os
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -43,8 +44,7 @@ def class_names(num_classes, root=None):
     """Names by class id: a data folder's NAMES if it has so many, else VOC's 21, else numbered."""
     path = os.path.join(root or "", NAMES)
     if root and os.path.isfile(path):
-        with open(path, encoding="utf-8") as file:
-            names = tuple(file.read().splitlines())
+        names = tuple(read_text(path).splitlines())
         if len(names) == num_classes:
             return names
     return CLASSES if num_classes == len(CLASSES) else numbered_names(num_classes)
@@ -120,17 +120,8 @@ def read_list(root, name):
 
 
 def read_ids(path):
-    """The ids of a text, as `read_list` does; in UTF-8, UTF-16 with its mark, or Latin-1."""
-    with open(path, "rb") as file:
-        content = file.read()
-    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    try:
-        text = content.decode("utf-16" if wide else "utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("latin-1")
-    if "\0" in text:
-        raise WorkbookError(f"list {path} holds NUL bytes, so it is no text: write it again")
-    ids = [os.path.normpath(word.replace("\\", "/")) for word in text.split()]
+    """The ids of a text file, as `read_list` gives them."""
+    ids = [os.path.normpath(word.replace("\\", "/")) for word in read_text(path).split()]
     if not ids:
         raise WorkbookError(f"list {path} is empty: write one image id a line")
     for image_id in ids:
@@ -140,6 +131,19 @@ def read_ids(path):
                 "JPEGImages, without ending"
             )
     return ids
+
+
+def read_text(path):
+    """A text in UTF-8, UTF-16 with its mark, or Latin-1. Raises WorkbookError for one with NUL."""
+    content = Path(path).read_bytes()
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = content.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    if "\0" in text:
+        raise WorkbookError(f"{path} holds NUL bytes, so it is no text: write it again")
+    return text
 
 
 def list_names(root):
@@ -168,9 +172,7 @@ def ids_of(stored, path):
     # black and the grey of a bus are VOC's colours too
     if numbers is not None and (stored.mode != "RGB" or set(np.unique(numbers)) - {0, 128}):
         return numbers, "palette" if stored.mode == "P" else "index"
-    colours = dict(zip(map(tuple, palette().tolist()), range(len(CLASSES))))
-    colours[tuple(palette()[VOID].tolist())] = VOID
-    ids = by_colour(stored.colours, colours)
+    ids = by_colour(stored.colours, {tuple(palette()[i]): i for i in (*range(len(CLASSES)), VOID)})
     if (ids < 0).any():
         y, x = np.argwhere(ids < 0)[0]
         raise WorkbookError(

@@ -126,7 +126,10 @@ class Explorer:
         content: bytes of a picture file. It is brought to the size of the list's photographs, for a
         network knows things of the size it learned. Raises WorkbookError for what is no picture.
         """
-        image = pictures.read_image(content, name)
+        try:
+            image = pictures.read_image(content)
+        except WorkbookError as error:
+            raise WorkbookError(f"{name} cannot be read as a picture: {error}")
         image_id = f"your {os.path.basename(name)}"
         self._own[image_id] = shrunk(image, crop_for(self._longest))
         self._predicted.cache_clear()  # there may have been another of this name

@@ -59,7 +59,9 @@ def test_other_numbers_are_refused(tmp_path, bad):
     path, values = str(tmp_path / "a.tif"), np.zeros((4, 4), np.float32)
     values[1, 1] = bad
     Image.fromarray(values).save(path)
-    with pytest.raises(WorkbookError, match="a.tif has values from .*: save it with 8 bits"):
+    with pytest.raises(
+        WorkbookError, match="a.tif is damaged .values from .* where 0 to 65535 are greys"
+    ):
         pictures.read_image(path)
 
 
@@ -289,3 +291,9 @@ def test_an_id_with_a_folder_is_read_everywhere(tmp_path, root, written):
     assert audit(root, ["train"]).of("train").images[2] == 1
     (record, _) = _records(write_records(root, "train", str(tmp_path / "records"), shards=1))
     assert b"s1/a" in record
+
+
+def test_class_names_with_a_byte_order_mark(root):
+    with open(os.path.join(root, voc.NAMES), "wb") as file:
+        file.write("\ufeffbackground\r\nblätter\r\n".encode())
+    assert voc.class_names(2, root) == ("background", "blätter")
