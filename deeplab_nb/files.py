@@ -5,8 +5,6 @@ import json
 import os
 import shutil
 
-from PIL import Image
-
 from deeplab_nb.errors import WorkbookError
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -17,6 +15,8 @@ MARK = "deeplab_nb"  # the text in a PNG that says what it was made by
 
 def mark_of(path):
     """What a PNG of ours says that it was made by and from; None for any other file."""
+    from PIL import Image  # heavy, and most commands write no picture
+
     try:
         with Image.open(path) as image:
             return image.info.get(MARK)

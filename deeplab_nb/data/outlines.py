@@ -16,12 +16,11 @@ from typing import NamedTuple, Optional, Tuple
 import numpy as np
 from PIL import Image, ImageDraw
 
-from deeplab_nb.data import voc
+from deeplab_nb.data import pictures, voc
 from deeplab_nb.errors import WorkbookError
 
 LABELME, COCO = "labelme", "COCO"
 IGNORED = "__ignore__"
-MOST_PIXELS = 180000000  # of an image that is drawn
 NO_CLASS = {"background": 0, "_background_": 0, IGNORED: voc.VOID}  # the last two are labelme's
 
 
@@ -99,8 +98,9 @@ def _labels(found):
 def _size(height, width):
     """(height, width), whole and of a size that can be drawn."""
     whole = int(height), int(width)
-    if whole != (height, width) or min(whole) < 1 or height * width > MOST_PIXELS:
-        raise ValueError(f"an image of {width}x{height} pixels, {MOST_PIXELS} at most")
+    most = pictures.most_pixels()
+    if whole != (height, width) or min(whole) < 1 or height * width > most:
+        raise ValueError(f"an image of {width}x{height} pixels, {most} at most")
     return whole
 
 

@@ -71,6 +71,7 @@ def convert(
     round, a form that cannot be told, sizes that differ, names that would collide, shapes of no
     class, and for `out` if anything is there.
     """
+    out = os.path.abspath(out)
     if os.path.lexists(out + ".part"):
         raise WorkbookError(
             f"{out}.part is there already, of a convert that writes or was stopped: "
@@ -81,6 +82,10 @@ def convert(
             f"{out} holds something already: name a new folder for the converted set"
         )
     outlined = _are_outlines(images, masks)
+    if outlined and (shift or ignore is not None):
+        raise WorkbookError(
+            f"{masks} holds outlines, whose classes are names: leave out --ignore and --shift"
+        )
     if outlined:
         read, labels = outlines.read(masks)
         drawn = _by_id((one.name, one) for one in read)
@@ -101,14 +106,9 @@ def convert(
 
 def _classes(names, labels):
     """Names with background in front: what no shape covers is 0, so no drawn label may be."""
-    return (
-        tuple(names)
-        if names and names[0] not in labels
-        else (
-            "background",
-            *(name for name in names if name not in outlines.NO_CLASS),
-        )
-    )
+    if names and names[0] not in labels:
+        return tuple(names)
+    return ("background", *(name for name in names if name not in outlines.NO_CLASS))
 
 
 def _are_outlines(images, masks):
@@ -226,8 +226,8 @@ def _labelmap(lines):
 
 def read_names(path):
     """[name] by class number of Roboflow's lines `number, name`, after a line of titles."""
-    with open(path, encoding="utf-8-sig") as file:
-        rows = dict(line.strip().split(",", 1) for line in list(file)[1:] if "," in line)
+    lines = voc.read_text(path).splitlines()[1:]
+    rows = dict(line.strip().split(",", 1) for line in lines if "," in line)
     return [rows.get(str(i), f"class {i}").strip() for i in range(len(rows))]
 
 

@@ -22,6 +22,12 @@ LOSSY = "JPEG", "MPO"  # a camera's file of several JPEGs is called MPO
 Image.MAX_IMAGE_PIXELS = None  # `opened` has the limit, and says it in words
 
 
+def most_pixels():
+    """The limit of one picture's pixels."""
+    limit = os.environ.get(LIMIT, "")
+    return int(limit) if limit.isdecimal() else MOST_PIXELS
+
+
 @contextlib.contextmanager
 def opened(source, what):
     """The picture in a file, for the block that decodes it.
@@ -29,8 +35,7 @@ def opened(source, what):
     source: a path, or bytes; what: 'photograph' or 'mask'. Raises
     WorkbookError for a file that is missing or damaged, and for more pixels than the limit.
     """
-    named, limit = f"{what} {source}", os.environ.get(LIMIT, "")
-    limit = int(limit) if limit.isdecimal() else MOST_PIXELS
+    named, limit = f"{what} {source}", most_pixels()
     if isinstance(source, bytes):
         named, source = f"the {what}", io.BytesIO(source)
     try:

@@ -123,7 +123,9 @@ def _listen_on_loopback(port):
                 try:
                     one.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
                 except PermissionError:
-                    print(f"other machines can reach port {port} while ranks train here")
+                    print(
+                        f"other machines can reach port {port}: close it to them while ranks train"
+                    )
 
 
 def _wait_for(addresses, rank):

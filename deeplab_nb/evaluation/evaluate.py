@@ -54,7 +54,8 @@ def count(
     """
     root, every = listed(settings)
     sides = [max(voc.image_size(voc.image_path(root, i))) for i in every]
-    protocol = protocol_of(settings, common_side(sides), sum(s > common_side(sides) for s in sides))
+    common = common_side(sides)
+    protocol = protocol_of(settings, common, sum(side > common for side in sides))
     many_frames = settings.eval_protocol in ("tight", "native")
     if settings.device == "npu" and many_frames and not predictor:
         raise WorkbookError(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from deeplab_nb import settings as settings_module
 from deeplab_nb.data import voc
-from deeplab_nb.data.own import SUFFIXES
+from deeplab_nb.data.pictures import SUFFIXES
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation.evaluate import KNOWN, common_side
 from deeplab_nb.evaluation.predict import Predictor
@@ -170,9 +170,8 @@ def names_of(prefix, num_classes, file=None):
     root = settings.data_root if settings else ""
     for path in [file] if file else [os.path.join(f, voc.NAMES) for f in (root, folder) if f]:
         try:
-            with open(path, encoding="utf-8-sig") as lines:
-                names = tuple(lines.read().splitlines())
-        except (OSError, ValueError) as error:
+            names = tuple(voc.read_text(path).splitlines())
+        except (OSError, WorkbookError) as error:
             if file:
                 raise WorkbookError(f"class names {file} cannot be read ({error}): give a text")
             continue

@@ -226,3 +226,16 @@ def test_roboflows_masks_lie_beside_their_photographs(tmp_path):
     call("convert", images, images, "--out", out)
     assert np.array_equal(voc.read_mask(voc.mask_path(out, "leaf_0"))[0], IDS)
     assert list(voc.class_names(3, out)) == ["background", "leaf", "spot"]
+
+
+def test_class_numbers_are_not_moved_where_outlines_have_names(tmp_path):
+    (tmp_path / "i.json").write_text("{}")
+    with pytest.raises(WorkbookError, match="i.json holds outlines, .*: leave out --ignore"):
+        own.convert(str(tmp_path), str(tmp_path / "i.json"), str(tmp_path / "out"), shift=-1)
+
+
+def test_class_names_of_another_encoding_are_read(tmp_path):
+    (tmp_path / own.CLASSES).write_bytes(
+        "Pixel Value, Class\n0, background\n1, caf\xe9".encode("latin-1")
+    )
+    assert own.read_names(str(tmp_path / own.CLASSES)) == ["background", "caf\xe9"]
