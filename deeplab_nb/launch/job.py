@@ -133,7 +133,7 @@ def _table(settings, path):
     if rank_tables.is_older(table):
         raise WorkbookError(
             f"{table.path} has the older form, whose ranks go by the names of pods: make it "
-            f"version 1.0 with `deeplab-nb rank-table merge {path} --out NEW.json`"
+            f"version 1.0 with `deeplab-nb rank-table merge {shlex.quote(path)} --out NEW.json`"
         )
     if len(table.cards) != settings.cards:
         raise WorkbookError(

@@ -262,12 +262,7 @@ def _write(path, content, profile):
         raise WorkbookError(
             f"{path} exists and is another table: give another name with --out, or delete it"
         )
-    try:
-        write_json(path, content)
-    except OSError as error:
-        raise WorkbookError(
-            f"{path} cannot be written ({error.strerror}): give another place with --out"
-        )
+    write_json(path, content)
     return table
 
 

@@ -5,7 +5,7 @@ import os
 import sys
 
 from deeplab_nb import originals
-from deeplab_nb.errors import WorkbookError
+from deeplab_nb.errors import WorkbookError, writing
 from deeplab_nb.published import flags, translation
 
 
@@ -27,7 +27,8 @@ def enter(translate, module, about, words):
     if request.given.get("device_id"):
         os.environ["ASCEND_DEVICE_ID"] = request.given["device_id"]
     try:
-        importlib.import_module("deeplab_nb.published." + module).run(request)
+        with writing("a file that the command needs"):
+            importlib.import_module("deeplab_nb.published." + module).run(request)
     except WorkbookError as error:
         return _say(error, 1)
     except KeyboardInterrupt:
