@@ -30,9 +30,9 @@ def locked(path, in_use):
         if not held:
             file.seek(0)
             raise WorkbookError(in_use.replace("{}", file.read().strip() or "unknown"))
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
+        with contextlib.suppress(OSError):  # of a full disk, whoever writes next will say so
+            file.truncate(0)
+            os.write(file.fileno(), b"%d\n" % os.getpid())
         yield
 
 
