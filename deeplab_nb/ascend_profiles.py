@@ -58,9 +58,6 @@ class Profile(collections.namedtuple("Profile", "name cann hardware")):
     folders = property(lambda self: _FOLDERS[self.cann])
     title = property(lambda self: f"CANN {self.cann} on {HARDWARE[self.hardware].title}")
     soc_version = property(lambda self: HARDWARE[self.hardware].soc)
-    # whether all-reduce overlaps the backward pass, untold
-    hcom_parallel = property(lambda self: self.cann > 5)
-    has_deterministic = property(lambda self: self.cann > 5)
     # what a float16 that is too large becomes, untold; before CANN 8.0.RC3 an A2 clamped too
     overflow = property(lambda self: "saturation" if self.hardware == "910" else "inf/nan")
     rank_table_versions = property(lambda self: ("1.0", "1.2")[: 1 + (self.hardware == "a3")])
@@ -89,15 +86,9 @@ class Profile(collections.namedtuple("Profile", "name cann hardware")):
 
 PROFILES = tuple(
     Profile(f"cann{cann}-{hardware}", cann, hardware)
-    for cann, hardware in (
-        (5, "910"),
-        (8, "910"),
-        (8, "a2"),
-        (8, "a3"),
-        (9, "910"),
-        (9, "a2"),
-        (9, "a3"),
-    )
+    for cann in _ADAPTERS
+    for hardware in HARDWARE
+    if cann > 5 or hardware == "910"
 )
 NAMES = tuple(profile.name for profile in PROFILES)
 PUBLISHED = PROFILES[0]  # CANN 5.0.2 on a 910, with which both ports were published
@@ -139,17 +130,15 @@ def choice(devices, hardware):
     if hardware == "910" and count in (2, 4) and len(halves) > 1:
         # HCCL's source takes four as well if they are two and the two opposite; pairs it lets pass
         low, high = sorted(devices)[:2], sorted(devices)[2:]
-        yield (
-            count == 4 and [device + 4 for device in low] != high,
-            (f"cards {listed}: {count} cards must lie within 0-3 or within 4-7"),
-        )
+        refused = count == 4 and [device + 4 for device in low] != high
+        yield refused, f"cards {listed}: {count} cards must lie within 0-3 or within 4-7"
     modules = [{device % 8 for device in devices if device // 8 == module} for module in (0, 1)]
     if hardware == "a2" and all(modules) and modules[0] != modules[1]:
         yield (
             False,
             (
-                f"cards {listed}: of two modules, 0-7 and 8-15, take the same numbers, "
-                "0 with 8, unless they meet over RoCE"
+                f"cards {listed}: of two modules, 0-7 and 8-15, take the same numbers, 0 with 8, "
+                "unless they meet over RoCE"
             ),
         )
 
@@ -175,18 +164,23 @@ def found(variables=os.environ, root=ROOT, installed=INSTALLED, tool="npu-smi"):
 def homes(variables=os.environ, root=ROOT, installed=INSTALLED):
     """[(folder, 5, 8 or 9)] of each CANN here, that of the environment first."""
     recorded = re.findall(r"(?im)^\w*install_?path\w*=(.+?)\s*$", _text(installed))
-    roots = [root, os.path.join(variables.get("HOME", os.sep), "Ascend")] + recorded
+    parts = ("cann", "ascend-toolkit/latest", "ascend-toolkit", "nnae/latest", "nnae", "")
     places = [
         variables.get("ASCEND_TOOLKIT_HOME", ""),
         os.path.dirname(variables.get("ASCEND_OPP_PATH", "").rstrip(os.sep)),
-    ]
-    places += [
-        os.path.join(folder, place)
-        for folder in roots
-        for place in ("cann", "ascend-toolkit/latest", "ascend-toolkit", "nnae/latest", "nnae", "")
+        *_below(_roots(variables, root) + recorded, parts),
     ]
     known = ((place.rstrip(os.sep), _generation(place)) for place in places if os.path.isdir(place))
     return [(place, cann) for place, cann in known if cann]
+
+
+def _roots(variables, root):
+    """The folders that Ascend's packages are put into: of all users, of this one."""
+    return [root, os.path.join(variables.get("HOME", os.sep), "Ascend")]
+
+
+def _below(folders, parts):
+    return [os.path.join(folder, part) for folder in folders for part in parts]
 
 
 def _generation(home):
@@ -219,11 +213,8 @@ def _generation(home):
 
 def adapters(variables=os.environ, root=ROOT):
     """Folders in which npu_bridge lies, where the run package or `pip install -t` puts it."""
-    places = [
-        os.path.join(folder, "tfplugin", part)
-        for folder in (root, os.path.join(variables.get("HOME", os.sep), "Ascend"))
-        for part in ("latest/python/site-packages", "python/site-packages", "")
-    ]
+    parts = ("latest/python/site-packages", "python/site-packages", "")
+    places = _below(_roots(variables, root), [os.path.join("tfplugin", part) for part in parts])
     return [
         place.rstrip(os.sep) for place in places if os.path.isdir(os.path.join(place, "npu_bridge"))
     ]
@@ -232,12 +223,12 @@ def adapters(variables=os.environ, root=ROOT):
 @functools.lru_cache(maxsize=None)
 def hardware(tool="npu-smi"):
     """'910', 'a2' or 'a3' as the first card is named, None without a card; asked once a process."""
-    row = re.search(r"(?m)^\|\s*(\d+)\s+(?:Ascend)?(910[\w-]*)\s*\|", _said(tool))
+    row = re.search(r"(?m)^\|\s*(\d+)\s+(?:Ascend)?(910[\w-]*)\s*\|", answer(tool, "info"))
     if row is None:
         return None
     # an A3's row may say no more than 910; its board says the rest
     number, name = row.groups()
-    board = _said(tool, "-t", "board", "-i", number, "-c", "0") if name == "910" else ""
+    board = answer(tool, "info", "-t", "board", "-i", number, "-c", "0") if name == "910" else ""
     rest = re.search(r"NPU Name\s*:\s*(93\d\d)\b", board)
     return hardware_of(f"910_{rest.group(1)}" if rest else name)
 
@@ -248,14 +239,15 @@ def hardware_of(chip):
     return next((kind for kind, row in HARDWARE.items() if re.fullmatch(row.names, name)), None)
 
 
-def _said(tool, *arguments):
+def answer(*words):
+    """What a command prints, '' where it is missing, or says nothing within 20 seconds."""
     try:
         done = subprocess.run(
-            [tool, "info", *arguments],
+            words,
             stdin=subprocess.DEVNULL,
             timeout=20,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.STDOUT,
         )
         return done.stdout.decode(errors="replace")
     except (OSError, subprocess.SubprocessError):

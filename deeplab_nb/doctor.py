@@ -1,5 +1,9 @@
-"""What this machine has, lacks, or has wrong, each with its remedy: `deeplab-nb doctor`."""
+"""What this machine has, lacks, or has wrong, each with its remedy: `deeplab-nb doctor`.
 
+A function that looks at one thing answers `(state, text)`.
+"""
+
+import collections
 import glob
 import importlib
 import os
@@ -7,38 +11,36 @@ import shutil
 import sys
 
 from deeplab_nb import doctor_ascend, files
-from deeplab_nb.doctor_ascend import Finding
+
+# state: present, absent or wrong; only what is wrong keeps the workbook from running
+Finding = collections.namedtuple("Finding", "state name text")
 
 
 def examine(name="auto"):
     """The findings on this machine, each after those it depends on; name: an Ascend profile's."""
     here = doctor_ascend.look(name)
-    return [
-        python(),
-        numpy(version("numpy")),
-        tensorflow(version("deeplab_nb.tf1", "tf.version.VERSION")),
-        *doctor_ascend.installed(here),
-        *_by_tensorflow(here),
-        doctor_ascend.ranks(here),
-        doctor_ascend.addresses(here),
-        machine(),
-        disk(),
-    ]
+    found = {
+        "Python": python(),
+        "numpy": numpy(version("numpy")),
+        "TensorFlow": tensorflow(version("deeplab_nb.tf1", "tf.version.VERSION")),
+        **doctor_ascend.installed(here),
+        **_by_tensorflow(here),
+        "rank variables": doctor_ascend.ranks(here),
+        "card addresses": doctor_ascend.addresses(here),
+        "cores, memory": machine(),
+        "disk": disk(),
+    }
+    return [Finding(state, name, text) for name, (state, text) in found.items()]
 
 
 def _by_tensorflow(here):
-    """What can be asked only where TensorFlow loads."""
+    """{name: answer} of what can be asked only where TensorFlow loads."""
     try:
         from deeplab_nb.devices import ascend
     except Exception as error:
-        return [
-            Finding(
-                "absent",
-                "npu_bridge, GPU",
-                f"not looked for: TensorFlow does not load ({type(error).__name__})",
-            )
-        ]
-    return [doctor_ascend.npu_bridge(here, ascend.problem()), gpu(_gpus)]
+        why_not = f"not looked for: TensorFlow does not load ({type(error).__name__})"
+        return {"npu_bridge, GPU": ("absent", why_not)}
+    return {"npu_bridge": doctor_ascend.npu_bridge(here, ascend.problem()), "GPU": gpu(_gpus)}
 
 
 def _gpus():
@@ -63,8 +65,8 @@ def version(module, attribute="__version__"):
         return None
 
 
-def _judged(good, name, text, remedy):
-    return Finding("present", name, text) if good else Finding("wrong", name, f"{text}: {remedy}")
+def _judged(good, text, remedy):
+    return ("present", text) if good else ("wrong", f"{text}: {remedy}")
 
 
 # --- Python and its packages
@@ -73,7 +75,6 @@ def _judged(good, name, text, remedy):
 def python(found=sys.version_info):
     return _judged(
         tuple(found[:2]) == (3, 7),
-        "Python",
         "{}.{}.{}".format(*found[:3]),
         "TensorFlow 1.15 needs 3.7, `make test` looks for one",
     )
@@ -83,7 +84,6 @@ def numpy(found):
     numbers = tuple(int(part) for part in (found or "0.0").split(".")[:2])
     return _judged(
         (1, 17) <= numbers < (1, 19),
-        "numpy",
         found or "does not load",
         "TensorFlow 1.15 and matplotlib need 1.17 or 1.18",
     )
@@ -91,21 +91,14 @@ def numpy(found):
 
 def tensorflow(found):
     if found is None:
-        return Finding(
-            "wrong", "TensorFlow", "does not load: `make test` builds an environment with 1.15.5"
+        return "wrong", "does not load: `make test` builds an environment with 1.15.5"
+    if not found.startswith("1.15."):
+        return "wrong", (
+            f"{found}: the workbook is written for 1.15, `make test` builds an environment with it"
         )
-    tested = (
-        "1.15.5, with which the workbook is tested"
-        if found == "1.15.5"
-        else f"{found}; tested with 1.15.5, the same but for bug and security fixes"
-    )
-    good = found.startswith("1.15.")
-    return _judged(
-        good,
-        "TensorFlow",
-        tested if good else found,
-        "the workbook is written for 1.15, `make test` builds an environment with it",
-    )
+    if found == "1.15.5":
+        return "present", "1.15.5, with which the workbook is tested"
+    return "present", f"{found}; tested with 1.15.5, the same but for bug and security fixes"
 
 
 # --- the rest of the machine
@@ -114,21 +107,19 @@ def tensorflow(found):
 def gpu(usable, dev="/dev"):
     """usable: a function that asks TensorFlow, which complains where there are no device files."""
     if not glob.glob(os.path.join(dev, "nvidia[0-9]*")):
-        return Finding("absent", "GPU", "(a CPU does the same, only slower)")
+        return "absent", "(a CPU does the same, only slower)"
     names = usable()
     if names:
-        return Finding("present", "GPU", "; ".join(names))
-    return Finding(
-        "absent",
-        "GPU",
-        f"TensorFlow sees none of those in {dev}: that takes "
-        "tensorflow-gpu 1.15 with CUDA 10.0 and cuDNN 7",
+        return "present", "; ".join(names)
+    return "absent", (
+        f"TensorFlow sees none of those in {dev}: that takes tensorflow-gpu 1.15 with CUDA 10.0 "
+        "and cuDNN 7"
     )
 
 
 def machine():
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return Finding("present", "cores, memory", f"{os.cpu_count()}, {memory / 1e9:.1f} GB")
+    return "present", f"{os.cpu_count()}, {memory / 1e9:.1f} GB"
 
 
 def disk(folder=files.ROOT, wanted=1.5e9):
@@ -136,7 +127,6 @@ def disk(folder=files.ROOT, wanted=1.5e9):
     free = shutil.disk_usage(folder).free
     return _judged(
         free >= wanted,
-        "disk",
         f"{free / 1e9:.1f} GB left for {folder}",
         f"make {wanted / 1e9:.1f} GB free",
     )

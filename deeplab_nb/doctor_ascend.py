@@ -1,4 +1,7 @@
-"""What of Ascend a machine has, lacks, or has wrong, for `deeplab-nb doctor`."""
+"""What of Ascend a machine has, lacks, or has wrong, for `deeplab-nb doctor`.
+
+Each answer is `(state, text)`, see `doctor.Finding`.
+"""
 
 import collections
 import glob
@@ -9,11 +12,8 @@ import re
 from deeplab_nb import ascend_profiles
 from deeplab_nb.devices import ranks as rank_variables
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.launch import rank_table
+from deeplab_nb.launch import rank_table, this_machine
 from deeplab_nb.launch.rank_table_form import are_addresses
-
-# state: present, absent or wrong; only what is wrong keeps the workbook from running
-Finding = collections.namedtuple("Finding", "state name text")
 
 FOR_NPU = "(needed only to train on an NPU)"
 MANAGERS = ("davinci_manager", "devmm_svm", "hisi_hdc")  # device files that reach every card
@@ -40,7 +40,7 @@ def look(
     *,
     dev="/dev",
     root=ascend_profiles.ROOT,
-    hccn=rank_table.HCCN_CONF,
+    hccn=this_machine.HCCN_CONF,
     variables=os.environ,
     tool="npu-smi",
 ):
@@ -68,37 +68,34 @@ def look(
 
 
 def installed(here):
-    """The findings on the profile, cards, driver and CANN."""
-    return [
-        _profile(here),
-        _devices(here),
-        *(_of_file(here, *row) for row in _files(here)),
-        *(_folders(here, name) for name in here.profile.folders),
-    ]
+    """{name: answer} on the profile, cards, driver and CANN."""
+    return {
+        "Ascend profile": _profile(here),
+        "NPU cards": _devices(here),
+        **{name: _of_file(here, *row) for name, row in _files(here).items()},
+        **{name: _folders(here, name) for name in here.profile.folders},
+    }
 
 
-def _lacking(here, name, text, state="wrong"):
-    """The finding on a part of Ascend that is not there; without a card that is as it should be."""
-    return Finding(state, name, text) if here.cards else Finding("absent", name, FOR_NPU)
+def _lacking(here, text, state="wrong"):
+    """On a part of Ascend that is not there; without a card that is as it should be."""
+    return (state, text) if here.cards else ("absent", FOR_NPU)
 
 
 def _profile(here):
-    name, profile, found = "Ascend profile", here.profile, here.found
+    profile, found = here.profile, here.found
     if found is None:
         return _lacking(
             here,
-            name,
             f"{profile.name}, but no CANN is found: install its toolkit, or source {here.script}",
         )
     if (found.cann, here.card or profile.hardware) != profile[1:]:
-        return Finding(
-            "wrong",
-            name,
-            f"{profile.name} is named, but here is {found.title}: "
-            f"name {found.name}, or leave it out",
+        return "wrong", (
+            f"{profile.name} is named, but here is {found.title}: name {found.name}, or leave it "
+            "out"
         )
     unsure = "" if here.card else ", though npu-smi does not name the card"
-    return Finding("present", name, f"{profile.name}: {profile.title}{unsure}")
+    return "present", f"{profile.name}: {profile.title}{unsure}"
 
 
 def _devices(here):
@@ -106,26 +103,21 @@ def _devices(here):
     if missing:
         return _lacking(
             here,
-            "NPU cards",
-            f"{', '.join(missing)} of {_numbers(here.cards)} missing in {here.dev}: "
-            "start the container with --device for each",
+            f"{', '.join(missing)} of {_numbers(here.cards)} missing in {here.dev}: start the "
+            "container with --device for each",
         )
-    return _lacking(here, "NPU cards", _numbers(here.cards), "present")
+    return _lacking(here, _numbers(here.cards), "present")
 
 
 # --- what is read from a file
 
 
 def _files(here):
-    """[(name, file, what its text says, remedy)]."""
+    """{name: (file, what its text says, remedy)}."""
     driver = os.path.join(here.root, "driver")
     opp = here.variables.get("ASCEND_OPP_PATH") or os.path.join(here.home, "opp")
     newer = os.path.isdir(os.path.join(opp, "built-in"))
-    operations = os.path.join(
-        opp,
-        "built-in/framework" if newer else "framework/built-in",
-        "tensorflow/npu_supported_ops.json",
-    )
+    layout = "built-in/framework" if newer else "framework/built-in"
     card = ascend_profiles.HARDWARE[here.profile.hardware]
     kernels = os.path.join(
         opp,
@@ -133,40 +125,38 @@ def _files(here):
         card.operators,
         f"aic-{card.operators}-ops-info*.json",
     )
-    return [
-        (
-            "NPU driver",
+    found = {
+        "NPU driver": (
             os.path.join(driver, "version.info"),
             _driver_version,
             f"install the Ascend driver, or mount {driver} into the container",
         ),
         # what the adapter gives to the card; without this list every operation stays on the host
-        (
-            "CANN operations",
-            operations,
+        "CANN operations": (
+            os.path.join(opp, layout, "tensorflow/npu_supported_ops.json"),
             _count,
             f"install CANN's toolkit or nnae, and source {here.script}, which sets ASCEND_OPP_PATH",
         ),
-        (
-            "CANN kernels",
+    }
+    if here.profile.cann > 5:  # those of CANN 5 are no package of their own
+        found["CANN kernels"] = (
             min(glob.glob(kernels), default=kernels),
             _count,
             f"install the kernels of {card.title} in CANN's own version and place, from 8.5 on "
             f"Ascend-cann-{card.package}-ops",
-        ),
-    ][: 2 + (here.profile.cann > 5)]  # those of CANN 5 are no package of their own
+        )
+    return found
 
 
-def _of_file(here, name, path, understand, remedy):
+def _of_file(here, path, understand, remedy):
     """Present where `understand` makes something of the file's text."""
     try:
         with open(path, errors="replace") as file:
-            text = understand(file.read())
+            return "present", f"{understand(file.read())} in {path}"
     except OSError:
-        return _lacking(here, name, f"{path} is missing: {remedy}")
+        return _lacking(here, f"{path} is missing: {remedy}")
     except (ValueError, TypeError, AttributeError):
-        return Finding("wrong", name, f"{path} cannot be read: {remedy}")
-    return Finding("present", name, f"{text} in {path}")
+        return "wrong", f"{path} cannot be read: {remedy}"
 
 
 def _driver_version(text):
@@ -189,14 +179,11 @@ def _folders(here, name):
     gone = [entry for entry in entries if "Ascend" in entry and not os.path.isdir(entry)]
     lacking = [folder for folder in wanted if not any(_is_in(path, folder) for path in entries)]
     if gone:
-        return Finding(
-            "wrong", name, f"names {', '.join(gone)}, which does not exist: source {here.script}"
-        )
+        return "wrong", f"names {', '.join(gone)}, which does not exist: source {here.script}"
     if lacking:
-        return _lacking(
-            here, name, f"names no {' and no '.join(lacking)}: source {here.script}", "absent"
-        )
-    return Finding("present", name, f"names {' and '.join(wanted)}")
+        text = f"names no {' and no '.join(lacking)}: source {here.script}"
+        return _lacking(here, text, "absent")
+    return "present", f"names {' and '.join(wanted)}"
 
 
 def _is_in(path, folder):
@@ -208,14 +195,14 @@ def _is_in(path, folder):
 def npu_bridge(here, why_not):
     """why_not: what `ascend.problem` says."""
     if why_not is None:
-        return Finding("present", "npu_bridge", "loads")
+        return "present", "loads"
     if "not installed" not in why_not:
-        return Finding("wrong", "npu_bridge", why_not)
+        return "wrong", why_not
     for folder in ascend_profiles.adapters(here.variables, here.root):
         why_not = (
             f"lies in {folder}, where Python does not look: export PYTHONPATH={folder}:$PYTHONPATH"
         )
-    return _lacking(here, "npu_bridge", why_not)
+    return _lacking(here, why_not)
 
 
 # --- ranks
@@ -225,11 +212,11 @@ def ranks(here):
     """Whether the variables of a rank fit together, and to its table."""
     variables = {name: here.variables[name] for name in RANK_VARIABLES if here.variables.get(name)}
     if not variables:
-        return Finding("absent", "rank variables", FOR_NPU)
+        return "absent", FOR_NPU
     why_not = _rank_problem(here, variables)
     if why_not:
-        return Finding("wrong", "rank variables", why_not)
-    return Finding("present", "rank variables", ", ".join(map("=".join, variables.items())))
+        return "wrong", why_not
+    return "present", ", ".join(map("=".join, variables.items()))
 
 
 def _rank_problem(here, variables):
@@ -252,38 +239,31 @@ def _rank_problem(here, variables):
         listed = len(rank_table.read(path).cards)
     except WorkbookError as error:
         return str(error)
-    return (
-        None
-        if listed == int(size)
-        else f"RANK_SIZE is {size}, but {path} has {listed} cards: make them agree"
-    )
+    if listed != int(size):
+        return f"RANK_SIZE is {size}, but {path} has {listed} cards: make them agree"
+    return None
 
 
 def addresses(here):
     """The network address of each card, which a rank table is made from."""
-    name = "card addresses"
     try:
-        found = rank_table.read_conf(here.hccn)
+        found = this_machine.read_conf(here.hccn)
     except OSError:
         found = {}
     for number, address in found.items():
         if not are_addresses(address):
-            return Finding(
-                "wrong",
-                name,
-                f"address_{number}={address} in {here.hccn} is no address: set it with hccn_tool",
+            return "wrong", (
+                f"address_{number}={address} in {here.hccn} is no address: set it with hccn_tool"
             )
     missing = [number for number in here.cards if number not in found]
     if missing or not found:
         several = "cards" if here.profile.hardware == "910" else "servers"
-        return _lacking(
-            here,
-            name,
-            f"{here.hccn} has none for {_numbers(missing)} (needed only "
-            f"for several {several}): set them with hccn_tool",
-            "absent",
+        text = (
+            f"{here.hccn} has none for {_numbers(missing)} (needed only for several {several}): "
+            "set them with hccn_tool"
         )
-    return Finding("present", name, f"{here.hccn} for {_numbers(sorted(found))}")
+        return _lacking(here, text, "absent")
+    return "present", f"{here.hccn} for {_numbers(sorted(found))}"
 
 
 def _numbers(cards):

@@ -5,12 +5,56 @@ import json
 import os
 import shutil
 
+from PIL import Image
+
 from deeplab_nb.errors import WorkbookError, writing
 from deeplab_nb.processes import alone_at
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 NOTEBOOKS = os.path.join(ROOT, "notebooks")
 RUNS = os.path.join(ROOT, "papermill_runs")
+MARK = "deeplab_nb"  # the text in a PNG that says what it was made by
+
+
+def mark_of(path):
+    """What a PNG of ours says that it was made by and from; None for any other file."""
+    try:
+        with Image.open(path) as image:
+            return image.info.get(MARK)
+    except Exception:  # of many kinds: whatever cannot be read is not ours
+        return None
+
+
+def refuse_over(paths, *, inputs=(), ours=mark_of, overwrite=False):
+    """Raises WorkbookError if writing these files loses what a command did not make itself.
+
+    inputs: files that the command reads: never written over. ours: says of a file whether an
+    earlier command made it; any other that exists needs `overwrite`, the option --overwrite.
+    """
+    read = {_identity(path): path for path in inputs if os.path.exists(path)}
+    for path in paths:
+        above = os.path.dirname(os.path.abspath(path))
+        while not os.path.exists(above):
+            above = os.path.dirname(above)
+        if not os.path.isdir(above):
+            raise WorkbookError(f"{above} is a file and no folder: give another place for results")
+        if not os.path.lexists(path):
+            continue
+        if os.path.exists(path) and _identity(path) in read:
+            raise WorkbookError(
+                f"{path} would be written over, and it is read: give another folder for results"
+            )
+        if os.path.isdir(path) or not (overwrite or ours(path)):
+            raise WorkbookError(
+                f"{path} exists and no earlier command like this one made it: give another place "
+                "for results" + ("" if os.path.isdir(path) else ", or --overwrite to replace it")
+            )
+
+
+def _identity(path):
+    """Equal for one file under several names."""
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
 
 
 @contextlib.contextmanager

@@ -55,6 +55,11 @@ def audit(voc_root, list_names, num_classes):
     help="Share of the images that are kept for the score.",
 )
 @click.option("--seed", default=1, show_default=True, help="Of the split.")
+@click.option("--strict", is_flag=True, help="Stop at a shape that cannot be drawn.")
+@click.option("--ignore", type=int, help="Class of the masks that is to be ignored, beside 255.")
+@click.option(
+    "--shift", default=0, help="Added to the other classes; ADE20K: --ignore 0 --shift -1."
+)
 def convert(images, masks, out, classes, colours, **split):
     """Lay your own IMAGES and MASKS, two folders with files of the same names, out as VOC does.
 
@@ -63,13 +68,24 @@ def convert(images, masks, out, classes, colours, **split):
     """
     from deeplab_nb.data import audit as audits, own
 
+    labelmap = os.path.join(masks, "labelmap.txt")  # CVAT's
+    if not colours and os.path.isfile(labelmap):
+        colours = labelmap
     table, named = own.read_colours(colours) if colours else (None, [])
     names = [name.strip() for name in classes.split(",") if name.strip()] or named
+    listed = os.path.join(masks, own.CLASSES)
+    if not names and os.path.isfile(listed):
+        names = own.read_names(listed)
     found = own.convert(images, masks, out, classes=names, colours=table, **split)
     count = len(found.classes)
+    if names and found.classes[1:] == tuple(names):
+        click.echo("background, which --classes lacks, was put in front")
     click.echo(f"{found}\n")
     result = audits.audit(out, ["train", "val"], num_classes=count)
     click.echo(result.table("train"))
+    absent = [str(i) for i in range(count) if not any(one.pixels[i] for one in result.lists)]
+    if absent:
+        click.echo(f"no mask shows class {', '.join(absent)}")
     for _, sentence in result.problems + result.warnings:
         click.echo(sentence)
     train = result.of("train")

@@ -9,7 +9,7 @@ import click
 from deeplab_nb import settings as settings_module
 from deeplab_nb.cli.main import choice, main, options, profile_option
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.files import write_json
+from deeplab_nb.files import refuse_over, write_json
 
 option = functools.partial(click.option, show_default=True)
 _network = options(
@@ -46,7 +46,11 @@ _method = options(
         help="Where; auto takes an NPU where npu_bridge is installed, else a GPU, else the CPU.",
     ),
 )
+_overwrite = option(
+    "--overwrite", is_flag=True, help="Replace files that no earlier command like this one made."
+)
 _scoring = options(
+    _overwrite,
     option("--list", "val_list", default="val", help="List in ImageSets/Segmentation."),
     choice(
         "eval_protocol",
@@ -82,7 +86,7 @@ _scoring = options(
     help="Evaluate every N-th image from the K-th on, into --out; `score --merge` joins the parts.",
 )
 @option("--out", metavar="DIR", help="Where --shard writes its counts.")
-def evaluate(checkpoint, data_root, shard, out, json_path, **given):
+def evaluate(checkpoint, data_root, shard, out, json_path, overwrite, **given):
     """Score a checkpoint on a list of photographs: per-class table and mean IoU."""
     from deeplab_nb.evaluation import evaluate as evaluation, shards
 
@@ -91,7 +95,9 @@ def evaluate(checkpoint, data_root, shard, out, json_path, **given):
             "--shard and --out go together, without --json: the numbers come from `score --merge`"
         )
     part = shard and shards.parse_shard(shard)
+    _check_json(json_path, overwrite)
     settings, how = _settings_of(checkpoint, given, data_root=os.path.abspath(data_root))
+    how.update(overwrite=overwrite)
     if shard:
         click.echo(shards.evaluate_shard(settings, checkpoint, out, part, **how))
     else:
@@ -108,10 +114,11 @@ def evaluate(checkpoint, data_root, shard, out, json_path, **given):
 @option("--data", "data_root", metavar="VOC_ROOT", help="Folder with the masks and lists.")
 @option("--num-classes", default=21)
 @_scoring
-def score(folder, merge, data_root, json_path, trimap, **given):
+def score(folder, merge, data_root, json_path, overwrite, trimap, **given):
     """Score saved predictions in FOLDER, class ids as PNG named by image, or merge shards."""
     from deeplab_nb.evaluation import evaluate as evaluation, shards
 
+    _check_json(json_path, overwrite)
     if merge:
         return _show(shards.merge(folder), json_path)
     if not data_root:
@@ -129,33 +136,57 @@ def score(folder, merge, data_root, json_path, trimap, **given):
 @option(
     "--out", required=True, metavar="DIR", help="Gets NAME.png with class ids and NAME_overlay.png."
 )
-@option(  # twice DeepLab's crop, so that image pooling sees more than a detail
+@option(
+    "--longest-side",
+    metavar="513|native|N",
+    help="Larger photographs are brought to that many pixels before they are labelled, and the "
+    "mask is enlarged back. Default: what the checkpoint's run evaluates at, else 513.",
+)
+@option(
     "--tile",
     type=click.IntRange(min=129),
-    default=1025,
-    help="Larger photographs are labelled in overlapping tiles of this side.",
+    help="What is larger still is labelled in overlapping tiles of this side. Default: 1025, or "
+    "what the checkpoint's run evaluates at.",
 )
-def predict(images, checkpoint, out, tile, **given):
-    """Label photographs of any size and draw the classes over them."""
-    from deeplab_nb.data import voc
-    from deeplab_nb.evaluation.predict import Predictor
-    from deeplab_nb.evaluation.tiles import tiled_labels
-    from deeplab_nb.show import plots
+@option("--classes", metavar="FILE", help="Class names, one a line, background first.")
+@_overwrite
+def predict(images, checkpoint, out, longest_side, classes, tile, overwrite, **given):
+    """Label photographs, files or folders of them, and draw the classes over them.
+
+    Stopped, the same command goes on: each PNG notes what it was made by and from.
+    """
+    from deeplab_nb.network.checkpoints import find_checkpoint
+    from deeplab_nb.show import labelling
 
     settings, how = _settings_of(checkpoint, given)
-    names = voc.class_names(settings.num_classes)
-    os.makedirs(out, exist_ok=True)
-    with Predictor(settings, checkpoint, images=len(images), **how) as predictor:
-        for path in images:
-            image, stem = voc.read_image(path), Path(path).stem
-            labels = tiled_labels(predictor, image, tile)
-            voc.write_mask(os.path.join(out, stem + ".png"), labels)
-            step = -(-max(labels.shape) // 1000)  # the overlay is a few hundred pixels wide
-            figure = plots.show_prediction(
-                image[::step, ::step], labels[::step, ::step], names, title=stem
-            )
-            plots.save(figure, os.path.join(out, stem + "_overlay.png"))
-            click.echo(f"{path}: {', '.join(names[i] for i in sorted(set(labels.ravel())))}")
+    prefix = find_checkpoint(checkpoint)
+    side = longest_side or str(labelling.known_side(prefix))
+    if side != "native" and not (side.isdecimal() and int(side) >= 33):
+        raise WorkbookError(
+            f"--longest-side is {side}: give 'native' or a number of pixels, at least 33"
+        )
+    side = None if side == "native" else int(side)
+    names = labelling.names_of(prefix, settings.num_classes, classes)
+    click.echo(f"labelled at {f'up to {side} pixels a side' if side else 'full size, by tiles'}")
+    failed = labelling.label(
+        settings,
+        prefix,
+        images,
+        out,
+        names=names,
+        side=side,
+        tile=tile,
+        overwrite=overwrite,
+        tell=click.echo,
+        **how,
+    )
+    for path, why in failed.items():
+        click.echo(f"not labelled: {path}: {why}", err=True)
+    if failed:
+        raise WorkbookError(
+            f"{len(failed)} photographs were not labelled, {next(iter(failed))} first: correct or "
+            "leave them out, and give the command again; it does the others no second time"
+        )
 
 
 @main.command()
@@ -223,6 +254,13 @@ def _settings_of(checkpoint, given, **values):
     for name in settings_module.FIELDS.keys() & given:
         values[name] = given.pop(name)
     return settings_module.read(values), given
+
+
+def _check_json(path, overwrite):
+    """Refuses to write over a file that holds no results."""
+
+    ours = lambda name: b'"miou":' in Path(name).read_bytes()  # noqa: E731
+    refuse_over([path] if path else [], ours=ours, overwrite=overwrite)
 
 
 def _show(evaluation, json_path):

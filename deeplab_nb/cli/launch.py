@@ -18,6 +18,7 @@ from deeplab_nb.cli.main import (
 from deeplab_nb.devices import ranks
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.launch import job, rank_table as tables
+from deeplab_nb.launch.this_machine import HCCN_CONF
 from deeplab_nb.processes import terminable
 
 from_step_option = click.option(
@@ -188,7 +189,7 @@ _written = options(
 @click.option(
     "--hccn-conf",
     "conf",
-    default=tables.HCCN_CONF,
+    default=HCCN_CONF,
     show_default=True,
     metavar="FILE",
     help="Read where there is no hccn_tool.",

@@ -9,6 +9,7 @@ import collections
 import json
 import os
 import re
+from pathlib import Path
 
 from deeplab_nb.data import records, voc
 from deeplab_nb.errors import WorkbookError, writing
@@ -85,15 +86,10 @@ def _unpack(layout, root):
         for name, photograph, mask in records.pairs(shards):
             safe = _safe(name, ids)
             ids[safe] = name
-            _write(voc.image_path(part, safe), photograph)
-            _write(voc.mask_path(part, safe), mask)
+            Path(voc.image_path(part, safe)).write_bytes(photograph)
+            Path(voc.mask_path(part, safe)).write_bytes(mask)
         write_lines(voc.list_path(part, layout.name), ids)
         write_json(os.path.join(part, "source.json"), source)
-
-
-def _write(path, content):
-    with open(path, "wb") as file:
-        file.write(content)
 
 
 def _check_source(root, source):

@@ -7,12 +7,18 @@ easily made and seen late: a form that is not certain is refused.
 import collections
 
 import numpy as np
+from PIL import Image
 
-from deeplab_nb.data import voc
+from deeplab_nb.data import pictures, voc
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.progress import in_threads
 
+SPECKLED = 8  # values from which on a grey mask is looked at for single pixels
 MOST_COLOURS = 64  # more than any painter chose: the file was smoothed or saved as a JPEG
+SMOOTHED = (
+    "mask {} has {}: it was smoothed or saved as a JPEG, so edges hold mixed values; save it anew "
+    "as PNG without smoothing"
+)
 
 PALETTE, INDEX, BINARY, RGB, OUTLINES = "palette", "index", "0/255", "rgb", "outlines"
 SAID = {
@@ -24,92 +30,122 @@ SAID = {
     RGB: "colours: each one is a class",
     OUTLINES: "outlines: each label is a class",
 }
+_CREAM = tuple(voc.palette()[voc.VOID].tolist())
 
 
-def find(masks, classes=(), colours=None):
-    """(form, {colour: class id}, class names) of {id: path}, all masks together.
+def find(masks, classes=(), colours=None, ignore=None, shift=0):
+    """(form, {stored number or colour: class id}, class names) of {id: path}, all masks together.
 
-    classes, colours: as for `own.convert`. Raises WorkbookError for a form that is not certain, a
-    colour of no class, and more names than there are classes.
+    The table is {} where the stored numbers are the ids. classes, colours, ignore, shift: as for
+    `own.convert`. Raises WorkbookError for a form that is not certain, a colour of no class, a
+    number that the shift takes out of 0 to 254, and more names than there are classes.
     """
     looks = dict(zip(masks, in_threads(_look, list(masks.values()), label="reading masks")))
-    form = _form(looks, masks)
-    table = _colours(looks, colours) if form == RGB else {}
-    highest = max(table.values()) if table else 1 if form == BINARY else _highest(looks)
-    return form, table, _names(classes, highest + 1)
+    seen = set().union(*(pairs for _, pairs in looks.values()))  # (stored, its colour)
+    form = _form(looks, masks, seen, colours, ignore)
+    if form == RGB:
+        table = _colours({colour for _, colour in seen}, colours)
+    elif form == BINARY:
+        table = {0: 0, voc.VOID: 1}
+    else:
+        stored = {number if form == PALETTE else colour[0] for number, colour in seen}
+        table = {number: number for number in sorted(stored - {voc.VOID})}
+        _refuse_gaps(table)
+    moved = {key: class_id + shift for key, class_id in table.items() if class_id != ignore}
+    for key, class_id in moved.items():
+        if not 0 <= class_id < voc.VOID:
+            raise WorkbookError(
+                f"class {table[key]} of the masks becomes {class_id} by --shift {shift}, where "
+                f"0 to 254 are classes: shift otherwise, or give --ignore {table[key]} as well"
+            )
+    names = _names(classes, max([*moved.values(), 1]) + 1)
+    return form, {} if form in (PALETTE, INDEX) and moved == table else moved, names
 
 
-def read(path, form, colours):
+def read(path, form, table):
     """Class ids uint8 [h, w] of a mask of that form."""
-    if form != RGB:
-        ids, _ = voc.read_mask(path)
-        return (ids == 255).astype(np.uint8) if form == BINARY else ids
-    rgb = voc.read_image(path)
-    ids = np.full(rgb.shape[:2], voc.VOID, np.uint8)
-    for colour, class_id in colours.items():
-        ids[(rgb == colour).all(axis=2)] = class_id
+    stored = pictures.read_stored(path)
+    if form == RGB:
+        ids = voc.by_colour(stored.colours, table).astype(np.uint8)  # -1 becomes VOID
+        if stored.mode == "P":
+            ids[stored.numbers == voc.VOID] = voc.VOID
+        return ids
+    ids = stored.numbers if form == PALETTE else stored.colours[..., 0]
+    if table:
+        ids = np.array([table.get(i, voc.VOID) for i in range(256)], np.uint8)[ids]
     return ids
 
 
 def _look(path):
-    """(PIL mode reduced to P, L or RGB, {value or colour}) of a mask."""
-    with voc.opened(path, "mask") as image:
-        if image.mode in ("I;16", "I"):
-            raise WorkbookError(
-                f"mask {path} has 16 or more bits a pixel: save it with 8, class numbers 0 to 254"
-            )
-        if image.mode == "1":
-            image = image.convert("L")
-        if image.mode in ("P", "L"):
-            return image.mode, set(np.unique(np.asarray(image)).tolist())
-        seen = image.convert("RGB").getcolors(MOST_COLOURS)
-    if seen is None:
-        raise WorkbookError(
-            f"mask {path} has more than {MOST_COLOURS} colours: it was smoothed or saved as a "
-            "JPEG, so edges hold mixed colours; save it anew as PNG without smoothing"
-        )
-    return "RGB", {colour for _, colour in seen}
+    """(mode of its `pictures.Stored`, {(stored number or colour, colour)}) of a mask."""
+    stored = pictures.read_stored(path)
+    if stored.numbers is None:
+        found = Image.fromarray(stored.colours).getcolors(MOST_COLOURS)
+        if found is None:
+            raise WorkbookError(SMOOTHED.format(path, f"more than {MOST_COLOURS} colours"))
+        return stored.mode, {(colour, colour) for _, colour in found}
+    pairs = stored.pairs
+    if stored.mode != "P" and len(pairs) >= SPECKLED and _speckled(stored.numbers):
+        raise WorkbookError(SMOOTHED.format(path, f"{len(pairs)} values, most in single pixels"))
+    return stored.mode, set(pairs.items())
 
 
-def _form(looks, masks):
+def _speckled(values):
+    """Whether most values of a grey mask stand in single pixels, as those of no painted class do.
+
+    So do a JPEG's along edges (0.8 and more of the values at any quality), also saved as PNG.
+    """
+    padded = np.pad(values.astype(np.int16), 1, "constant", constant_values=-1)
+    beside = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
+    alone = np.all([values != neighbour for neighbour in beside], axis=0)
+    counts, singles = (np.bincount(v, minlength=256) for v in (values.ravel(), values[alone]))
+    return (2 * singles >= counts)[counts > 0].mean() > 0.5
+
+
+def _form(looks, masks, seen, given, ignore):
     """One of the forms in SAID, for all masks together."""
     modes = collections.Counter(mode for mode, _ in looks.values()).most_common()
-    mode, rare = modes[0][0], modes[-1][0]
+    (mode, _), (rare, _) = modes[0], modes[-1]
+    colours = {colour for _, colour in seen}
+    if given and ("RGB" in dict(modes) or colours <= {*given, _CREAM}):
+        return RGB
+    # one colour a number, or each file has a palette of its own
+    if mode == rare == "P" and len(dict(seen)) == len(seen):
+        return PALETTE
+    greys = {colour[0] for colour in colours}
+    if all(len(set(colour)) == 1 for colour in colours) and (mode == "L" or not _has_gaps(greys)):
+        return BINARY if ignore is None and {voc.VOID} <= greys <= {0, voc.VOID} else INDEX
     if rare != mode:
         odd = next(name for name, (other, _) in looks.items() if other == rare)
         raise WorkbookError(
             f"masks are of different forms, mode {rare} in {masks[odd]} and "
             f"{mode} in most: save all in one form"
         )
-    if mode == "L" and {voc.VOID} <= _values(looks) <= {0, voc.VOID}:
-        return BINARY
-    return {"P": PALETTE, "L": INDEX, "RGB": RGB}[mode]
+    return RGB
 
 
-def _values(looks):
-    return set().union(*(values for _, values in looks.values()))
+def _has_gaps(numbers):
+    """Whether numbers are so far apart that they are shades of grey and no classes."""
+    classes = set(numbers) - {voc.VOID}
+    return max(classes, default=0) > 4 * len(classes) + 16
 
 
-def _highest(looks):
-    """The highest class number. Numbers with wide gaps are grey shades, not classes."""
-    values = sorted(_values(looks) - {voc.VOID})
-    if values and values[-1] > 4 * len(values) + 16:
-        shown = ", ".join(map(str, values[:8])) + ", ..." * (len(values) > 8)
+def _refuse_gaps(numbers):
+    if _has_gaps(numbers):
+        shown = ", ".join(map(str, list(numbers)[:8])) + ", ..." * (len(numbers) > 8)
         raise WorkbookError(
             f"the masks' values are {shown}: such wide gaps are shades of grey or a colour map "
             "read as grey, not class numbers; save the masks as class numbers 0, 1, 2, ... or in "
             "colour"
         )
-    return max(values + [1])
 
 
-def _colours(looks, given):
+def _colours(seen, given):
     """{colour: class id}; VOC's cream stays 'ignore' unless it was given a class."""
-    cream, seen = tuple(voc.palette()[voc.VOID].tolist()), _values(looks)
     if given is None:
-        order = sorted(seen - {cream, (0, 0, 0)})
+        order = sorted(seen - {_CREAM, (0, 0, 0)})
         given = {colour: i for i, colour in enumerate([(0, 0, 0)] + order)}
-    unknown = sorted(seen - set(given) - {cream})
+    unknown = sorted(seen - set(given) - {_CREAM})
     if unknown:
         raise WorkbookError(
             f"the masks hold colour {unknown[0]}, which was given no class: name "

@@ -1,9 +1,9 @@
 """TFRecords in the form of the original DeepLab code, so that either code reads the other's files.
 
-One record an image: the photograph's file bytes untouched, the mask re-encoded as a grey PNG of
-class ids, and the id as file name. Shards are named `<list>-00000-of-00004.tfrecord` and hold
-consecutive slices of the list, so the number of records always follows from the list. A set has a
-folder of its own, whose name ends in a digest of what the set is made of.
+One record an image: the photograph's bytes by `pictures.as_trained`, the mask re-encoded as a grey
+PNG of class ids, and the id as file name. Shards are named `<list>-00000-of-00004.tfrecord` and
+hold consecutive slices of the list, so the number of records always follows from the list. A set
+has a folder of its own, whose name ends in a digest of what the set is made of.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from google.protobuf.message import DecodeError
 from PIL import Image
 
-from deeplab_nb.data import voc
+from deeplab_nb.data import pictures, voc
 from deeplab_nb.data.audit import audit
 from deeplab_nb.errors import WorkbookError, writing
 from deeplab_nb.files import ROOT, beside, write_json
@@ -48,7 +48,7 @@ def write_records(root, list_name, folder, *, num_classes=21, ignore_label=255, 
     root = voc.check_root(root)
     ids = voc.read_list(root, list_name)
     made_of = {"count": len(ids), "num_classes": num_classes, "ignore_label": ignore_label}
-    digest, source_bytes = _digest(root, ids, dict(made_of, shards=shards))
+    digest, source_bytes = _digest(root, ids, dict(made_of, shards=shards, photographs="upright"))
     paths = shard_paths(os.path.join(folder, f"{list_name}-{digest}"), list_name, shards)
     if _is_whole(paths):
         return paths
@@ -138,8 +138,7 @@ def _write_shard(root, path, ids, bar, stop):
 
 def _record(root, image_id):
     """One image as a serialised tf.train.Example (keys of the original code's build_data)."""
-    with open(voc.image_path(root, image_id), "rb") as file:
-        encoded = file.read()
+    encoded = pictures.as_trained(voc.image_path(root, image_id))
     mask, _ = voc.read_mask(voc.mask_path(root, image_id))
     label = io.BytesIO()
     Image.fromarray(mask).save(label, format="PNG")  # grey values are the ids, without a palette
@@ -194,9 +193,9 @@ def check_masks(paths, *, num_classes, ignore_label):
 def _wrong_mask(mask, num_classes, ignore_label):
     """What is wrong with a PNG's bytes, as a sentence's end; None if nothing is."""
     try:
-        with Image.open(io.BytesIO(mask)) as image:
+        with pictures.opened(mask, "mask") as image:
             mode, counts = image.mode, image.histogram()
-    except (OSError, SyntaxError) as error:
+    except WorkbookError as error:
         return f"cannot be read ({error}): write the records again"
     if mode != "L":  # TensorFlow would make grey of a palette's colours
         return f"has colours, not class numbers (mode {mode}): remove its colour map"

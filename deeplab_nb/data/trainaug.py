@@ -76,8 +76,7 @@ def _sbd_ids(sbd):
         path = os.path.join(sbd, name)
         if not os.path.isfile(path):
             raise WorkbookError(f"SBD list {path} does not exist: unpack SBD anew")
-        with open(path) as file:
-            ids += file.read().split()
+        ids += voc.read_ids(path)
     return ids
 
 

@@ -3,14 +3,18 @@
 Source: Everingham et al., The PASCAL Visual Object Classes Challenge 2012, development kit.
 """
 
-import contextlib
+import codecs
 import glob
 import os
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
+from deeplab_nb.data import pictures
 from deeplab_nb.errors import WorkbookError
+from deeplab_nb.files import MARK, beside
 
 CLASSES = tuple(
     "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse "
@@ -40,8 +44,7 @@ def class_names(num_classes, root=None):
     """Names by class id: a data folder's NAMES if it has so many, else VOC's 21, else numbered."""
     path = os.path.join(root or "", NAMES)
     if root and os.path.isfile(path):
-        with open(path, encoding="utf-8") as file:
-            names = tuple(file.read().splitlines())
+        names = tuple(read_text(path).splitlines())
         if len(names) == num_classes:
             return names
     return CLASSES if num_classes == len(CLASSES) else numbered_names(num_classes)
@@ -52,11 +55,19 @@ def numbered_names(num_classes):
 
 
 def image_path(root, image_id):
-    return os.path.join(root, "JPEGImages", image_id + ".jpg")
+    """Of the photograph that is there, whatever its ending; else where one is to be."""
+    return _existing(os.path.join(root, "JPEGImages", image_id), ".jpg")
 
 
 def mask_path(root, image_id):
-    return os.path.join(root, "SegmentationClass", image_id + ".png")
+    """As `image_path`."""
+    return _existing(os.path.join(root, "SegmentationClass", image_id), ".png")
+
+
+def _existing(stem, usual):
+    endings = (usual, *pictures.SUFFIXES)
+    paths = (stem + form(ending) for ending in endings for form in (str.lower, str.upper))
+    return next(filter(os.path.exists, paths), stem + usual)
 
 
 def list_path(root, name):
@@ -97,16 +108,42 @@ def check_root(root):
 
 
 def read_list(root, name):
-    """Image ids of a list, in its order. Raises WorkbookError if it is missing or empty."""
+    """Image ids of a list, in its order: paths below the folders, without ending.
+
+    Raises WorkbookError if the list is missing or empty, and for an id that leads out of the data.
+    """
     path = list_path(root, name)
     if not os.path.isfile(path):
         has = ", ".join(list_names(root)) or "no list"
         raise WorkbookError(f"list {path} does not exist: the folder has {has}")
-    with open(path) as file:
-        ids = file.read().split()
+    return read_ids(path)
+
+
+def read_ids(path):
+    """The ids of a text file, as `read_list` gives them."""
+    ids = [os.path.normpath(word.replace("\\", "/")) for word in read_text(path).split()]
     if not ids:
         raise WorkbookError(f"list {path} is empty: write one image id a line")
+    for image_id in ids:
+        if image_id.startswith(("/", "..")) or image_id[1:3] == ":/":
+            raise WorkbookError(
+                f"list {path} names {image_id}, outside the data folder: write ids as paths below "
+                "JPEGImages, without ending"
+            )
     return ids
+
+
+def read_text(path):
+    """A text in UTF-8, UTF-16 with its mark, or Latin-1. Raises WorkbookError for one with NUL."""
+    content = Path(path).read_bytes()
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = content.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    if "\0" in text:
+        raise WorkbookError(f"{path} holds NUL bytes, so it is no text: write it again")
+    return text
 
 
 def list_names(root):
@@ -115,69 +152,53 @@ def list_names(root):
     return sorted(os.path.basename(file)[:-4] for file in files)
 
 
-@contextlib.contextmanager
-def opened(path, what):
-    """The picture in a file, for the block that decodes it.
-
-    what: 'photograph' or 'mask'. Raises WorkbookError for a missing or damaged file.
-    """
-    try:
-        image = Image.open(path)
-    except FileNotFoundError:
-        raise WorkbookError(f"{what} {path} does not exist: correct the list or add the file")
-    except OSError as error:
-        raise WorkbookError(f"{what} {path} is not readable ({error}): replace the file")
-    try:
-        with image:
-            yield image
-    except (OSError, ValueError, SyntaxError) as error:
-        raise WorkbookError(f"{what} {path} is damaged ({error}): replace the file")
-
-
-def image_size(path):
-    """(height, width) from the file's header alone."""
-    with opened(path, "photograph") as image:
-        return image.size[::-1]
-
-
-def read_image(path):
-    """A photograph as uint8 [height, width, 3]; WorkbookError for a missing or broken file."""
-    with opened(path, "photograph") as image:
-        return np.asarray(image.convert("RGB"))
+# beside the paths of what they read
+read_image, image_size = pictures.read_image, pictures.image_size
 
 
 def read_mask(path):
     """(class ids as uint8 [height, width], kind of file).
 
-    The kind is 'palette' (VOC's own), 'index' (grey values are ids) or 'rgb' (VOC's colours).
-    Raises WorkbookError for a missing or broken file and for a colour that is not VOC's.
+    The kind is 'palette' (VOC's own), 'index' (grey values, or three equal channels, are ids) or
+    'rgb' (VOC's colours). Raises WorkbookError for a missing or broken file, for a JPEG and for a
+    colour that is not VOC's.
     """
-    with opened(path, "mask") as image:
-        if image.mode == "P":
-            return np.array(image), "palette"
-        if image.mode in ("L", "1"):
-            return np.array(image.convert("L")), "index"
-        return _ids_of_colours(np.asarray(image.convert("RGB")), path), "rgb"
+    return ids_of(pictures.read_stored(path), path)
 
 
-def write_mask(path, ids):
-    """Writes class ids uint8 [height, width] as a palette PNG, VOC's own form."""
-    image = Image.fromarray(np.asarray(ids, np.uint8), mode="P")
-    image.putpalette(palette().ravel().tolist())
-    image.save(path, format="PNG")
-
-
-def _ids_of_colours(rgb, path):
-    """Class ids of an RGB mask, by VOC's palette of 21 classes and void."""
-    digits = 1 << 16, 1 << 8, 1  # a colour as one number
-    codes, where = np.unique(rgb.astype(np.int64) @ digits, return_inverse=True)
-    numbers = palette().astype(np.int64) @ digits
-    known = {numbers[i]: i for i in (*range(len(CLASSES)), VOID)}
-    ids = np.array([known.get(code, -1) for code in codes])[where].reshape(rgb.shape[:2])
+def ids_of(stored, path):
+    """As `read_mask`, of what it has read."""
+    numbers = stored.numbers
+    # black and the grey of a bus are VOC's colours too
+    if numbers is not None and (stored.mode != "RGB" or set(np.unique(numbers)) - {0, 128}):
+        return numbers, "palette" if stored.mode == "P" else "index"
+    ids = by_colour(stored.colours, {tuple(palette()[i]): i for i in (*range(len(CLASSES)), VOID)})
     if (ids < 0).any():
         y, x = np.argwhere(ids < 0)[0]
         raise WorkbookError(
-            f"mask {path} has colour {tuple(rgb[y, x].tolist())} at row {y}, column {x}, which is "
-            "not one of VOC's: save the masks as class ids"
+            f"mask {path} has colour {tuple(stored.colours[y, x].tolist())} at row {y}, column {x},"
+            " which is not one of VOC's: save the masks as class ids"
         )
-    return ids.astype(np.uint8)
+    return ids.astype(np.uint8), "rgb"
+
+
+def by_colour(rgb, table):
+    """Class ids int [h, w] of colours uint8 [h, w, 3] by {colour: class id}, -1 of others."""
+    digits = 1 << 16, 1 << 8, 1  # a colour as one number
+    known = {np.dot(colour, digits): class_id for colour, class_id in table.items()}
+    codes, where = np.unique(rgb.astype(np.int64) @ digits, return_inverse=True)
+    return np.array([known.get(code, -1) for code in codes])[where].reshape(rgb.shape[:2])
+
+
+def write_mask(path, ids, mark=None):
+    """Writes class ids uint8 [height, width] as a palette PNG, VOC's own form; makes its folder.
+
+    mark: what a prediction is made by and from, see `files.mark_of`; a mask has none.
+    """
+    image = Image.fromarray(np.asarray(ids, np.uint8), mode="P")
+    image.putpalette(palette().ravel().tolist())
+    text = PngInfo()
+    if mark:
+        text.add_text(MARK, mark)
+    with beside(path) as part:
+        image.save(part, format="PNG", pnginfo=text)

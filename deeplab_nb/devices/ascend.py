@@ -110,32 +110,28 @@ def _options(settings, profile):
     """{key of NpuOptimizer: value}, of keys that the profile's adapter knows."""
     key, word = _precision(settings, profile)
     options = {"use_off_line": True, "mix_compile_mode": True, "iterations_per_loop": 1, key: word}
-    if settings.cards > 1 and profile.hcom_parallel:
-        # the default of CANN 8 and 9, written out so that the dry run shows it; CANN 5's is off,
-        # and the published port left it so
+    if settings.cards > 1 and profile.cann > 5:
+        # all-reduce overlaps the backward pass: the default of CANN 8 and 9, written out so that
+        # the dry run shows it; CANN 5's is off, and the published port left it so
         options["hcom_parallel"] = True
     if settings.deterministic:
-        if not profile.has_deterministic:
+        if profile.cann == 5:
             raise WorkbookError(
-                f"deterministic=true is for CANN 8 and later, and the profile is "
-                f"{profile.name}: leave it out, or name another ascend_profile"
+                f"deterministic=true is for CANN 8 and later, and the profile is {profile.name}: "
+                "leave it out, or name another ascend_profile"
             )
         options["deterministic"] = 1
     if settings.mixlist:
         options["modify_mixlist"] = _mixlist(settings.mixlist)
-    if settings.dump_folder:  # an A2 or A3 takes no other debug mode than 'all'
-        options.update(
-            enable_dump_debug=True,
-            dump_debug_mode="all",
-            dump_path=_folder("dump_folder", settings.dump_folder),
-        )
+    if settings.dump_folder:
+        folder = _folder("dump_folder", settings.dump_folder)
+        # an A2 or A3 takes no other debug mode than 'all'
+        options.update(enable_dump_debug=True, dump_debug_mode="all", dump_path=folder)
     if settings.profiling_folder:
         folder = _folder("profiling_folder", settings.profiling_folder)
         # training_trace would need the names of the graph's first and last operation
-        options.update(
-            profiling_mode=True,
-            profiling_options=json.dumps({"output": folder, "task_trace": "on"}),
-        )
+        traced = json.dumps({"output": folder, "task_trace": "on"})
+        options.update(profiling_mode=True, profiling_options=traced)
     return options
 
 
@@ -214,18 +210,13 @@ def loss_scale(settings):
     }
 
 
-def broadcast(variables, root_rank=0):
-    """The operation that gives every float variable its value on one rank; run it on all ranks.
+def broadcast(variables):
+    """The operation that gives every float variable its value on rank 0; run it on all ranks.
 
     It belongs into the training session, once, after first values or checkpoint. The vendor's own
     hook sends trainable variables only, so that batch-norm statistics would differ. Integers
     (global_step, the loss scale's counters) are not sent.
     """
     send = _bridge().broadcast
-    return tf.group(
-        *[
-            tf.assign(v, send([v], root_rank)[0])
-            for v in variables
-            if v.dtype.base_dtype.is_floating
-        ]
-    )
+    floats = [v for v in variables if v.dtype.base_dtype.is_floating]
+    return tf.group(*[tf.assign(v, send([v], 0)[0]) for v in floats])

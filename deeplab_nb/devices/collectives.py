@@ -86,9 +86,8 @@ def members(ranks, variables):
         )
     if len(addresses) != ranks or rank not in range(ranks):
         raise WorkbookError(
-            f"TF_CONFIG makes this process number {rank} of {len(addresses)} but "
-            f"cards is {ranks}: set both alike, or start all with "
-            "`deeplab-nb launch`"
+            f"TF_CONFIG makes this process number {rank} of {len(addresses)} but cards is {ranks}: "
+            "set both alike, or start all with `deeplab-nb launch`"
         )
     return addresses, rank
 

@@ -1,4 +1,7 @@
-"""Where a run computes: devices differ in session options, layers, the optimizer's wrapping, float16 and how ranks meet."""
+"""Where a run computes.
+
+Devices differ in session options, layers, the optimizer's wrapping, float16 and how ranks meet.
+"""
 
 import dataclasses
 import os
@@ -11,7 +14,10 @@ from deeplab_nb.tf1 import host_config, tf
 
 
 def find(settings):
-    """'cpu', 'gpu' or 'npu': what the settings ask for, or the best there is. Raises WorkbookError for one that is absent."""
+    """'cpu', 'gpu' or 'npu': what the settings ask for, or the best there is.
+
+    Raises WorkbookError for one that is absent.
+    """
     wanted = settings.device
     if wanted == "npu" or wanted == "auto" and not ascend.problem():
         if ascend.problem():
@@ -21,7 +27,8 @@ def find(settings):
         return "gpu"
     if wanted == "gpu":
         raise WorkbookError(
-            "device=gpu, but TensorFlow sees none: set device=cpu, or install tensorflow-gpu 1.15 and its CUDA 10.0"
+            "device=gpu, but TensorFlow sees none: set device=cpu, or install tensorflow-gpu 1.15 "
+            "and its CUDA 10.0"
         )
     return "cpu"
 
@@ -32,14 +39,12 @@ def session_config(device, settings):
         return ascend.session_config(settings)
     config = host_config()
     config.intra_op_parallelism_threads = settings.intra_op_threads
-    if (
-        settings.clones > 1
-    ):  # a thread each, none within operations: the halves of a small one wait for each other
-        config.intra_op_parallelism_threads, config.inter_op_parallelism_threads = (
-            settings.intra_op_threads or 1,
-            settings.clones,
-        )
-    # TensorFlow's graph optimiser takes some 4 CPU seconds over MobileNetV2's training graph and makes its steps no faster on a CPU
+    if settings.clones > 1:
+        # a thread each, none within operations: the halves of a small one wait for each other
+        config.intra_op_parallelism_threads = settings.intra_op_threads or 1
+        config.inter_op_parallelism_threads = settings.clones
+    # TensorFlow's graph optimiser takes some 4 CPU seconds over MobileNetV2's training graph and
+    # makes its steps no faster on a CPU
     config.graph_options.rewrite_options.disable_meta_optimizer = device == "cpu"
     if device == "gpu" and settings.mixed_precision:
         precision.gpu_rewrite(config)
@@ -47,28 +52,22 @@ def session_config(device, settings):
 
 
 def evaluation_config(device, settings):
-    """The tf.ConfigProto of a session that labels; as in the published port without mixed precision."""
-    if device == "npu":
-        return ascend.session_config(
-            dataclasses.replace(
-                settings,
-                cards=1,
-                mixed_precision=False,
-                mixlist="",
-                dump_folder="",
-                profiling_folder="",
-            )
-        )
-    return host_config()
+    """The tf.ConfigProto of a session that labels; as in the published port in float32."""
+    if device != "npu":
+        return host_config()
+    off = dict.fromkeys(("mixlist", "dump_folder", "profiling_folder"), "")
+    alone = dataclasses.replace(settings, cards=1, mixed_precision=False, **off)
+    return ascend.session_config(alone)
 
 
 def wrapped(optimizer, device, settings):
-    """`(optimizer, manager)`: as mixed precision needs it on the device; the manager of the loss scale is None without one."""
-    return (
-        ascend.wrapped(optimizer, settings, settings.cards)
-        if device == "npu"
-        else precision.wrapped(optimizer, settings)
-    )
+    """`(optimizer, manager)`: as mixed precision needs it on the device.
+
+    The manager is that of the loss scale, None without one.
+    """
+    if device == "npu":
+        return ascend.wrapped(optimizer, settings, settings.cards)
+    return precision.wrapped(optimizer, settings)
 
 
 def join(device, settings, config):
@@ -87,7 +86,10 @@ def join(device, settings, config):
 
 
 def start_alike(device, session, first_step, team):
-    """Gives all ranks the variables of rank 0, those of batch norm too; run it after first values or checkpoint."""
+    """Gives all ranks the variables of rank 0, those of batch norm too.
+
+    Run it after first values or checkpoint.
+    """
     if team.ranks > 1 and device == "npu":
         session.run(ascend.broadcast(tf.global_variables()))
     elif team.ranks > 1:

@@ -13,6 +13,7 @@ from deeplab_nb.evaluation import metrics
 from deeplab_nb.evaluation.confusion import Tally
 from deeplab_nb.evaluation.ledger import origin
 from deeplab_nb.evaluation.predict import Predictor
+from deeplab_nb.files import refuse_over
 from deeplab_nb.progress import progress
 from deeplab_nb.settings import crop_for
 
@@ -37,12 +38,14 @@ def count(
     predictor=None,
     engine="tensorflow",
     kept=None,
+    overwrite=False,
 ):
     """The `Counts` of a checkpoint's predictions on the photographs of `settings.val_list`.
 
     checkpoint: folder, prefix or one of its files; None leaves a `predictor` the weights it has.
     ids: these images of the list; None takes all.
-    predictions: a folder that gets each prediction as a palette PNG under the image's id.
+    predictions: a folder that gets each prediction as a palette PNG under the image's id; what is
+      there and was not made so is not replaced but with `overwrite`, a mask of the data never.
     trimap: count in bands along the object borders too, see `metrics.border_bands`.
     predictor: made with the same settings; it gets the checkpoint's weights and stays open.
     engine: one of `onnx_runtime.ENGINES`; a `predictor` keeps to its own.
@@ -50,16 +53,21 @@ def count(
     Raises WorkbookError naming a missing or damaged file, or a mask that does not fit.
     """
     root, every = listed(settings)
-    longest = max(max(voc.image_size(voc.image_path(root, i))) for i in every)
-    protocol = protocol_of(settings, longest)
+    sides = [max(voc.image_size(voc.image_path(root, i))) for i in every]
+    protocol = protocol_of(settings, common_side(sides), sum(s > common_side(sides) for s in sides))
     many_frames = settings.eval_protocol in ("tight", "native")
     if settings.device == "npu" and many_frames and not predictor:
         raise WorkbookError(
             f"protocol {settings.eval_protocol} gives photographs frames of many sizes, and a card "
             "compiles each of them: take protocol deeplab, or device cpu"
         )
+    wanted = every if ids is None else ids
     if predictions:
-        os.makedirs(predictions, exist_ok=True)
+        refuse_over(
+            [os.path.join(predictions, i + ".png") for i in wanted],
+            inputs=[path(root, i) for i in every for path in (voc.image_path, voc.mask_path)],
+            overwrite=overwrite,
+        )
     if predictor and checkpoint is not None:
         predictor.load(checkpoint)
     # all images of the list, so that all shards of an evaluation choose the same engine
@@ -70,7 +78,6 @@ def count(
     )
     with opened as network:
         tally = Tally(settings, trimap, _conditions(settings, protocol, network), kept)
-        wanted = every if ids is None else ids
         try:
             missing = [i for i in wanted if i not in tally.confusions]
             for image_id in progress(missing, label="evaluating"):
@@ -78,7 +85,8 @@ def count(
                 image, truth = (fit(part, protocol.crop) for part in pair)
                 labels = network.labels(image, protocol.frame(truth.shape))
                 if predictions:
-                    voc.write_mask(os.path.join(predictions, image_id + ".png"), labels)
+                    path = os.path.join(predictions, image_id + ".png")
+                    voc.write_mask(path, labels, "evaluate")
                 tally.add(image_id, truth, labels)
         finally:
             tally.save()
@@ -165,17 +173,32 @@ Protocol = collections.namedtuple("Protocol", "says frame crop", defaults=[None]
 BATCH = 2  # of MindSpore's evaluation: its metric is a mean over batches, so it is part of it
 
 
-def protocol_of(settings, longest_side):
+KNOWN = 513  # frame of VOC's photographs, which the published networks know
+
+
+def common_side(sides):
+    """The side, in pixels, that sets the frame of a list's photographs.
+
+    sides: the longer one of each. It is the largest within KNOWN, so that a few larger photographs
+    do not change the frame of the others; where all are larger, the largest.
+    """
+    return max([side for side in sides if side <= KNOWN] or sides)
+
+
+def protocol_of(settings, longest_side, larger=0):
     """The protocol that `settings.eval_protocol` names.
 
-    longest_side: of the list's photographs, in pixels; the one frame of 'deeplab' follows from it.
+    longest_side: of the list's photographs, in pixels, see `common_side`; the frame of 'deeplab'
+    follows from it. larger: how many photographs are larger; each of them has a frame of its own.
     """
     stride, crop = settings.eval_output_stride, settings.train_crop_size
     square = crop_for(longest_side)
     return {
         # the published networks learned from padded crops: image pooling expects the grey
         "deeplab": Protocol(
-            f"whole image padded to {square}x{square}", lambda size: (square, square)
+            f"whole image padded to {square}x{square}"
+            + (f", {larger} larger of the list each to a square of its own" if larger else ""),
+            lambda size: (max(square, crop_for(max(size))),) * 2,
         ),
         "tight": Protocol(
             f"whole image padded to the nearest sides of {stride}k+1",

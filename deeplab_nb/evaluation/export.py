@@ -6,6 +6,7 @@ SemanticPredictions int32 [1, h, w] and SemanticProbabilities float32 [1, h, w, 
 
 import collections
 import functools
+import json
 import os
 import re
 import shutil
@@ -28,6 +29,7 @@ from deeplab_nb.tf1 import host_session, tf
 
 FORMATS = ("frozen", "saved_model", "onnx")
 ENDS = [INPUT], [LABELS, PROBABILITIES]
+_FROZEN = "frozen_inference_graph.pb"
 MARKER = "export.json"  # a folder without it is not ours to replace
 
 # Converted logits differ by rounding, at most 3e-4 where it was measured. So a pixel may change its
@@ -57,9 +59,11 @@ def export(
             f"size {size} must be 16k+1 and at least 33, such as {max(33, crop_for(size))}"
         )
     held = os.listdir(out) if os.path.isdir(out) else []
-    if os.path.isfile(out) or held and MARKER not in held:
+    other = sorted(set(held) - _made(out))
+    if os.path.isfile(out) or other:
         raise WorkbookError(
-            f"{out} holds something that is no export: give another folder, or an empty one"
+            f"{os.path.join(out, *other[:1])}: {out} holds something that is no export: give "
+            "another folder, or an empty one"
         )
     with beside(out) as part:
         os.mkdir(part)
@@ -79,6 +83,15 @@ def export(
         write_json(os.path.join(part, MARKER), description)
         shutil.rmtree(out, ignore_errors=True)
     return description
+
+
+def _made(out):
+    """Names of what an earlier export left in a folder."""
+    try:
+        forms = [row["file"] for row in json.loads(Path(out, MARKER).read_text())["forms"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+    return {MARKER, *forms, *(["README.md"] if _FROZEN in forms else [])}
 
 
 # --- writing
@@ -111,7 +124,7 @@ def build(settings, size, *, fixed=False, kind=FoldedLayers):
 
 
 def _write_frozen(settings, prefix, folder, size):
-    names = "frozen_inference_graph.pb", _fixed_name(size)
+    names = _FROZEN, _fixed_name(size)
     for name, fixed in zip(names, (False, True)):
         made = functools.partial(build, settings, size, fixed=fixed)
         graph = freeze(made, prefix, *ENDS)

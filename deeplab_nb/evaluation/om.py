@@ -109,8 +109,9 @@ def preprocess_bins(root, out, *, list_name="val", size=513, first=None):
     ids = voc.read_list(root, list_name)[:first]
     os.makedirs(out, exist_ok=True)
     for image_id in progress(ids, label="preprocessing"):
-        image = voc.read_image(voc.image_path(root, image_id))
-        stretched(image, size).tofile(os.path.join(out, image_id + ".bin"))
+        image, path = voc.read_image(voc.image_path(root, image_id)), os.path.join(out, image_id)
+        os.makedirs(os.path.dirname(path), exist_ok=True)  # an id may have a folder
+        stretched(image, size).tofile(path + ".bin")
     return len(ids)
 
 

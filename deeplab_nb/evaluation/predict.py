@@ -40,6 +40,10 @@ class Predictor:
     """
 
     def __init__(self, settings, checkpoint, *, engine="tensorflow", images=1):
+        if not all(0.1 <= scale <= 4 for scale in settings.eval_scales):
+            raise WorkbookError(
+                f"scales {settings.eval_scales} must lie in 0.1 to 4: 1 is an image's own size"
+            )
         self.settings, self._passes = settings.for_evaluation(), {}
         self.engine, self._compute = "tensorflow", None
         device = _device_for(settings, engine)

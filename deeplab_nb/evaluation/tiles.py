@@ -1,10 +1,43 @@
-"""Photographs larger than the network was trained on: tile by tile, blended where tiles overlap."""
+"""Photographs larger than the network was trained on: at the size that it knows, or by tiles.
+
+Tiles are blended where they overlap.
+"""
 
 import numpy as np
+from PIL import Image
 
 from deeplab_nb.settings import crop_for
 
 OVERLAP = 0.25  # of the tile, at least; within it a tile's weight falls to its edge
+
+
+def shrunk(image, side):
+    """A photograph uint8 [height, width, 3] with no side above `side`; a smaller one as it is."""
+    picture = Image.fromarray(image)
+    picture.thumbnail((side, side), Image.BICUBIC)
+    return np.asarray(picture)
+
+
+def known_labels(predictor, image, side, tile):
+    """Class ids uint8 [height, width] of a photograph, seen with no side above `side` pixels.
+
+    side: None takes its own size. Probabilities are enlarged to the photograph, of the classes
+    that were seen, as the evaluation does; a photograph still larger than a tile is labelled by
+    tiles.
+    """
+    small = shrunk(image, side) if side else image
+    size = image.shape[1::-1]
+    if small.shape == image.shape or max(small.shape) > tile:
+        labels = Image.fromarray(tiled_labels(predictor, small, tile))
+        return np.asarray(labels.resize(size, Image.NEAREST))
+    maps = predictor.probabilities(small)
+    best = np.full(image.shape[:2], -1, np.float32)
+    labels = np.zeros(image.shape[:2], np.uint8)
+    for i in np.unique(maps.argmax(axis=2)):
+        large = np.asarray(Image.fromarray(maps[..., i]).resize(size, Image.BILINEAR))
+        labels[large > best] = i
+        np.maximum(best, large, out=best)
+    return labels
 
 
 def tiled_labels(predictor, image, tile):

@@ -1,21 +1,18 @@
 """A recipe on several cards: which command and environment each rank gets."""
 
 import collections
-import contextlib
 import glob
 import importlib.util
 import json
 import os
 import shlex
-import shutil
-import socket
 import sys
 
 from deeplab_nb import ascend_profiles, files, settings as settings_module
 from deeplab_nb.devices import ranks as rank_variables
 from deeplab_nb.devices.ranks import CHIEF, RANK, TABLE
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.launch import rank_table as rank_tables
+from deeplab_nb.launch import rank_table as rank_tables, this_machine
 from deeplab_nb.launch.rank_table_form import are_addresses, is_number
 
 # seconds that ranks wait for one another, as in the published port; its scripts say 600 to 1200
@@ -40,7 +37,7 @@ def plan(
     chief=None,
     here=None,
     server_ip=None,
-    conf=rank_tables.HCCN_CONF,
+    conf=this_machine.HCCN_CONF,
     tool="hccn_tool",
 ):
     """The `Plan` that trains a `recipes.Recipe` with one process a card.
@@ -52,22 +49,22 @@ def plan(
     machine. conf, tool: where this machine's cards have their addresses.
     Raises WorkbookError for a table, chief or addresses that do not fit.
     """
-    overrides = dict(overrides, **({"cards": cards} if cards is not None else {}))
+    if cards is not None:
+        overrides = {**overrides, "cards": cards}
     settings = settings_module.override(recipe.settings, overrides)
     _check_start(settings, rank_table, addresses, chief)
-    folder, devices, warnings = os.path.abspath(folder), {}, []
+    folder, warnings = os.path.abspath(folder), []
     if chief:
         environments = chief_environments(settings, chief, here, server, server_ip)
-        devices = {rank: values["ASCEND_DEVICE_ID"] for rank, values in environments.items()}
     elif rank_table:
-        table = _table(settings, rank_table)
-        devices = {card.rank: card.device for card in _cards_here(table, server, conf, tool)}
-        environments = {rank: environment(rank, settings.cards, table.path) for rank in devices}
+        table = rank_tables.of_launch(settings, rank_table)
+        here = [card.rank for card in rank_tables.cards_here(table, server, conf, tool)]
+        environments = {rank: environment(rank, settings.cards, table.path) for rank in here}
         warnings = table.warnings
     else:
         environments = _without_table(settings, addresses, server)
-        if settings.cards == 1 and os.environ.get("ASCEND_DEVICE_ID"):
-            devices = {0: os.environ["ASCEND_DEVICE_ID"]}
+    own = os.environ.get("ASCEND_DEVICE_ID") if settings.cards == 1 else None
+    devices = {rank: given.get("ASCEND_DEVICE_ID", own) for rank, given in environments.items()}
     absent = dict.fromkeys(TABLE + CHIEF + (RANK,))
     return Plan(
         settings,
@@ -75,7 +72,7 @@ def plan(
         list(environments),
         command(recipe, overrides, folder),
         {rank: {**absent, **values} for rank, values in environments.items()},
-        devices,
+        {rank: device for rank, device in devices.items() if device},
         recipe,
         warnings,
     )
@@ -89,9 +86,9 @@ def _check_start(settings, rank_table, addresses, chief):
         "--chief": chief,
     }
     given, cards = [name for name, value in ways.items() if value], settings.cards
+    for_npus = bool(rank_table or chief)
     if len(given) > 1:
         raise WorkbookError(f"{' and '.join(given)} are given together: leave all but one out")
-    for_npus = bool(rank_table or chief)
     if cards > 1 and for_npus and settings.device in ("cpu", "gpu"):
         raise WorkbookError(f"{given[0]} is for NPUs and device is {settings.device}: leave it out")
     if cards == 1 and chief:
@@ -103,10 +100,10 @@ def _check_start(settings, rank_table, addresses, chief):
             f"{len(addresses)} addresses are given for {cards} ranks: give one a rank"
         )
     if settings.device == "npu" and cards > 1 and not for_npus:
-        for words in _refused(cards, settings)[:1]:
+        for words in _refused(cards, settings):
             raise WorkbookError(
-                f"cards is {cards}, which on one server uses {words}; for "
-                "several servers give their --rank-table"
+                f"cards is {cards}, which on one server uses {words}; for several servers give "
+                "their --rank-table"
             )
         raise WorkbookError(
             f"{cards} NPUs need a rank table: make one with `deeplab-nb rank-table make --cards "
@@ -117,64 +114,8 @@ def _check_start(settings, rank_table, addresses, chief):
 def _refused(count, settings):
     """What HCCL refuses of a server's first `count` cards."""
     hardware = ascend_profiles.chosen(settings.ascend_profile).hardware
-    return [
-        words for refused, words in ascend_profiles.choice(list(range(count)), hardware) if refused
-    ]
-
-
-# --- the cards of this machine
-
-
-def _table(settings, path):
-    """The table that a launch goes by. Raises WorkbookError for one that it cannot go by."""
-    table = rank_tables.read(path, settings.ascend_profile)
-    if not table.cards:  # 'initializing'
-        raise WorkbookError(table.warnings[0])
-    if rank_tables.is_older(table):
-        raise WorkbookError(
-            f"{table.path} has the older form, whose ranks go by the names of pods: make it "
-            f"version 1.0 with `deeplab-nb rank-table merge {shlex.quote(path)} --out NEW.json`"
-        )
-    if len(table.cards) != settings.cards:
-        raise WorkbookError(
-            f"{table.path} holds {len(table.cards)} cards, the settings say "
-            f"{settings.cards}: give --cards {len(table.cards)}, or the table of "
-            "the cards you mean"
-        )
-    return table
-
-
-def _cards_here(table, server, conf, tool="hccn_tool"):
-    """The table's cards in this machine; their addresses are compared where it knows them."""
-    servers = rank_tables.servers(table)
-    name, cards = servers[_this(server, servers, f"{table.path} lists {len(servers)} servers")]
-    if os.path.exists(conf) or shutil.which(tool):
-        devices = [card.device for card in cards if card.address]
-        rank_tables.check_addresses(
-            table, name, rank_tables.addresses(devices, conf=conf, tool=tool)
-        )
-    return cards
-
-
-def _ranks_here(addresses, server):
-    """The ranks whose host this machine is; hosts are counted in the order they come up."""
-    hosts = [address.rsplit(":", 1)[0] for address in addresses]
-    names = list(dict.fromkeys(hosts))
-    here = _this(server, names, f"the addresses are of {len(names)} hosts, {', '.join(names)}")
-    return [rank for rank, host in enumerate(hosts) if host == names[here]]
-
-
-def _this(server, servers, said):
-    """The number of this machine among servers; said: what they are, for the WorkbookError."""
-    if server is None and len(servers) > 1:
-        raise WorkbookError(
-            f"{said}: say with --server 0 to {len(servers) - 1} which this machine is"
-        )
-    if (server or 0) not in range(len(servers)):
-        raise WorkbookError(
-            f"--server {server} is none of these, {said}: give 0 to {len(servers) - 1}"
-        )
-    return server or 0
+    found = ascend_profiles.choice(list(range(count)), hardware)
+    return [words for refused, words in found if refused]
 
 
 # --- before a launch writes anything
@@ -222,10 +163,14 @@ def _check_cards(plan):
 
 def command(recipe, overrides, folder):
     """The words that each rank runs; which rank it is, its environment says."""
-    words = [os.path.join(os.path.dirname(sys.executable), "deeplab-nb"), "train", recipe.name]
-    for name, value in overrides.items():
-        words += ["--set", f"{name}={value}"]
-    return words + ["--out", os.path.join(folder, "train")]
+    tool = os.path.join(os.path.dirname(sys.executable), "deeplab-nb")
+    return [tool] + words("train", recipe, overrides, os.path.join(folder, "train"))
+
+
+def words(kind, recipe, overrides, folder):
+    """The command `train` or `launch`, without the tool's name."""
+    settings = [word for pair in overrides.items() for word in ("--set", "{}={}".format(*pair))]
+    return [kind, recipe.name, *settings, "--out", folder]
 
 
 def environment(rank, ranks, rank_table=None, addresses=None):
@@ -258,46 +203,47 @@ def chief_environments(settings, chief, here=None, server=None, server_ip=None):
     harm, since all have the same variables from then on, is inferred. Not run on hardware.
     Raises WorkbookError for what does not fit.
     """
-    profile, here = ascend_profiles.chosen(settings.ascend_profile), here or min(settings.cards, 8)
-    servers, (host, _, port) = settings.cards // here, chief.rpartition(":")
-    server = 0 if servers == 1 and server is None else server
-    refused = ", ".join(_refused(here, settings))
-    for wrong, why in (
-        (
-            not profile.starts_without_table,
-            "a start without rank table is for 910 and A2 with CANN 8 or newer, not for "
-            f"{profile.name}: give --rank-table, or this machine's --ascend-profile",
-        ),
-        (
-            not (host and are_addresses(host) and is_number(port) and int(port) <= 65520),
-            f"{chief} is no IP:PORT with a port of 0 to 65520: give such as 10.0.0.10:6000",
-        ),
-        (
-            servers * here != settings.cards,
-            f"{settings.cards} cards are not {here} on each server: say with --here how many are",
-        ),
-        (refused, f"each server uses {refused}"),
-        (
-            server not in range(servers),
-            f"{settings.cards} cards are {here} on each of {servers} servers: say with --server 0 "
-            f"to {servers - 1} which this machine is",
-        ),
-    ):
-        if wrong:
-            raise WorkbookError(f"--chief: {why}")
+    cards, here = settings.cards, here or min(settings.cards, 8)
+    server = 0 if here == cards and server is None else server
+    _check_chief(settings, chief, here, server)
+    host, _, port = chief.rpartition(":")
     together = {
         "CM_CHIEF_IP": host,
         "CM_CHIEF_PORT": port,
         "CM_CHIEF_DEVICE": "0",
-        "CM_WORKER_SIZE": str(settings.cards),
+        "CM_WORKER_SIZE": str(cards),
         "JOB_ID": "deeplab_nb",
-        "CM_WORKER_IP": server_ip or (rank_tables.own_address() if server else host),
+        "CM_WORKER_IP": server_ip or (this_machine.own_address() if server else host),
         "HCCL_CONNECT_TIMEOUT": _patience(),
     }
     return {
         rank: {**together, "ASCEND_DEVICE_ID": str(rank % here), RANK: str(rank)}
         for rank in range(server * here, (server + 1) * here)
     }
+
+
+def _check_chief(settings, chief, here, server):
+    profile, refused = ascend_profiles.chosen(settings.ascend_profile), _refused(here, settings)
+    cards, servers, (host, _, port) = settings.cards, settings.cards // here, chief.rpartition(":")
+    why = None
+    if not profile.starts_without_table:
+        why = (
+            "a start without rank table is for 910 and A2 with CANN 8 or newer, not for "
+            f"{profile.name}: give --rank-table, or this machine's --ascend-profile"
+        )
+    elif not (host and are_addresses(host) and is_number(port) and int(port) <= 65520):
+        why = f"{chief} is no IP:PORT with a port of 0 to 65520: give such as 10.0.0.10:6000"
+    elif servers * here != cards:
+        why = f"{cards} cards are not {here} on each server: say with --here how many are"
+    elif refused:
+        why = f"each server uses {', '.join(refused)}"
+    elif server not in range(servers):
+        why = (
+            f"{cards} cards are {here} on each of {servers} servers: say with --server 0 to "
+            f"{servers - 1} which this machine is"
+        )
+    if why:
+        raise WorkbookError(f"--chief: {why}")
 
 
 def _patience():
@@ -308,8 +254,12 @@ def _without_table(settings, addresses, server):
     """Environments by rank of CPUs or GPUs, or of one card."""
     if settings.cards == 1:
         return {0: environment(0, 1)}
-    addresses = addresses or _free_addresses(settings.cards)
-    ranks = _ranks_here(addresses, server)
+    addresses = addresses or this_machine.free_addresses(settings.cards)
+    hosts = [address.rsplit(":", 1)[0] for address in addresses]
+    names = list(dict.fromkeys(hosts))  # in the order they come up
+    said = f"the addresses are of {len(names)} hosts, {', '.join(names)}"
+    host = names[this_machine.place_among(names, server, said)]
+    ranks = [rank for rank in range(settings.cards) if hosts[rank] == host]
     values = {rank: environment(rank, settings.cards, addresses=addresses) for rank in ranks}
     if settings.device == "gpu":
         for place, rank in enumerate(ranks):
@@ -317,26 +267,10 @@ def _without_table(settings, addresses, server):
     return values
 
 
-def _free_addresses(count):
-    """So many addresses of this machine; held all at once, so that they differ, then let go."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
-
-
 def text(plan):
     """What each rank would run, a line a rank, as one could type it."""
-    words = [shlex.quote(word) for word in plan.command]
-    return "\n".join(
-        " ".join(
-            [
-                f"{name}={shlex.quote(value)}"
-                for name, value in sorted(plan.environments[rank].items())
-                if value
-            ]
-            + words
-        )
-        for rank in plan.ranks
-    )
+    lines = []
+    for values in plan.environments.values():
+        given = [f"{name}={shlex.quote(text)}" for name, text in sorted(values.items()) if text]
+        lines.append(" ".join(given + list(map(shlex.quote, plan.command))))
+    return "\n".join(lines)

@@ -30,7 +30,7 @@ TAIL = 20  # lines that a failure is told with
 # touches; process: of the rank, and leader of a process group of its own
 Worker = collections.namedtuple("Worker", "rank log start heartbeat process")
 # how: a sentence's end such as 'exited with code 3'
-Ended = collections.namedtuple("Ended", "rank how good")
+Ended = collections.namedtuple("Ended", "worker how good")
 
 
 def launch(
@@ -79,7 +79,7 @@ class _Job:
     def __init__(self, folder, say):
         self.folder, self.say, self.workers, self.began = folder, say, [], time.monotonic()
         self._ended, self._ends, self._watcher = [], queue.Queue(), Watcher()
-        self._signs, self._rest = {}, b""  # by rank; what is shown no whole line yet
+        self._signs, self._rest = {}, b""  # by worker; what is shown no whole line yet
 
     def __enter__(self):
         return self
@@ -119,11 +119,10 @@ class _Job:
                     f"rank {rank} did not start ({error.strerror}): correct the "
                     f"command `{' '.join(map(shlex.quote, command))}`"
                 )
-        self.workers.append(Worker(rank, log, start, heartbeat, process))
+        worker = Worker(rank, log, start, heartbeat, process)
+        self.workers.append(worker)
         # a thread a rank, so that they are known in the order in which they end
-        threading.Thread(
-            target=lambda: self._ends.put(_end_of(rank, process.pid)), daemon=True
-        ).start()
+        threading.Thread(target=lambda: self._ends.put(_end_of(worker)), daemon=True).start()
 
     def watch(self, silence):
         """Until all ranks have ended. Raises WorkbookError with the first that ends badly."""
@@ -151,14 +150,14 @@ class _Job:
         now, silent = time.monotonic(), []
         for worker in self._running():
             sign = _sign(worker)
-            if self._signs.get(worker.rank, (None,))[0] != sign:
-                self._signs[worker.rank] = sign, now
-            silent.append((now - self._signs[worker.rank][1], worker.rank))
-        stopped = [each for each in silent if _is_stopped(self.workers, each[1])]
-        seconds, rank = max(stopped or silent, default=(0, None))
+            if self._signs.get(worker, (None,))[0] != sign:
+                self._signs[worker] = sign, now
+            silent.append((now - self._signs[worker][1], worker))
+        stopped = [each for each in silent if _is_stopped(each[1])]
+        seconds, worker = max(stopped or silent, default=(0, None))
         if seconds > silence:
             how = " and is stopped (SIGSTOP, SIGCONT lets it go on)" if stopped else ""
-            self._fail(Ended(rank, f"gave no sign of life for {seconds:.0f} s{how}", False))
+            self._fail(Ended(worker, f"gave no sign of life for {seconds:.0f} s{how}", False))
 
     def _next_end(self, seconds):
         """The next rank's end, or None if there is none in this time."""
@@ -170,27 +169,27 @@ class _Job:
         return ended
 
     def _running(self):
-        gone = {ended.rank for ended in self._ended}
-        return [worker for worker in self.workers if worker.rank not in gone]
+        gone = [ended.worker for ended in self._ended]
+        return [worker for worker in self.workers if worker not in gone]
 
     def _fail(self, first):
         """Tells of the first failure before anything else, then ends the others."""
-        worker = next(worker for worker in self.workers if worker.rank == first.rank)
+        rank, log = first.worker[:2]
         self.say(
-            f"rank {first.rank} {first.how} after {time.monotonic() - self.began:.0f} s, the "
-            f"first to fail; the end of {worker.log}:"
+            f"rank {rank} {first.how} after {time.monotonic() - self.began:.0f} s, the first to "
+            f"fail; the end of {log}:"
         )
-        for line in _last_lines(worker):
+        for line in _last_lines(first.worker):
             self.say("    " + line)
-        before = [ended.rank for ended in self._ended]
+        before = list(self._ended)
         self._end_all()
-        for rank, how, _ in sorted(self._ended):
-            if rank != first.rank:
-                with_it = "" if rank in before else "was ended with it and "
-                self.say(f"rank {rank} {with_it}{how}")
+        for ended in sorted(self._ended):
+            if ended.worker != first.worker:
+                with_it = "" if ended in before else "was ended with it and "
+                self.say(f"rank {ended.worker.rank} {with_it}{ended.how}")
         raise WorkbookError(
-            f"rank {first.rank} {first.how}: see {worker.log}; checkpoints are "
-            "kept, and the same command goes on from the last one"
+            f"rank {rank} {first.how}: see {log}; checkpoints are kept, and the same command goes "
+            "on from the last one"
         )
 
     def _end_all(self):
@@ -226,20 +225,19 @@ class _Job:
                 worker.process.wait()
 
 
-def _end_of(rank, process):
+def _end_of(worker):
     """Waits for a process's end without taking its number away: its group is still to be ended."""
-    how = os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
+    how = os.waitid(os.P_PID, worker.process.pid, os.WEXITED | os.WNOWAIT)
     if how.si_code == os.CLD_EXITED:
-        return Ended(rank, f"exited with code {how.si_status}", how.si_status == 0)
+        return Ended(worker, f"exited with code {how.si_status}", how.si_status == 0)
     names = {number.value: number.name for number in signal.Signals}
     name = names.get(how.si_status, f"signal {how.si_status}")
-    return Ended(rank, f"was killed by {name}", False)
+    return Ended(worker, f"was killed by {name}", False)
 
 
-def _is_stopped(workers, rank):
+def _is_stopped(worker):
     """Whether a rank's process was stopped by a signal, so that its partners wait for it."""
-    process = next(worker.process.pid for worker in workers if worker.rank == rank)
-    with contextlib.suppress(OSError), open(f"/proc/{process}/stat") as file:
+    with contextlib.suppress(OSError), open(f"/proc/{worker.process.pid}/stat") as file:
         return file.read().rsplit(")", 1)[1].split()[0] in "Tt"
     return False
 

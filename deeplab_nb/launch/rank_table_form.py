@@ -1,4 +1,4 @@
-"""The form of a rank table's file, and its cards: each member of another form a sentence.
+"""A rank table's file, its form and its cards: each member of another form a sentence.
 
 Forms: `server_list`, version 1.0, or 1.2 with the super pods of A3; and the 910's older one with
 `group_list`, of which a variant from the makers' laboratory gives each instance a `rank_id`. Every
@@ -8,10 +8,12 @@ value of theirs is a text; what else a table holds is let pass.
 import collections
 import ipaddress
 import json
+import os
 import re
 
 from deeplab_nb.errors import WorkbookError
 
+MOST = 1 << 24  # characters of a file; 100,000 cards take fewer
 ANEW = "make the table anew with `deeplab-nb rank-table make`"
 
 # server: its id; device: number of the card in it; address: of its network port, several with
@@ -33,6 +35,43 @@ def are_addresses(text):
 
 def is_number(text):
     return re.fullmatch("[0-9]{1,10}", text)
+
+
+def load(path):
+    """The object in a file. Raises WorkbookError where there is none."""
+    try:
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise OSError(0, "no regular file")
+        with open(path, encoding="utf-8-sig") as file:
+            text = file.read(MOST + 1)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise WorkbookError(
+            f"rank table {path} cannot be read ({why}): correct the path, or {ANEW}"
+        )
+    try:
+        if len(text) > MOST:
+            raise ValueError("it is too long")
+        table = json.loads(text, object_pairs_hook=lambda pairs: _object(path, pairs))
+    except (RecursionError, ValueError) as error:
+        comment = next((mark for mark in ("//", "/*", "#") if mark in text), None)
+        remedy = f"take out the comment '{comment}', JSON has none" if comment else ANEW
+        raise WorkbookError(f"{path} is no JSON ({error}): {remedy}")
+    if not isinstance(table, dict) or not {"server_list", "group_list"} & set(table):
+        raise WorkbookError(
+            f"{path} holds {said(table)}, neither server_list nor group_list: it is no rank "
+            f"table, {ANEW}"
+        )
+    return table
+
+
+def _object(path, pairs):
+    for name, count in collections.Counter(name for name, _ in pairs).items():
+        if count > 1:
+            raise WorkbookError(
+                f"{path}: {said(name)} is there {count} times in one object: leave the right one"
+            )
+    return dict(pairs)
 
 
 KINDS = {  # of text: what tells it, and how it is called
@@ -94,27 +133,36 @@ def cards_of(path, table):
         return []
     older = is_older(table)
     _check(path, "", table, GROUPS if older else SERVERS)
-    place, listed, name = (
+    place, holders, name = (
         ("group_list[0].instance_list", table["group_list"][0]["instance_list"], "devices")
         if older
         else ("server_list", table["server_list"], "device")
     )
-    cards = []
-    for i, holder in enumerate(listed):
-        for j, device in enumerate(holder[name]):
+    devices = [
+        (f"{place}[{i}].{name}[{j}]", holder, device)
+        for i, holder in enumerate(holders)
+        for j, device in enumerate(holder[name])
+    ]
+    return [
+        Card(
+            holder["server_id"],
+            int(device["device_id"]),
+            device.get("device_ip", ""),
             # in the older form without `rank_id` cards are numbered in the order they stand in
-            rank = holder.get("rank_id", len(cards)) if older else device["rank_id"]
-            cards.append(
-                Card(
-                    holder["server_id"],
-                    int(device["device_id"]),
-                    device.get("device_ip", ""),
-                    int(rank),
-                    f"{place}[{i}].{name}[{j}]",
-                    device,
-                )
-            )
-    return cards
+            int(holder.get("rank_id", number) if older else device["rank_id"]),
+            place,
+            device,
+        )
+        for number, (place, holder, device) in enumerate(devices)
+    ]
+
+
+def by_server(cards):
+    """{server id: [Card]}, all in the order given."""
+    found = {}
+    for card in cards:
+        found.setdefault(card.server, []).append(card)
+    return found
 
 
 def _check(path, place, value, form):

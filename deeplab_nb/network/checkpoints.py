@@ -42,6 +42,8 @@ def find_checkpoint(path):
     """
     if os.path.isdir(path):
         prefix = newest_checkpoint(path) or mindspore.newest_checkpoint(path)
+        if not prefix and os.path.isdir(os.path.join(path, "train")):
+            return find_checkpoint(os.path.join(path, "train"))  # of a run's folder
         if not prefix:
             raise WorkbookError(
                 f"folder {path} holds no checkpoint: it needs a .index and a .data "
@@ -78,8 +80,7 @@ def whole_checkpoints(folder):
 def go_back(folder, step):
     """Sets a run's checkpoints after a step aside, so that training goes on from that step.
 
-    Returns the folder that they are moved into, FOLDER/after_step_N. Raises WorkbookError where
-    there is none of that step, and while another process trains there.
+    Returns FOLDER/after_step_N, where they go. WorkbookError: no such step, or someone trains there.
     """
     steps = {step_of(prefix): prefix for prefix in whole_checkpoints(folder)}
     if step not in steps:

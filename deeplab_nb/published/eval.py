@@ -5,7 +5,8 @@ DeepLabv3+ for TensorFlow; with a flag of the MindSpore entry, such as --data_ur
 
 import sys
 
-from deeplab_nb.published import doors, translation
+from deeplab_nb.published import translation
+from deeplab_nb.published.train import enter
 
 if __name__ == "__main__":
-    sys.exit(doors.enter(translation.evaluation, "scoring", __doc__, sys.argv[1:]))
+    sys.exit(enter(translation.evaluation, "score", __doc__))

@@ -25,10 +25,7 @@ OURS = {
     "case": "acc or perf, the end of CaseName",
     "over_dump_path": "folder for over_dump",
 }
-_BOOLEANS = {
-    **dict.fromkeys(("true", "t", "yes", "1"), "true"),
-    **dict.fromkeys(("false", "f", "no", "0"), "false"),
-}
+_BOOLEANS = {"true": ("true", "t", "yes", "1"), "false": ("false", "f", "no", "0")}
 
 
 def parse(words, known):
@@ -75,9 +72,10 @@ def _occurrences(words, known):
 
 def boolean(name, text):
     """'true' or 'false' as settings read them. Raises WorkbookError for another word."""
-    if text.lower() not in _BOOLEANS:
-        raise WorkbookError(f"--{name}={text} is neither true nor false: give one of them")
-    return _BOOLEANS[text.lower()]
+    for value, words in _BOOLEANS.items():
+        if text.lower() in words:
+            return value
+    raise WorkbookError(f"--{name}={text} is neither true nor false: give one of them")
 
 
 def settings_of(given, direct, elsewhere):

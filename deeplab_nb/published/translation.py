@@ -9,11 +9,13 @@ from deeplab_nb.published import flags
 from deeplab_nb.runs.parameters import parse_assignments
 from deeplab_nb.settings import Settings
 
-# mindspore: whose command it is; recipe: what the values, {setting: text or number}, change;
-# data, split: folder and list as the originals name them; folder: for all that is written;
-# epochs: 0 where there are steps; given: {flag: text}
+# mindspore: whose command it is; recipe: what the values, {setting: text or number}, change, '' for
+# none; data, split: folder and list as the originals name them; folder: for all that is written;
+# given: {flag: text}; epochs: 0 where there are steps
 Request = collections.namedtuple(
-    "Request", "mindspore recipe values data split folder epochs cards notes given"
+    "Request",
+    "mindspore recipe values data split folder notes given cards epochs",
+    defaults=(1, 0),
 )
 
 # train.py's defaults, where they differ from the recipe, which is made of the port's script
@@ -35,12 +37,12 @@ _PRECISIONS = {
 }
 
 # flags that the functions here read, of each command
+_SEPARABLE = ("aspp_with_separable_conv", "decoder_use_separable_conv")
 _HEAD = (
     "atrous_rates",
     "decoder_output_stride",
-    "aspp_with_separable_conv",
-    "decoder_use_separable_conv",
     "dry_run",
+    *_SEPARABLE,
     *SILENT,
 )
 _TRAIN = _HEAD + (
@@ -85,7 +87,7 @@ def evaluation(words):
 def _request(words, mindspore, tensorflow):
     given, assignments = flags.parse(words, KNOWN)
     own = parse_assignments(assignments)
-    request = mindspore(given) if _LEADS & set(given) else tensorflow(given, own)
+    request = (mindspore if _LEADS & set(given) else tensorflow)(given, own)
     request.values.update(own)
     return request
 
@@ -104,53 +106,28 @@ def _training(given, own):
         **values,
         **_head(given, values.get("output_stride", 16)),
         **_dataset(given, own),
-        **_initial_layers(given),
-        **_numbers(given),
+        **_other_forms(given),
         **_ascend(given, folder),
     }
-    if _is(given, "clone_on_cpu"):
-        values["device"] = "cpu"
-    return Request(
-        False,
-        _recipe("deeplabv3plus", cards),
-        values,
-        data,
-        given.get("train_split", "train"),
-        folder,
-        0,
-        cards,
-        notes,
-        given,
-    )
+    split, recipe = given.get("train_split", "train"), _recipe("deeplabv3plus", cards)
+    return Request(False, recipe, values, data, split, folder, notes, given, cards)
 
 
-def _mindspore_training(given):
+def _mindspore_training(given, own):
     values, notes = flags.settings_of(given, CONFIG, _CONFIG)
     ranks = os.environ.get("RANK_SIZE") or 8 if _is(given, "distribute") else 1
-    cards = _whole(given, "cards", ranks)
-    values.update(
-        _head(given, values.get("output_stride", 16)),
-        initial_checkpoint=given.get("checkpoint_url", ""),
-    )
-    if not given.get("checkpoint_url"):
+    cards, checkpoint = _whole(given, "cards", ranks), given.get("checkpoint_url", "")
+    values.update(_head(given, values.get("output_stride", 16)), initial_checkpoint=checkpoint)
+    if not checkpoint:
         values["trainable"] = "all"
         notes.append(
-            "no checkpoint is given: this starts from random weights and trains all "
-            "layers, batch norm's scale and shift too"
+            "no checkpoint is given: this starts from random weights and trains all layers, batch "
+            "norm's scale and shift too"
         )
     notes.append("checkpoints are TensorFlow's: LOG0/chec_deeplabv3-EPOCH_STEP.ckpt leads to one")
-    return Request(
-        True,
-        _recipe("deeplabv3_mindspore", cards),
-        values,
-        _data_url(given),
-        "train",
-        "LOG0",
-        _whole(given, "epoch_size", 6),
-        cards,
-        notes,
-        given,
-    )
+    data, recipe = _data_url(given), _recipe("deeplabv3_mindspore", cards)
+    epochs = _whole(given, "epoch_size", 6)
+    return Request(True, recipe, values, data, "train", "LOG0", notes, given, cards, epochs)
 
 
 def _evaluation(given, own):
@@ -163,21 +140,20 @@ def _evaluation(given, own):
     )
     if values.get("eval_flip") == "true" and values.get("eval_scales", "1.0") == "1.0":
         notes.append("mirrored images count here; the original leaves them out at a single scale")
-    return Request(
-        False, "", values, data, given.get("eval_split", "val"), folder, 0, 1, notes, given
-    )
+    split = given.get("eval_split", "val")
+    return Request(False, "", values, data, split, folder, notes, given)
 
 
-def _mindspore_evaluation(given):
+def _mindspore_evaluation(given, own):
     direct = {**CONFIG, "output_stride": "eval_output_stride"}
     values, notes = flags.settings_of(given, direct, _CONFIG)
-    data, checkpoint = _data_url(given), _needed(given, "checkpoint_url")[0]
+    data, (checkpoint,) = _data_url(given), _needed(given, "checkpoint_url")
     values.update(_head(given, values.get("eval_output_stride", 16)), initial_checkpoint=checkpoint)
     notes.append(
         "mIoU is the entry's own, a mean over batches of two images; VOC's of the same "
         "predictions stands above it"
     )
-    return Request(True, "deeplabv3_mindspore_1p", values, data, "val", "eval", 0, 1, notes, given)
+    return Request(True, "deeplabv3_mindspore_1p", values, data, "val", "eval", notes, given)
 
 
 def _recipe(name, cards):
@@ -186,27 +162,34 @@ def _recipe(name, cards):
 
 def _head(given, stride):
     """Settings of the head, whose atrous rates must be those of the output stride."""
-    values = {"aspp": True} if given.get("atrous_rates") else {}
-    rates = Settings(aspp=True).rates_at(int(stride)) if str(stride) in ("8", "16", "32") else ()
-    if values and rates and given["atrous_rates"] != ",".join(map(str, rates)):
-        raise WorkbookError(
-            f"--atrous_rates={given['atrous_rates']} do not go with output stride "
-            f"{stride}: give {','.join(map(str, rates))}"
+    values, asked = {}, given.get("atrous_rates")
+    if asked:
+        values["aspp"] = True
+        rates = (
+            Settings(aspp=True).rates_at(int(stride)) if str(stride) in ("8", "16", "32") else ()
         )
-    if given.get("decoder_output_stride"):
-        values["decoder"] = True
-        if given["decoder_output_stride"] != "4":
+        own = ",".join(map(str, rates))
+        if own not in ("", asked):
             raise WorkbookError(
-                f"--decoder_output_stride={given['decoder_output_stride']} is not "
-                "built here: give 4, or leave it out for no decoder"
+                f"--atrous_rates={asked} do not go with output stride {stride}: give {own}"
             )
-    separable = {_is(given, word, "true") for word in _HEAD[2:4] if word in given}
+    decoder = given.get("decoder_output_stride")
+    if decoder:
+        values["decoder"] = True
+        if decoder != "4":
+            raise WorkbookError(
+                f"--decoder_output_stride={decoder} is not built here: give 4, or leave it out for "
+                "no decoder"
+            )
+    separable = {_is(given, word) for word in _SEPARABLE if word in given}
     if len(separable) > 1:
         raise WorkbookError(
-            "--aspp_with_separable_conv and --decoder_use_separable_conv differ: "
-            "here both are as separable_head says, give them one value"
+            "--aspp_with_separable_conv and --decoder_use_separable_conv differ: here both are as "
+            "separable_head says, give them one value"
         )
-    return dict(values, **({"separable_head": separable.pop()} if separable else {}))
+    if separable:
+        values["separable_head"] = separable.pop()
+    return values
 
 
 def _dataset(given, own):
@@ -219,28 +202,26 @@ def _dataset(given, own):
     return _DATASETS.get(name, {})
 
 
-def _initial_layers(given):
-    if _is(given, "initialize_last_layer", "true"):
-        return {}
-    logits_only = _is(given, "last_layers_contain_logits_only")
-    return {"initial_layers": "without_logits" if logits_only else "without_last_layers"}
-
-
-def _numbers(given):
-    """Settings whose numbers have another form in the flags."""
+def _other_forms(given):
+    """Settings whose values have another form in the flags."""
     values = {}
+    if not _is(given, "initialize_last_layer", "true"):
+        logits_only = _is(given, "last_layers_contain_logits_only")
+        values["initial_layers"] = "without_logits" if logits_only else "without_last_layers"
     if "train_crop_size" in given:
-        sides = set(given["train_crop_size"].split(","))
-        if len(sides) > 1:
+        side, *others = set(given["train_crop_size"].split(","))
+        if others:
             raise WorkbookError(
-                f"--train_crop_size={given['train_crop_size']} is no square: crops "
-                "are square here, give one side twice"
+                f"--train_crop_size={given['train_crop_size']} is no square: crops are square "
+                "here, give one side twice"
             )
-        values["train_crop_size"] = sides.pop()
+        values["train_crop_size"] = side
     if "save_interval_secs" in given:
-        values["save_minutes"] = _whole(given, "save_interval_secs", 0) / 60
+        values["save_minutes"] = _whole(given, "save_interval_secs") / 60
+    if _is(given, "clone_on_cpu"):
+        values["device"] = "cpu"
     if "decay_steps" in given:
-        values["decay_steps"] = _whole(given, "decay_steps", 0)
+        values["decay_steps"] = _whole(given, "decay_steps")
     if given.get("optimizer") == "adam":
         values["learning_rate"] = given.get("adam_learning_rate", "0.001")
     return values
@@ -268,11 +249,11 @@ def _needed(given, *names):
 
 
 def _data_url(given):
-    _whole(given, "device_id", 0)
+    _whole(given, "device_id")
     return _needed(given, "dataset_url" if "dataset_url" in given else "data_url")[0]
 
 
-def _whole(given, name, default):
+def _whole(given, name, default=0):
     text = given.get(name, default)
     try:
         return int(float(text))

@@ -11,16 +11,16 @@ import os
 from typing import NamedTuple, Optional
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from deeplab_nb import settings as settings_module
-from deeplab_nb.data import voc
+from deeplab_nb.data import pictures, voc
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.evaluation.evaluate import fit, protocol_of, read_pair
+from deeplab_nb.evaluation.evaluate import common_side, fit, protocol_of, read_pair
 from deeplab_nb.evaluation.metrics import Scores, confusion_matrix
 from deeplab_nb.evaluation.predict import Predictor
+from deeplab_nb.evaluation.tiles import shrunk
 from deeplab_nb.progress import in_threads
-from deeplab_nb.settings import SIX_SCALES
+from deeplab_nb.settings import SIX_SCALES, crop_for
 from deeplab_nb.show import plots
 
 ORDERS = ("worst first", "as listed", "with the chosen class", "your photographs")
@@ -73,7 +73,7 @@ class Explorer:
         self._root = voc.check_root(settings.data_root)
         self.names = voc.class_names(settings.num_classes, self._root)
         sizes = [voc.image_size(voc.image_path(self._root, i)) for i in image_miou]
-        self._longest = max(max(size) for size in sizes)
+        self._longest = common_side([max(size) for size in sizes])
         self._scales = SIX_SCALES if settings.eval_scales == (1.0,) else settings.eval_scales
         self._own = {}  # the reader's photographs
         self._shown_in = {}  # {image id: class ids of its mask}, read when first asked for
@@ -127,14 +127,11 @@ class Explorer:
         network knows things of the size it learned. Raises WorkbookError for what is no picture.
         """
         try:
-            with Image.open(io.BytesIO(content)) as image:
-                # cameras store how they were held
-                image = ImageOps.exif_transpose(image).convert("RGB")
-        except Exception:  # of many kinds, and they name a buffer where a reader looks for a file
-            raise WorkbookError(f"{name} cannot be read as a picture: choose a JPEG or PNG file")
-        image.thumbnail((self._longest, self._longest), Image.BICUBIC)
+            image = pictures.read_image(content)
+        except WorkbookError as error:
+            raise WorkbookError(f"{name} cannot be read as a picture: {error}")
         image_id = f"your {os.path.basename(name)}"
-        self._own[image_id] = np.asarray(image)
+        self._own[image_id] = shrunk(image, crop_for(self._longest))
         self._predicted.cache_clear()  # there may have been another of this name
         return image_id
 

@@ -6,6 +6,7 @@ from matplotlib import patches
 from matplotlib.figure import Figure
 
 from deeplab_nb.data import voc
+from deeplab_nb.files import MARK, beside
 from deeplab_nb.training.log import steps_of, validations_of
 
 # right: faint; wrong: red; ignored by the score: grey
@@ -137,6 +138,7 @@ def two_rows(panels, width=3.1):
 def show_row(panels, *, title="", width=3.4):
     """Pictures side by side: a list of (caption, array [h, w] or [h, w, 3])."""
     ratio = max(picture.shape[0] / picture.shape[1] for _, picture in panels)
+    ratio = min(max(ratio, 0.3), 3)  # a panorama or a tower is shown narrower than its place
     figure = Figure(figsize=(width * len(panels), width * ratio + 0.9))
     for number, panel in enumerate(panels, start=1):
         _show((1, len(panels), number), figure, *panel)
@@ -180,9 +182,19 @@ def add_legend(figure, labels, truth, names, ignore_label, *, errors=False, pale
         )
         for name, colour in entries
     ]
-    figure.legend(
-        handles=handles, loc="lower center", ncol=min(len(handles), 8), fontsize=8, frameon=False
-    )
+    breadth, height = figure.get_size_inches()
+    name = max([len(name) for name, _ in entries], default=1)
+    columns = max(1, min(8, int(breadth / (0.4 + 0.08 * name))))
+    # rows that find no place below the pictures make the figure higher
+    more = max(0, 0.18 * -(-len(handles) // columns) + 0.1 - figure.subplotpars.bottom * height)
+    if more:
+        sides = figure.subplotpars
+        bottom, top = (
+            (side * height + more) / (height + more) for side in (sides.bottom, sides.top)
+        )
+        figure.set_size_inches(breadth, height + more)
+        figure.subplots_adjust(bottom=bottom, top=top)
+    figure.legend(handles=handles, loc="lower center", ncol=columns, fontsize=8, frameon=False)
 
 
 def loss_curve(log):
@@ -263,9 +275,10 @@ def words(figure):
     return "; ".join(" ".join(part.split()) for part in found if part)
 
 
-def save(figure, path):
-    """Writes a figure as PNG."""
-    figure.savefig(path, dpi=100)
+def save(figure, path, mark=None):
+    """Writes a figure as PNG; mark: as for `voc.write_mask`."""
+    with beside(path) as part:
+        figure.savefig(part, format="png", dpi=100, metadata={MARK: mark} if mark else None)
 
 
 matplotlib.rcParams["figure.dpi"] = 80  # pictures in notebooks stay small

@@ -5,10 +5,8 @@ Batches in, checkpoints and logs out. What one step computes stands in `step`.
 
 import collections
 import contextlib
-import glob
 import hashlib
 import os
-import time
 
 import numpy as np
 
@@ -30,16 +28,10 @@ from deeplab_nb.processes import asked_to_stop, peak_memory
 from deeplab_nb.progress import progress
 from deeplab_nb.tf1 import tf
 from deeplab_nb.training import objective
-from deeplab_nb.training.log import (
-    Log,
-    best_before,
-    cannot_write,
-    log_folder,
-    save_settings,
-    validated_at,
-)
+from deeplab_nb.training.log import Log, best_before, cannot_write, log_folder, save_settings
+from deeplab_nb.training.saving import Checkpoints
 from deeplab_nb.training.step import is_finite, numbers, training_step
-from deeplab_nb.training.validation import QuickValidation
+from deeplab_nb.training.validation import QuickValidation, make_up, validate
 
 
 def train(settings, records, folder):
@@ -135,27 +127,6 @@ def resume(session, prefix, settings):
         raise WorkbookError(f"checkpoint {prefix} cannot be restored ({said}): {remedy}")
     rate = session.run(objective.learning_rate(tf.train.get_global_step(), settings))
     return f"resuming at step {step_of(prefix)} of {settings.train_steps}, learning rate {rate:.3g}"
-
-
-def make_up(settings, folder, resumed, steps_per_epoch):
-    """The quick validation that was due at a checkpoint, where a kill came before its end."""
-    step = step_of(resumed) if resumed else 0
-    due = (
-        step > 0
-        and settings.validate_every
-        and (step % settings.validate_every == 0 or step == settings.train_steps)
-    )
-    if due and not validated_at(folder, step):
-        validation = QuickValidation(settings, folder, best_before(folder, step))
-        with Log(folder, step, steps_per_epoch) as log:
-            validate(validation, log, step, resumed)
-
-
-def validate(validation, log, step, checkpoint):
-    """Scores a checkpoint of this step; the log gets the number and some pictures."""
-    log.validation(step, validation.score(checkpoint), len(validation.ids))
-    for name, photograph, *masks in validation.pictures():
-        log.picture(step, "validation/" + name, photograph, *masks)
 
 
 # --- the steps
@@ -292,57 +263,6 @@ class Training(
             f"sha256 of all variables {digest[:16]}",
             flush=True,
         )
-
-
-class Checkpoints:
-    """The checkpoints of a session in a folder; `settings.keep_checkpoints` of them stay.
-
-    name: of the folder, for TensorFlow, see `checkpoints.literal`. newest: prefix of the one that
-    training goes on from. Rank 0 writes them, for all ranks.
-    """
-
-    def __init__(self, session, folder, name, settings, team, newest=None):
-        self._session, self._folder, self._settings = session, folder, settings
-        self._base = os.path.join(name, "model.ckpt")
-        self._rank, self._clock, self._newest = team.rank, time.time(), newest
-        if team.rank == 0:
-            self._saver = tf.train.Saver(
-                max_to_keep=settings.keep_checkpoints, save_relative_paths=True
-            )
-            earlier = [p for p in whole_checkpoints(name) if p.startswith(self._base + "-")]
-            self._saver.recover_last_checkpoints(earlier)
-            # what a kill left of one that was being written
-            for path in glob.glob(glob.escape(self._base) + "-*.tempstate*"):
-                os.remove(path)
-
-    def due(self, step):
-        """Whether to write one, by the number of steps or the minutes since the last one."""
-        minutes = self._settings.save_minutes
-        late = bool(minutes) and time.time() - self._clock > 60 * minutes
-        return late or step % self._settings.save_every == 0
-
-    def save(self, step):
-        """Writes a checkpoint unless this step has one; returns its prefix.
-
-        Raises WorkbookError for a full disk; the checkpoints before it stay. So it does for a
-        folder that is gone: TensorFlow makes it again, with nothing but this checkpoint in it.
-        """
-        gone = not os.path.isdir(self._folder)
-        prefix = os.path.join(self._folder, f"model.ckpt-{step}")
-        if self._rank > 0 or self._newest == prefix:
-            return prefix
-        try:
-            self._saver.save(self._session, self._base, step, write_meta_graph=False)
-        except (tf.errors.OpError, ValueError, OSError) as error:
-            raise cannot_write(self._folder, error)
-        if gone:
-            raise WorkbookError(
-                f"the folder {self._folder} was removed while training: it was made again and "
-                f"holds step {step}, the same command goes on from there; logs and checkpoints "
-                "before are lost"
-            )
-        self._newest, self._clock = prefix, time.time()
-        return prefix
 
 
 # --- what is refused before any work is done

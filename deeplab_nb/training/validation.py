@@ -11,6 +11,8 @@ from deeplab_nb.data import voc
 from deeplab_nb.evaluation.evaluate import evaluate
 from deeplab_nb.evaluation.predict import Predictor
 from deeplab_nb.files import beside
+from deeplab_nb.network.checkpoints import step_of
+from deeplab_nb.training.log import Log, best_before, validated_at
 
 
 class QuickValidation:
@@ -68,3 +70,24 @@ def keep_best(checkpoint, folder):
     for name in os.listdir(folder):
         if name not in names:
             os.remove(os.path.join(folder, name))
+
+
+def make_up(settings, folder, resumed, steps_per_epoch):
+    """The quick validation that was due at a checkpoint, where a kill came before its end."""
+    step = step_of(resumed) if resumed else 0
+    due = (
+        step > 0
+        and settings.validate_every
+        and (step % settings.validate_every == 0 or step == settings.train_steps)
+    )
+    if due and not validated_at(folder, step):
+        validation = QuickValidation(settings, folder, best_before(folder, step))
+        with Log(folder, step, steps_per_epoch) as log:
+            validate(validation, log, step, resumed)
+
+
+def validate(validation, log, step, checkpoint):
+    """Scores a checkpoint of this step; the log gets the number and some pictures."""
+    log.validation(step, validation.score(checkpoint), len(validation.ids))
+    for name, photograph, *masks in validation.pictures():
+        log.picture(step, "validation/" + name, photograph, *masks)

@@ -310,7 +310,13 @@ def test_rights_and_owners_are_not_taken_over(tmp_path, folder):
     with tarfile.open(path, "w") as opened:
         for name, kind, mode in (("top", tarfile.DIRTYPE, 0o2777), ("top/x", b"0", 0o6777)):
             info = tarfile.TarInfo(name)
-            info.type, info.mode, info.uid, info.gid, info.uname = kind, mode, 12345, 12345, "daemon"
+            info.type, info.mode, info.uid, info.gid, info.uname = (
+                kind,
+                mode,
+                12345,
+                12345,
+                "daemon",
+            )
             opened.addfile(info, io.BytesIO())
     unpack(path, folder)
     found = [os.stat(os.path.join(folder, name)) for name in ("top", "top/x")]

@@ -1,6 +1,8 @@
 """Outlines of labelme and COCO against masks drawn by hand."""
 
+import base64
 import glob
+import io
 import json
 import os
 import shutil
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deeplab_nb.data import own, voc
+from deeplab_nb.data import outlines, own, voc
 from deeplab_nb.errors import WorkbookError
 from tests.support.command import call
 
@@ -157,28 +159,133 @@ def test_labelme_files_may_lie_beside_their_photographs(images, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "shapes, words",
+    "shape, words",
     [
-        (
-            [dict(SHAPES[0], shape_type="circle")],
-            "a circle has no inside: draw polygons and rectangles",
-        ),
-        ([dict(SHAPES[0], points=SQUARE[:2])], "a polygon of 2 points has no inside"),
-        ([{"label": "leaf"}], "KeyError: 'points'"),
+        ({"points": SQUARE[:2]}, "a polygon of 2 points has no inside"),
+        ({"points": SQUARE, "shape_type": "circle"}, "a circle of 4 points"),
+        ({}, "points"),
+        ({"points": [[1, 1], [float("nan"), 4], [3, 8]]}, "is no number"),
+        ({"points": [[1, 1], [float("inf"), 4], [3, 8]]}, "is no number"),
+        ({"points": [[1, 1], [1e9, 4], [3, 8]]}, "far outside the picture"),
+        ({"points": [[40, 1], [44, 1], [44, 8]]}, "lies outside the picture"),
+        ({"points": [[1, 1, 2], [9, 1, 2], [9, 8, 2]]}, "not of two numbers"),
+        ({"points": None}, "not of two numbers"),
+        ({"points": SQUARE, "label": None}, "is no text"),
+        ({"points": SQUARE, "label": ["leaf"]}, "is no text"),
     ],
 )
-def test_a_shape_that_cannot_be_drawn_is_refused(images, tmp_path, shapes, words):
-    with pytest.raises(WorkbookError, match="a.json cannot be read as labelme's .*" + words):
-        converted(images, labelme(tmp_path, shapes))
+def test_a_bad_labelme_shape_is_left_out_and_named_or_stops_all(images, tmp_path, shape, words):
+    masks = labelme(tmp_path, SHAPES + [dict({"label": "leaf"}, **shape)])
+    with pytest.raises(WorkbookError, match=".json: shape 3 of .*" + words):
+        own.convert(images, masks, images + " strict", strict=True)
+    assert not os.path.exists(images + " strict")
+    found = own.convert(images, masks, images + " out")
+    assert len(found.bad) == 3 and "3 shapes were left out" in str(found)
+    assert np.array_equal(voc.read_mask(voc.mask_path(images + " out", "a"))[0], WANTED)
 
 
 @pytest.mark.parametrize(
-    "segmentation, words",
-    [([], "0 points"), ([[1, 1, 5, 5]], "2 points"), ([["a"] * 6], ""), ({"counts": 3}, "")],
+    "segmentation",
+    [
+        [],
+        None,
+        [[1, 1, 5, 5]],
+        [["a"] * 6],
+        [[1, 1, None, 4, 3, 8]],
+        [[1, 1, 1e300, 4, 3, 8]],
+        {"counts": 3},
+        {"counts": [5, 5], "size": [HEIGHT, WIDTH]},
+        {"counts": [-5, 869], "size": [HEIGHT, WIDTH]},
+        {"counts": [864], "size": [WIDTH, HEIGHT]},
+        {"counts": [864], "size": [10**9, 10**9]},
+        {"counts": "oooooooooooo", "size": [HEIGHT, WIDTH]},
+        {"counts": "\u00e9", "size": [HEIGHT, WIDTH]},
+    ],
 )
-def test_a_coco_shape_that_cannot_be_drawn_is_refused(images, tmp_path, segmentation, words):
-    with pytest.raises(WorkbookError, match="instances.json cannot be read as COCO's .*" + words):
-        converted(images, coco(tmp_path, [{"segmentation": segmentation}]))
+def test_a_bad_coco_shape_is_left_out_and_named(images, tmp_path, segmentation):
+    out = images + " out"
+    found = own.convert(images, coco(tmp_path, [{}, {"segmentation": segmentation}]), out)
+    assert len(found.bad) == 1 and "instances.json: shape 2 of a.jpg" in found.bad[0]
+    assert (voc.read_mask(voc.mask_path(out, "a"))[0] == 1).sum() == 16 * 8
+
+
+def test_packed_run_lengths_are_those_of_pycocotools(images, tmp_path):
+    from pycocotools import mask
+
+    noise = np.random.RandomState(1).randint(0, 2, (HEIGHT, WIDTH)).astype(np.uint8)
+    noise[:, 5:30] = 0
+    packed = mask.encode(np.asfortranarray(noise))
+    packed["counts"] = packed["counts"].decode()
+    _, mask_of = converted(images, coco(tmp_path, [{"segmentation": packed}]))
+    assert np.array_equal(mask_of("a"), noise)
+
+
+def test_labelmes_other_shapes_are_drawn_as_labelme_draws_them(images, tmp_path):
+    painted = io.BytesIO()
+    Image.fromarray(np.eye(4, dtype=np.uint8) * 255).save(painted, "PNG")
+    text = base64.b64encode(painted.getvalue()).decode()
+    for shape, wanted in (
+        ({"points": [[22, 14], [30, 14], [30, 20], [22, 20]], "shape_type": "rectangle"}, 48),
+        ({"points": [[30, 20], [22, 14]], "shape_type": "rectangle"}, 48),
+        ({"points": [[18, 12], [18, 17]], "shape_type": "circle"}, 97),
+        ({"points": [[18, 12]], "shape_type": "point"}, 97),
+        ({"points": [[6, 12], [26, 12]], "shape_type": "line"}, 210),
+        ({"points": [[6, 12], [16, 12], [26, 12]], "shape_type": "linestrip"}, 210),
+        ({"points": [[3, 5], [6, 8]], "shape_type": "mask", "mask": text}, 4),
+    ):
+        one = outlines.Outlines("labelme", "a", "a.json", (HEIGHT, WIDTH), [("leaf", shape)], [])
+        drawn = outlines.draw(one, ["background", "leaf"], strict=True)
+        assert drawn.sum() == wanted, shape
+
+
+def test_labelme_of_version_3_has_no_sizes(images, tmp_path):
+    masks = labelme(tmp_path, imageHeight=None, imageWidth=None)
+    assert np.array_equal(converted(images, masks)[1]("a"), WANTED)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "gb2312"])
+def test_labelme_is_read_in_what_windows_writes(images, tmp_path, encoding):
+    masks = labelme(tmp_path)
+    text = json.dumps(
+        {"imageHeight": HEIGHT, "imageWidth": WIDTH, "shapes": [dict(SHAPES[0], label="树叶")]},
+        ensure_ascii=False,
+    )
+    for path in glob.glob(os.path.join(masks, "*.json")):
+        with open(path, "wb") as file:
+            file.write(text.encode(encoding))
+    assert converted(images, masks)[0] == ["background", "树叶"]
+
+
+def test_classes_without_background_get_it_in_front(images, tmp_path):
+    out = str(tmp_path / "root")
+    said = call("convert", images, labelme(tmp_path), "--out", out, "--classes", "leaf,bug")
+    assert "was put in front" in said
+    assert list(voc.class_names(3, out)) == ["background", "leaf", "bug"]
+
+
+def test_crowds_alone_are_a_class_and_a_name_twice_is_one(images, tmp_path):
+    names = [{"id": 0, "name": "leaf"}, {"id": 4, "name": "bug"}, {"id": 9, "name": "leaf"}]
+    box = [[22, 14, 30, 14, 30, 20, 22, 20]]
+    entries = [{"iscrowd": 1}, {"category_id": 4, "segmentation": box}]
+    classes, mask_of = converted(images, coco(tmp_path, entries, categories=names))
+    assert classes == ["background", "bug", "leaf"] and np.array_equal(mask_of("a"), WANTED)
+
+
+def test_file_names_with_folders_of_windows_and_twins(images, tmp_path):
+    listed = [
+        {"id": 7 + i, "file_name": "images\\" + name + ".jpg", "height": HEIGHT, "width": WIDTH}
+        for i, name in enumerate("abc")
+    ]
+    assert converted(images, coco(tmp_path, [{}], images=listed))[0] == ["background", "leaf"]
+    twins = listed + [dict(listed[0], id=20, file_name="other/a.jpg")]
+    with pytest.raises(WorkbookError, match="images/a.jpg.* and other/a.jpg.* would bear the same"):
+        own.convert(images, coco(tmp_path, [{}], images=twins), images + " twins")
+
+
+def test_what_a_stopped_convert_left_is_not_overwritten(images, tmp_path):
+    (tmp_path / "root.part").mkdir()
+    with pytest.raises(WorkbookError, match="root.part is there already"):
+        own.convert(images, labelme(tmp_path), str(tmp_path / "root"))
 
 
 def test_a_file_of_another_kind_is_refused(images, tmp_path):

@@ -203,3 +203,26 @@ def test_the_command_converts_audits_and_says_what_comes_next(tmp_path):
     assert "cannot be used" in call(
         "convert", images, masks, "--out", str(tmp_path / "two"), "--colours", masks, code=1
     )
+
+
+def test_cvats_labelmap_names_the_colours(tmp_path):
+    images, masks = write(tmp_path, rgb_mask())
+    with open(os.path.join(masks, "labelmap.txt"), "w") as file:
+        file.write("# label:color_rgb:parts:actions\nleaf:0,200,0::\nspot:200,0,0::\n")
+        file.write("background:0,0,0::\n")
+    out = str(tmp_path / "out")
+    call("convert", images, masks, "--out", out)
+    assert np.array_equal(voc.read_mask(voc.mask_path(out, "leaf_0"))[0], IDS)
+    assert list(voc.class_names(3, out)) == ["background", "leaf", "spot"]
+
+
+def test_roboflows_masks_lie_beside_their_photographs(tmp_path):
+    images, masks = write(tmp_path, Image.fromarray(IDS))
+    for i in range(5):
+        os.rename(os.path.join(masks, f"leaf {i}.png"), os.path.join(images, f"leaf {i}_mask.png"))
+    with open(os.path.join(images, "_classes.csv"), "w") as file:
+        file.write("Pixel Value, Class\n0, background\n1, leaf\n2, spot\n")
+    out = str(tmp_path / "out")
+    call("convert", images, images, "--out", out)
+    assert np.array_equal(voc.read_mask(voc.mask_path(out, "leaf_0"))[0], IDS)
+    assert list(voc.class_names(3, out)) == ["background", "leaf", "spot"]

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from deeplab_nb.data.records import records_folder, write_records
-from deeplab_nb.launch import job
+from deeplab_nb.launch import this_machine
 from deeplab_nb.network.checkpoints import find_checkpoint, step_of
 from deeplab_nb.training.log import end_of
 from tests.support.tiny_ranks import at_step, failing, log_of, pid, ranks_of, said
@@ -63,7 +63,7 @@ def test_a_proxy_is_not_asked_and_no_other_machine_reaches_a_port(records, tmp_p
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.delenv("no_proxy", raising=False)
-    addresses, seen = job._free_addresses(2), {}
+    addresses, seen = this_machine.free_addresses(2), {}
     ports = [int(address.rsplit(":", 1)[1]) for address in addresses]
 
     def knock():
@@ -83,7 +83,7 @@ def test_a_port_that_is_taken_is_named(records, tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        addresses = job._free_addresses(1) + [f"127.0.0.1:{taken.getsockname()[1]}"]
+        addresses = this_machine.free_addresses(1) + [f"127.0.0.1:{taken.getsockname()[1]}"]
         with failing(tmp_path, (0, 1), "rank 1 exited with code 1"):
             ranks_of(records, tmp_path, 2, addresses=addresses)
     assert f"rank 1 cannot listen at {addresses[1]}" in said(tmp_path, 1)
@@ -143,7 +143,7 @@ def test_the_command_trains_two_ranks_and_goes_on_with_one(tmp_path):
 def test_two_hosts_launch_their_own_ranks(tmp_path):
     """Two addresses of this machine stand for two hosts."""
     root = make_tiny_voc(tmp_path / "voc", train=5)
-    ports = [address.split(":")[1] for address in job._free_addresses(2)]
+    ports = [address.split(":")[1] for address in this_machine.free_addresses(2)]
     write_records(
         root, "train", records_folder(root)
     )  # else both would at the same time, into the same folder

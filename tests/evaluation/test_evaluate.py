@@ -12,7 +12,7 @@ from deeplab_nb.evaluation.metrics import Scores
 from deeplab_nb.evaluation.predict import Predictor
 from tests.support.ascend_library import library, stand_in  # noqa: F401
 from tests.support.tiny_checkpoint import SETTINGS, make_tiny_checkpoint
-from tests.support.tiny_voc import make_tiny_voc, write_pair
+from tests.support.tiny_voc import make_tiny_voc, write_list, write_pair
 
 
 @pytest.fixture(scope="module")
@@ -219,3 +219,42 @@ def test_real_weights_on_real_photographs(shared):
     results = evaluation.evaluate(settings_module.read(values), weights).results
     assert results["miou"] == pytest.approx(0.7135, abs=0.0005)
     assert results["images"] == 150 and results["whole_list"] is False
+
+
+def test_a_larger_photograph_leaves_the_frame_of_the_others(root, checkpoint, predictor):
+    before = evaluation.evaluate(settings(root), checkpoint, predictor=predictor)
+    write_pair(root, "large", size=(20, 530))
+    write_list(root, "val", [*before.image_miou, "large"])
+    after = evaluation.evaluate(settings(root), checkpoint, predictor=predictor)
+    assert after.results["protocol"] == before.results["protocol"] + (
+        ", 1 larger of the list each to a square of its own"
+    )
+    assert {**after.image_miou, **before.image_miou} == after.image_miou
+    assert evaluation.common_side([900, 500, 1500]) == 500
+    assert evaluation.common_side([900, 1500]) == 1500
+
+
+def test_predictions_never_replace_the_data_and_others_files_only_when_asked(
+    root, checkpoint, predictor, tmp_path
+):
+    how, folder = dict(predictor=predictor), str(tmp_path / "kept")
+    masks = os.path.dirname(voc.mask_path(root, ""))
+    with pytest.raises(WorkbookError, match="val_000.png would be written over"):
+        evaluation.count(settings(root), None, predictions=masks, overwrite=True, **how)
+    evaluation.count(settings(root), checkpoint, ids=["val_000"], predictions=folder, **how)
+    voc.write_mask(os.path.join(folder, "val_001.png"), np.zeros((9, 9)))
+    with pytest.raises(WorkbookError, match="val_001.png exists .*--overwrite"):
+        evaluation.count(settings(root), None, predictions=folder, **how)
+    evaluation.count(settings(root), None, predictions=folder, overwrite=True, **how)
+    assert voc.read_mask(os.path.join(folder, "val_001.png"))[0].shape == (33, 49)
+
+
+def test_predictions_of_ids_with_a_folder_lie_in_that_folder(root, predictor, tmp_path):
+    for path in (voc.image_path(root, "s1/a"), voc.mask_path(root, "s1/a")):
+        os.makedirs(os.path.dirname(path))
+    write_pair(root, "s1/a")
+    write_list(root, "val", ["s1/a"])
+    folder = str(tmp_path / "kept")
+    result = evaluation.evaluate(settings(root), None, predictions=folder, predictor=predictor)
+    assert voc.read_mask(os.path.join(folder, "s1", "a.png"))[0].shape == (33, 49)
+    assert evaluation.score(settings(root), folder).image_miou == result.image_miou

@@ -181,3 +181,11 @@ def test_real_weights_on_real_photographs(shared, tmp_path):
     description = export.export(settings, weights, str(tmp_path / "out"), images=images)
     assert [row["equal_pixels"] for row in description["forms"][:3]] == [1.0] * 3
     assert description["forms"][3]["equal_pixels"] > 0.99999
+
+
+def test_an_earlier_export_with_a_file_of_somebody_is_not_touched(exported, checkpoint, tmp_path):
+    out = shutil.copytree(exported[0], str(tmp_path / "out"))
+    (tmp_path / "out" / "letter.txt").write_text("dear")
+    with pytest.raises(WorkbookError, match="letter.txt: .*holds something that is no export"):
+        export.export(SMALLEST, checkpoint, out, images=[], size=65)
+    assert (tmp_path / "out" / "letter.txt").read_text() == "dear"

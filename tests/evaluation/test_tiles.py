@@ -65,3 +65,46 @@ def test_the_seams_of_an_enlarged_photograph_do_not_show(shared):
         seams[start : start + 128] = True
     assert len(set(whole.ravel())) > 1
     assert (whole != tiled)[seams].mean() < 0.05
+
+
+class Brightness(Stripes):
+    """Class 1 where a pixel is bright, by how much; it keeps the sizes that it was shown."""
+
+    def __init__(self):
+        self.seen = []
+
+    def probabilities(self, image, frame=None):
+        self.seen.append(image.shape[:2])
+        bright = image[..., 0] / np.float32(255)
+        return np.stack([1 - bright, bright], axis=2)
+
+    def labels(self, image):
+        return self.probabilities(image).argmax(axis=2).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    "size, seen", [((1000, 400), (500, 200)), ((300, 400), (300, 400)), ((2000, 2), (500, 1))]
+)
+def test_a_large_photograph_is_seen_small_and_its_mask_enlarged(size, seen):
+    image = np.zeros(size + (3,), np.uint8)
+    image[: size[0] // 2] = 255
+    network = Brightness()
+    labels = tiles.known_labels(network, image, 500, 1025)
+    assert network.seen == [seen] and labels.shape == size and labels.dtype == np.uint8
+    assert (labels != image[..., 0] // 255).mean() <= 0.01
+
+
+@pytest.mark.slow
+def test_a_dog_stays_a_dog_when_its_photograph_is_enlarged(shared):
+    root = os.path.join(shared, "data", "VOCdevkit", "VOC2012")
+    image = Image.fromarray(voc.read_image(voc.image_path(root, "2007_000063")))
+    mask = Image.fromarray(voc.read_mask(voc.mask_path(root, "2007_000063"))[0])
+    weights = os.path.join(shared, "weights", "deeplabv3_mobilenetv2_dm05_voc")
+    with Predictor(settings_module.read({"depth_multiplier": 0.5}), weights) as predictor:
+        for side in (500, 1000, 3000):
+            size = side, side * image.height // image.width
+            large, truth = image.resize(size, Image.BICUBIC), mask.resize(size, Image.NEAREST)
+            labels = tiles.known_labels(predictor, np.asarray(large), 513, 1025)
+            truth = np.asarray(truth)
+            dog, found = truth == 12, (labels == 12) & (truth != 255)
+            assert (dog & found).sum() / (dog | found).sum() > 0.9

@@ -37,7 +37,7 @@ def given(plan, rank):
 def test_eight_ranks_of_a_recipe(make, tmp_path):
     table = make()
     found = plan(tmp_path, rank_table=table.path, overrides={"train_steps": "9"})
-    assert found.ranks == list(range(8)) == list(found.devices.values())
+    assert found.ranks == list(range(8)) == list(map(int, found.devices.values()))
     assert given(found, 5) == {
         "JOB_ID": "deeplab_nb",
         "RANK_ID": "5",
@@ -421,8 +421,8 @@ def test_the_server_has_to_be_named_among_several(make, tmp_path, conf):
         str(tmp_path / "both.json"), [first, make(name="b.json", server="10.0.0.11")]
     )
     with pytest.raises(WorkbookError, match="lists 2 servers: say with --server 0 to 1"):
-        job._cards_here(both, None, "none")
-    assert [(card.rank, card.device) for card in job._cards_here(both, 1, "none")] == [
+        rank_table.cards_here(both, None, "none")
+    assert [(card.rank, card.device) for card in rank_table.cards_here(both, 1, "none")] == [
         (8 + i, i) for i in range(8)
     ]
     assert job.environment(11, 16, both.path)["ASCEND_DEVICE_ID"] == "3"

@@ -206,10 +206,10 @@ def test_a_beat_is_a_sign_of_life(tmp_path, monkeypatch):
 
 def test_a_rank_that_cannot_start_ends_those_before_it(tmp_path):
     said, _ = fails(
-        tmp_path, lambda rank: python(WAIT)(rank) if rank == 0 else ["no-such-command", "x"], 2
+        tmp_path, lambda rank: python(WAIT)(rank) if rank == 0 else ["no-such-command", "a b"], 2
     )
     assert said.startswith("rank 1 did not start (No such file or directory")
-    assert "`no-such-command x`" in said
+    assert "`no-such-command 'a b'`" in said
 
 
 def test_what_a_rank_leaves_behind_is_ended(tmp_path):

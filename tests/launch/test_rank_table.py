@@ -202,9 +202,9 @@ def test_a_super_pod_of_two_servers(make, tmp_path, monkeypatch):
     tool.chmod(0o755)
     with pytest.raises(
         WorkbookError,
-        match="no-smi tells no SDID of card 0: give those of all cards with --super-devices",
+        match="npu-smi tells no SDID of card 0: give those of all cards with --super-devices",
     ):
-        make(2, super_pod="7", smi="no-smi")
+        make(2, super_pod="7")
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     first = make(4, name="a.json", super_pod="7")
     assert [card.members["super_device_id"] for card in first.cards] == [
@@ -247,7 +247,9 @@ def test_nothing_is_overwritten(make, tmp_path):
             make(4, name=name)
     assert content(table) == table.content and (tmp_path / "notes.json").read_text() == "mine"
     (tmp_path / "file").write_text("")
-    with pytest.raises(WorkbookError, match="file cannot be read or written .* or give another place"):
+    with pytest.raises(
+        WorkbookError, match="file cannot be read or written .* or give another place"
+    ):
         make(name="file/t.json")
 
 

@@ -13,7 +13,7 @@ from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation.evaluate import Evaluation
 from deeplab_nb.evaluation.metrics import Scores
 from deeplab_nb.launch import job
-from deeplab_nb.published import places, scoring, translation
+from deeplab_nb.published import translation, work
 from deeplab_nb.runs.parameters import parse_assignments
 
 DOORS = {"train.py": translation.training, "eval.py": translation.evaluation}
@@ -181,10 +181,10 @@ def test_the_summary_of_eight_cards_gives_the_steps_own_time(tmp_path, monkeypat
     plan = job.Plan(
         None, None, list(range(8)), None, None, {rank: rank for rank in range(8)}, None, []
     )
-    found = places.of(False, str(tmp_path / "log_8p"), plan)
+    found = work.places(False, str(tmp_path / "log_8p"), plan)
     write_log(found.train)
-    places.link_logs(found)
-    text = places.finish(
+    work.link_logs(found)
+    text = work.finish(
         found, settings_module.read({"cards": 8, "train_batch_size": 7}), 61.4, "perf", 0
     )
     lines = dict(line.split(" = ") for line in text.splitlines())
@@ -218,7 +218,7 @@ def test_a_processs_log_is_where_its_user_looks(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ASCEND_DEVICE_ID", "5")
     for _ in range(2):
-        places.link_logs(places.of(mindspore, str(tmp_path / "run"), None, rank))
+        work.link_logs(work.places(mindspore, str(tmp_path / "run"), None, rank))
         assert os.path.realpath(link) == str(tmp_path / target)
 
 
@@ -230,7 +230,7 @@ def test_a_file_of_someone_else_is_not_replaced(tmp_path, monkeypatch):
     with pytest.raises(
         WorkbookError, match="output/0/train_0.log cannot lead to .*: move what stands there away"
     ):
-        places.link_logs(places.of(False, str(tmp_path / "run"), None))
+        work.link_logs(work.places(False, str(tmp_path / "run"), None))
     with open("output/0/train_0.log") as file:
         assert file.read() == "of the original"
 
@@ -238,7 +238,7 @@ def test_a_file_of_someone_else_is_not_replaced(tmp_path, monkeypatch):
 def test_the_evaluations_lines_are_the_originals():
     confusion = np.array([[6, 2, 0, 0], [0, 4, 4, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
     evaluation = Evaluation(Scores(confusion), {}, {"miou": 0.65049})
-    lines = scoring._lines(
+    lines = work.last_lines(
         False, settings_module.read({"eval_scales": "0.5,1.0", "eval_flip": "true"}), evaluation
     )
     # class 2 is only predicted: it counts as 0 in the mean of three, and has no number of its own
@@ -249,4 +249,4 @@ def test_the_evaluations_lines_are_the_originals():
         "eval/miou_0.5_1.0_flipped_class_2[nan]",
         "eval/miou_0.5_1.0_flipped_class_3[nan]",
     ]
-    assert scoring._lines(True, None, evaluation) == ["mIoU = 0.65049"]
+    assert work.last_lines(True, None, evaluation) == ["mIoU = 0.65049"]

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.launch import job, launcher
+from deeplab_nb.launch import job, launcher, this_machine
 from deeplab_nb.training.log import read_log
 from tests.support.tiny_notebooks import lives, wait_for
 from tests.support.tiny_training import TINY
@@ -43,7 +43,7 @@ def ranks_of(
 
     only: those that are started; prelude: code that each runs first.
     """
-    folder, addresses = str(folder), addresses or job._free_addresses(ranks)
+    folder, addresses = str(folder), addresses or this_machine.free_addresses(ranks)
     arguments = [
         json.dumps(dict(EXACT, **dict(values, cards=ranks))),
         json.dumps(records),
