@@ -80,7 +80,7 @@ def whole_checkpoints(folder):
 def go_back(folder, step):
     """Sets a run's checkpoints after a step aside, so that training goes on from that step.
 
-    Returns FOLDER/after_step_N, where they go. WorkbookError: no such step, or someone trains there.
+    Returns FOLDER/after_step_N, where they go. WorkbookError: no such step, or it is in use.
     """
     steps = {step_of(prefix): prefix for prefix in whole_checkpoints(folder)}
     if step not in steps:

@@ -275,11 +275,11 @@ def test_a_folder_in_use_is_refused(tmp_path):
 
 def test_what_cannot_be_made_or_locked_is_named(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(WorkbookError, match="file cannot be made .File exists"):
+    with pytest.raises(WorkbookError, match="file cannot be read or written .what stands there"):
         launcher.launch(python("0"), 1, str(tmp_path / "file"))
     (tmp_path / ".launch_0").symlink_to(tmp_path / "file")
     with pytest.raises(
-        WorkbookError, match="launch_0 cannot be opened .Too many levels of symbolic links"
+        WorkbookError, match="launch_0 cannot be read or written .Too many levels of symbolic links"
     ):
         launcher.launch(python("0"), 1, str(tmp_path))
     assert (tmp_path / "file").read_text() == "x"
