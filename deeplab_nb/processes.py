@@ -7,7 +7,7 @@ import resource
 import signal
 import subprocess
 
-from deeplab_nb.errors import WorkbookError
+from deeplab_nb.errors import WorkbookError, writing
 
 
 @contextlib.contextmanager
@@ -16,25 +16,23 @@ def locked(path, in_use):
 
     in_use: the sentence of the WorkbookError while another holds it; `{}` stands for that process.
     """
-    try:
+    with writing(path):
         # in a folder of all users a link could lead to a file of ours
         file = open(
             path, "a+", opener=lambda path, flags: os.open(path, flags | os.O_NOFOLLOW, 0o666)
         )
-    except OSError as error:
-        raise WorkbookError(
-            f"lock {path} cannot be opened ({error.strerror}): remove it, or mend "
-            "its folder's rights"
-        )
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            held = os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+        except (BlockingIOError, FileNotFoundError):
+            held = False  # or was until this moment, see `alone_at`
+        if not held:
             file.seek(0)
             raise WorkbookError(in_use.replace("{}", file.read().strip() or "unknown"))
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
+        with contextlib.suppress(OSError):  # of a full disk, whoever writes next will say so
+            file.truncate(0)
+            os.write(file.fileno(), b"%d\n" % os.getpid())
         yield
 
 
@@ -48,6 +46,25 @@ def is_locked(path):
     except BlockingIOError:
         return True
     return False
+
+
+@contextlib.contextmanager
+def alone_at(path):
+    """Makes the folder of a path that is written meanwhile; leaves no lock behind.
+
+    Raises WorkbookError where another process writes it, or the folder cannot be written.
+    """
+    folder, name = os.path.split(os.path.abspath(path))
+    with writing(path):
+        os.makedirs(folder, exist_ok=True)
+    lock = os.path.join(folder, f".{name}.lock")
+    in_use = f"{path} is being written by process {{}}: wait for it, or give another place"
+    with locked(lock, in_use):
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                os.remove(lock)
 
 
 @contextlib.contextmanager

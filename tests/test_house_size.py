@@ -11,7 +11,7 @@ import tokenize
 
 import pytest
 
-TOKENS = 90_500
+TOKENS = 91_000
 FILES = 98
 LINES_OF_A_FILE = 300
 COLUMNS = 100

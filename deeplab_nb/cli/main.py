@@ -5,7 +5,7 @@ import sys
 import click
 
 from deeplab_nb import doctor as doctors, recipes, settings as settings_module
-from deeplab_nb.errors import WorkbookError
+from deeplab_nb.errors import WorkbookError, writing
 from deeplab_nb.runs import parameters
 
 # an option whose parameter bears a setting's name stands for that setting
@@ -52,11 +52,15 @@ def overrides_of(assignments):
 
 
 class _Sentences(click.Group):
-    """Turns a WorkbookError into one sentence and exit code 1, Ctrl-C into exit code 130."""
+    """Turns a WorkbookError, or what the file system refuses, into a sentence and exit code 1.
+
+    Ctrl-C ends with exit code 130.
+    """
 
     def invoke(self, context):
         try:
-            return super().invoke(context)
+            with writing("a file that the command needs"):
+                return super().invoke(context)
         except WorkbookError as error:
             raise click.ClickException(str(error))
         except KeyboardInterrupt:

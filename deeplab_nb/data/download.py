@@ -3,14 +3,13 @@
 What cannot be downloaded can be put in place by hand: a file with the right digest is used.
 """
 
+import collections
 import contextlib
 import dataclasses
 import os
 import posixpath
-import shutil
 import tarfile
 import zipfile
-import zlib
 from typing import Optional
 
 import pooch
@@ -18,10 +17,11 @@ import requests
 
 from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.files import write_lines
+from deeplab_nb.files import beside, write_lines
 from deeplab_nb.progress import progress
 
 SECONDS_WITHOUT_DATA = 30
+LARGEST = 4_000_000_000  # bytes that an archive unpacks to; VOC 2012, the largest here, has 2e9
 # a server that unpacks .tgz on the way would change the digest
 IDENTITY = {"Accept-Encoding": "identity"}
 
@@ -55,32 +55,26 @@ def fetch_archive(archive, folder, *, url=None):
     """Path of the archive's file in `folder`, downloaded unless it lies there, its digest checked.
 
     Raises WorkbookError where the server is not reachable or breaks off (what came is kept and
-    resumed), and where the digest is wrong.
+    resumed), where the digest is wrong, and while another process brings the same archive.
     """
-    os.makedirs(folder, exist_ok=True)
     path, url = os.path.join(folder, archive.file), url or archive.url
     if os.path.exists(path):
         _check_digest(archive, path, folder, "replace the file")
         return path
-    part = path + ".part"
-    try:
-        _transfer(archive, url, part)
-    except requests.RequestException as error:
-        digest = known_digest(archive, folder) or "not known"
-        raise WorkbookError(
-            f"{archive.name} did not come from {url} ({_reason(error)}): run again to go on at "
-            f"{_size(part) / 1e6:.1f} MB, or put the file at {path} by hand (digest {digest})"
-        )
-    except OSError as error:
-        raise WorkbookError(
-            f"{part} cannot be written ({error.strerror}): make room in {folder} and run again"
-        )
-    try:
-        _check_digest(archive, part, folder, "it is removed, run again to fetch it anew")
-    except WorkbookError:
-        os.remove(part)
-        raise
-    os.replace(part, path)
+    with beside(path, resumed=True) as part:
+        try:
+            _transfer(archive, url, part)
+        except requests.RequestException as error:
+            digest = known_digest(archive, folder) or "not known"
+            raise WorkbookError(
+                f"{archive.name} did not come from {url} ({_reason(error)}): run again to go on at "
+                f"{_size(part) / 1e6:.1f} MB, or put the file at {path} by hand (digest {digest})"
+            )
+        try:
+            _check_digest(archive, part, folder, "it is removed, run again to fetch it anew")
+        except WorkbookError:
+            os.remove(part)
+            raise
     return path
 
 
@@ -102,33 +96,33 @@ def forget_digest(archive, folder):
 def unpack(archive_path, folder):
     """Unpacks a .tar, .tgz or .zip into `folder`; returns the paths of its top-level entries.
 
-    Everything is unpacked beside first and moved when complete. Raises WorkbookError for a damaged
-    archive, for a member that would leave the folder, and for a top-level entry that exists.
+    Everything is unpacked beside first and moved when complete, with ordinary rights.
+    Raises WorkbookError for a damaged archive, one of more than LARGEST bytes, for a member that
+    would leave the folder, for a top-level entry that exists, and while another process unpacks it.
     """
     if not os.path.isfile(archive_path):
         raise WorkbookError(f"archive {archive_path} does not exist: fetch it first")
     name = os.path.basename(archive_path)
-    beside = os.path.join(folder, name + ".unpacked.part")
-    os.makedirs(folder, exist_ok=True)
-    shutil.rmtree(beside, ignore_errors=True)  # left by a process that was killed
-    try:
-        is_zip = archive_path.endswith(".zip")
-        with (zipfile.ZipFile if is_zip else tarfile.open)(archive_path) as opened:
-            members = opened.infolist() if is_zip else opened.getmembers()
-            _check_members(archive_path, members)
-            opened.extractall(beside, progress(members, label="unpack " + name, unit="file"))
-        return _move_entries(beside, folder)
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
-        if getattr(error, "errno", None) is None:  # gzip complains with a plain OSError
+    scratch = os.path.join(folder, name + ".unpacked")
+    is_zip = archive_path.endswith(".zip")
+    with beside(scratch) as part:
+        os.mkdir(part)
+        try:
+            with (zipfile.ZipFile if is_zip else tarfile.open)(archive_path) as opened:
+                members = _small(archive_path, opened.infolist() if is_zip else opened)
+                _check_members(archive_path, members)
+                if not is_zip:  # a .tgz has its checksum at the very end; zip's are by member
+                    collections.deque(iter(lambda: opened.fileobj.read(1 << 20), b""), maxlen=0)
+                opened.extractall(part, progress(members, label="unpack " + name, unit="file"))
+        except Exception as error:  # of many kinds; gzip complains with a plain OSError
+            if isinstance(error, WorkbookError) or getattr(error, "errno", None):
+                raise
             raise WorkbookError(
                 f"archive {archive_path} is damaged ({error}): delete it and fetch it again"
             )
-        raise WorkbookError(
-            f"archive {archive_path} cannot be unpacked into {folder} "
-            f"({error.strerror}): make room there and run again"
-        )
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        paths = _move_entries(part, folder)
+    os.rmdir(scratch)
+    return paths
 
 
 def fetch_voc(data_folder, *, archive=VOC2012):
@@ -187,11 +181,33 @@ def _check_digest(archive, path, folder, remedy):
     if expected is None:
         write_lines(_record_path(archive, folder), [found])
     elif found != expected:
-        raise WorkbookError(f"{path} has digest {found}, not {expected}: {remedy}")
+        source = "" if archive.digest else f", which {_record_path(archive, folder)} says"
+        raise WorkbookError(f"{path} has digest {found}, not {expected}{source}: {remedy}")
 
 
 def _record_path(archive, folder):
     return os.path.join(folder, archive.file + ".sha256")
+
+
+def _small(archive_path, members):
+    """The members, their rights and owners dropped; the sizes are added up before any is written.
+
+    Raises WorkbookError for more than LARGEST bytes.
+    """
+    found, total = [], 0
+    for member in members:
+        size = getattr(member, "file_size", None)
+        if size is None:
+            size, member.mode = member.size, 0o755 if member.isdir() else 0o644
+            member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
+        found.append(member)
+        total += max(size, 0) + 4096  # a block of the disk for the empty ones
+        if total > LARGEST:
+            raise WorkbookError(
+                f"archive {archive_path} unpacks to more than {LARGEST / 1e9:.1f} GB: do not use "
+                "this archive"
+            )
+    return found
 
 
 def _check_members(archive_path, members):
@@ -227,11 +243,11 @@ def _leaves(path, links):
     return climbs or bool(above & links)
 
 
-def _move_entries(beside, folder):
-    paths = [os.path.join(folder, name) for name in sorted(os.listdir(beside))]
+def _move_entries(part, folder):
+    paths = [os.path.join(folder, name) for name in sorted(os.listdir(part))]
     for path in paths:
         if os.path.lexists(path):
             raise WorkbookError(f"{path} exists already: move it away to unpack the archive anew")
     for path in paths:
-        os.rename(os.path.join(beside, os.path.basename(path)), path)
+        os.rename(os.path.join(part, os.path.basename(path)), path)
     return paths

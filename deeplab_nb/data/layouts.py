@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 
 from deeplab_nb.data import records, voc
-from deeplab_nb.errors import WorkbookError
+from deeplab_nb.errors import WorkbookError, writing
 from deeplab_nb.files import beside, write_json, write_lines
 from deeplab_nb.processes import alone_in
 
@@ -65,15 +65,10 @@ def lay_out(layout, folder):
     if layout.kind == "voc":
         return
     root = voc_root(layout, folder)
-    try:
+    with writing(root):
         os.makedirs(folder, exist_ok=True)
         with alone_in(folder):
             {"records": _unpack, "edge": _link}[layout.kind](layout, root)
-    except OSError as error:
-        raise WorkbookError(
-            f"{root} cannot be written ({error.strerror}): make room on the "
-            "disk, or give a folder that you may write to"
-        )
 
 
 def _unpack(layout, root):

@@ -7,7 +7,6 @@ has a folder of its own, whose name ends in a digest of what the set is made of.
 """
 
 import contextlib
-import errno
 import glob
 import hashlib
 import io
@@ -23,7 +22,7 @@ from PIL import Image
 
 from deeplab_nb.data import pictures, voc
 from deeplab_nb.data.audit import audit
-from deeplab_nb.errors import WorkbookError
+from deeplab_nb.errors import WorkbookError, writing
 from deeplab_nb.files import ROOT, beside, write_json
 from deeplab_nb.processes import alone_in
 from deeplab_nb.progress import progress
@@ -55,9 +54,11 @@ def write_records(root, list_name, folder, *, num_classes=21, ignore_label=255, 
         return paths
     audit(root, [list_name], num_classes=num_classes, ignore_label=ignore_label).raise_if_bad()
     needed = source_bytes + RECORD_OVERHEAD * len(ids)
-    with _refused_writing(folder, list_name, needed), alone_in(folder):
-        if not _is_whole(paths):  # another process may have written it meanwhile
-            _write_set(root, ids, list_name, paths, made_of)
+    with writing(folder):
+        _check_room(folder, list_name, needed)
+        with alone_in(folder):
+            if not _is_whole(paths):  # another process may have written it meanwhile
+                _write_set(root, ids, list_name, paths, made_of)
     return paths
 
 
@@ -248,24 +249,11 @@ def _escaped(folder, list_name):
     return os.path.join(glob.escape(folder), glob.escape(list_name))
 
 
-@contextlib.contextmanager
-def _refused_writing(folder, list_name, needed):
-    """Says in words, before or while it happens, that a folder cannot be written or has no room."""
-    try:
-        os.makedirs(folder, exist_ok=True)
-        if shutil.disk_usage(folder).free < needed:
-            raise OSError(errno.ENOSPC, "")
-        yield
-    except (OSError, tf.errors.OpError) as error:
-        full = isinstance(error, tf.errors.ResourceExhaustedError) or getattr(
-            error, "errno", None
-        ) in (errno.ENOSPC, errno.EDQUOT)
-        if not full:
-            raise WorkbookError(
-                f"records of list {list_name} cannot be written into {folder} "
-                f"({getattr(error, 'message', error)}): choose a folder that you may write to"
-            )
-        free = shutil.disk_usage(folder).free
+def _check_room(folder, list_name, needed):
+    """Says before a set is written that the folder has no room for it; makes the folder."""
+    os.makedirs(folder, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if free < needed:
         raise WorkbookError(
             f"the disk of {folder} is full: the records of list {list_name} need about "
             f"{needed / 1e6:.1f} MB and {free / 1e6:.1f} MB are free, make room or choose another "

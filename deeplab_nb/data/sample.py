@@ -9,7 +9,7 @@ import os
 import shutil
 import zipfile
 
-from deeplab_nb.errors import WorkbookError
+from deeplab_nb.errors import WorkbookError, writing
 from deeplab_nb.files import ROOT, beside
 from deeplab_nb.processes import alone_in
 
@@ -26,16 +26,11 @@ def make_sample(root):
     sample, if the archive is damaged, and where the folder cannot be written.
     """
     target = os.path.realpath(root)
-    try:
+    with writing(target):
         os.makedirs(os.path.dirname(target), exist_ok=True)
         with alone_in(os.path.dirname(target)), _archive() as archive:
             if not _is_there(target, archive):
                 _unpack(archive, target)
-    except OSError as error:
-        raise WorkbookError(
-            f"the drawn sample cannot be unpacked into {root} ({error.strerror}): "
-            "make room there, mend the folder's rights or name another folder"
-        )
     return root
 
 

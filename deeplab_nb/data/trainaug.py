@@ -4,7 +4,6 @@ The list is DeepLabv3's trainaug (section 4 of its paper); SBD is Hariharan et a
 Contours from Inverse Detectors, 2011. The rule: VOC train, SBD train and SBD val, without VOC val.
 """
 
-import contextlib
 import os
 import shutil
 import zlib
@@ -35,9 +34,7 @@ def make_trainaug(voc_root, sbd_root):
     ids = trainaug_ids(train, val, _sbd_ids(sbd))
     check_trainaug(ids, train, val)
     in_threads(lambda image_id: _add(voc_root, sbd, image_id), ids, label="trainaug")
-    path = voc.list_path(voc_root, "trainaug")
-    with _room_for(path):
-        return write_lines(path, ids)
+    return write_lines(voc.list_path(voc_root, "trainaug"), ids)
 
 
 def trainaug_ids(voc_train, voc_val, sbd_ids):
@@ -88,7 +85,7 @@ def _add(voc_root, sbd, image_id):
     mask, image = voc.mask_path(voc_root, image_id), voc.image_path(voc_root, image_id)
     if not os.path.exists(mask):
         class_ids = read_sbd_mask(os.path.join(sbd, "cls", image_id + ".mat"))
-        with _room_for(mask), beside(mask) as part:
+        with beside(mask) as part:
             voc.write_mask(part, class_ids)
     if not os.path.exists(image):
         source = os.path.join(sbd, "img", image_id + ".jpg")
@@ -96,19 +93,8 @@ def _add(voc_root, sbd, image_id):
             raise WorkbookError(
                 f"photograph {image} is missing in VOC, and SBD has no {source}: unpack both anew"
             )
-        with _room_for(image), beside(image) as part:
+        with beside(image) as part:
             shutil.copyfile(source, part)
-
-
-@contextlib.contextmanager
-def _room_for(path):
-    try:
-        yield
-    except OSError as error:
-        raise WorkbookError(
-            f"{path} cannot be written ({error.strerror or error}): make room on "
-            "its disk and run again"
-        )
 
 
 def read_sbd_mask(path):

@@ -2,6 +2,7 @@
 
 import collections
 import functools
+import io
 import json
 import os
 import time
@@ -80,16 +81,18 @@ class Tally:
 
 def save_counts(path, counts):
     """Arrays alone, nothing pickled, whole or not at all."""
+    arrays = io.BytesIO()  # numpy's archive would speak of a full disk itself, and later again
+    np.savez_compressed(
+        arrays,
+        ids=list(counts.confusions),
+        confusions=list(counts.confusions.values()),
+        widths=list(counts.bands),
+        bands=list(counts.bands.values()),
+        conditions=json.dumps(counts.conditions, sort_keys=True),
+        seconds=counts.seconds,
+    )
     with beside(path) as part, open(part, "wb") as file:
-        np.savez_compressed(
-            file,
-            ids=list(counts.confusions),
-            confusions=list(counts.confusions.values()),
-            widths=list(counts.bands),
-            bands=list(counts.bands.values()),
-            conditions=json.dumps(counts.conditions, sort_keys=True),
-            seconds=counts.seconds,
-        )
+        file.write(arrays.getvalue())
 
 
 def load_counts(path):

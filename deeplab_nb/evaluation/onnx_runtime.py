@@ -155,8 +155,8 @@ class Conversion:
         try:
             with beside(path) as part, open(part, "wb") as file:
                 file.write(model)
-        except OSError as error:  # such as a read-only or full disk
-            return f"not kept, because the checkpoint's folder takes no files ({error.strerror})"
+        except WorkbookError as error:  # such as a full disk, or another shard that keeps it too
+            return f"not kept, because the checkpoint's folder takes no files: {error}"
         self._remove_outdated(path)
         return f"kept as {path}"
 

@@ -1,6 +1,7 @@
 """What an Ascend card would be given: `deeplab-nb train RECIPE --device npu --dry-run`."""
 
 import os
+import shlex
 
 from deeplab_nb import ascend_profiles
 from deeplab_nb.devices import ascend
@@ -58,7 +59,8 @@ def _environment(settings, profile):
         0, settings.cards, os.environ.get("RANK_TABLE_FILE") if several else None
     )
     missing = "(from --rank-table)" if several else "(none: it would switch the collectives on)"
-    lines = [f"{name}={value or missing}" for name, value in variables.items()]
+    quoted = {name: value and shlex.quote(value) for name, value in variables.items()}
+    lines = [f"{name}={value or missing}" for name, value in quoted.items()]
     if several:
         lines.append(
             f"rank table of version {' or '.join(profile.rank_table_versions)}"

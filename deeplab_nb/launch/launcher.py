@@ -11,13 +11,14 @@ import collections
 import contextlib
 import os
 import queue
+import shlex
 import signal
 import subprocess
 import threading
 import time
 
 from deeplab_nb.devices.ranks import HEARTBEAT
-from deeplab_nb.errors import WorkbookError
+from deeplab_nb.errors import WorkbookError, writing
 from deeplab_nb.processes import Watcher, locked, terminable
 from deeplab_nb.progress import HEADLESS
 
@@ -116,7 +117,7 @@ class _Job:
             except OSError as error:
                 raise WorkbookError(
                     f"rank {rank} did not start ({error.strerror}): correct the "
-                    f"command `{' '.join(command)}`"
+                    f"command `{' '.join(map(shlex.quote, command))}`"
                 )
         worker = Worker(rank, log, start, heartbeat, process)
         self.workers.append(worker)
@@ -260,13 +261,8 @@ def _lines(text):
 
 
 def _made(folder):
-    try:
+    with writing(folder):
         os.makedirs(folder, exist_ok=True)
-    except OSError as error:
-        raise WorkbookError(
-            f"folder {folder} cannot be made ({error.strerror}): give another, or "
-            "mend its parent's rights"
-        )
     return folder
 
 

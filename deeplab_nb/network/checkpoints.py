@@ -12,6 +12,7 @@ import tempfile
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.network import mindspore, zoo
 from deeplab_nb.network.head import LOGITS_SCOPE
+from deeplab_nb.processes import alone_at
 from deeplab_nb.tf1 import tf
 
 _FILE_ENDING = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
@@ -79,8 +80,7 @@ def whole_checkpoints(folder):
 def go_back(folder, step):
     """Sets a run's checkpoints after a step aside, so that training goes on from that step.
 
-    Returns the folder that they are moved into, FOLDER/after_step_N. Raises WorkbookError where
-    there is none of that step.
+    Returns FOLDER/after_step_N, where they go. WorkbookError: no such step, or it is in use.
     """
     steps = {step_of(prefix): prefix for prefix in whole_checkpoints(folder)}
     if step not in steps:
@@ -89,10 +89,11 @@ def go_back(folder, step):
             f"{folder} has no checkpoint of step {step}: of its steps, give {there}"
         )
     aside = os.path.join(folder, f"after_step_{step}")
-    for path in sorted(glob.glob(os.path.join(glob.escape(folder), "model.ckpt-*"))):
-        if step_of(_FILE_ENDING.sub("", path)) > step:
-            os.makedirs(aside, exist_ok=True)
-            shutil.move(path, _free(os.path.join(aside, os.path.basename(path))))
+    with alone_at(folder):
+        for path in sorted(glob.glob(os.path.join(glob.escape(folder), "model.ckpt-*"))):
+            if step_of(_FILE_ENDING.sub("", path)) > step:
+                os.makedirs(aside, exist_ok=True)
+                shutil.move(path, _free(os.path.join(aside, os.path.basename(path))))
     return aside
 
 

@@ -7,6 +7,7 @@ from deeplab_nb.data import download
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.network import zoo
 from deeplab_nb.network.checkpoints import find_checkpoint, newest_checkpoint, outline
+from deeplab_nb.processes import alone_at
 
 
 def fetch_weights(name, folder, *, base=zoo.BASE):
@@ -20,12 +21,13 @@ def fetch_weights(name, folder, *, base=zoo.BASE):
     target = os.path.join(folder, name)
     if not os.path.exists(target):
         archive = archive_of(row, base=base)
-        path = download.fetch_archive(archive, folder)
-        try:
-            _unpack_as(target, path, row)
-        except WorkbookError:
-            download.forget_digest(archive, folder)
-            raise
+        with alone_at(target):
+            path = download.fetch_archive(archive, folder)
+            try:
+                _unpack_as(target, path, row)
+            except WorkbookError:
+                download.forget_digest(archive, folder)
+                raise
     return find_checkpoint(target)
 
 

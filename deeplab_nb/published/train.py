@@ -8,7 +8,7 @@ import os
 import sys
 
 from deeplab_nb import originals
-from deeplab_nb.errors import WorkbookError
+from deeplab_nb.errors import WorkbookError, writing
 from deeplab_nb.published import flags, translation
 
 
@@ -29,7 +29,8 @@ def enter(translate, action, about):
         if request.given.get("device_id"):
             os.environ["ASCEND_DEVICE_ID"] = request.given["device_id"]
         code = 1
-        getattr(importlib.import_module("deeplab_nb.published.work"), action)(request)
+        with writing("a file that the command needs"):
+            getattr(importlib.import_module("deeplab_nb.published.work"), action)(request)
         return 0
     except WorkbookError as error:
         said = f"Error: {error}"

@@ -4,6 +4,7 @@ A notebook gets a recipe, a run folder and overrides, and reads everything else 
 each part makes what it needs, every notebook can be run alone.
 """
 
+import contextlib
 import os
 import sys
 
@@ -11,10 +12,12 @@ from deeplab_nb import files, recipes, settings as settings_module
 from deeplab_nb.data import voc
 from deeplab_nb.data.records import check_masks, existing_shards, records_folder, write_records
 from deeplab_nb.data.sample import make_sample
+from deeplab_nb.devices import ranks
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation.evaluate import evaluate
 from deeplab_nb.launch import job, launcher
 from deeplab_nb.network.checkpoints import find_checkpoint, newest_checkpoint
+from deeplab_nb.processes import alone_at
 from deeplab_nb.runs import state
 from deeplab_nb.training.loop import check_same_run, check_trainable, train
 
@@ -52,7 +55,11 @@ class Run:
 
     def train(self):
         """Trains to the last step, from where it stands; returns the checkpoint's prefix."""
-        return train(self.settings, self.records(self.settings.train_list), self.train_folder)
+        records = self.records(self.settings.train_list)
+        rank = os.environ.get("RANK_ID") or os.environ.get(ranks.RANK, "0")
+        # rank 0 holds the folder for all
+        with alone_at(self.train_folder) if rank == "0" else contextlib.nullcontext():
+            return train(self.settings, records, self.train_folder)
 
     def checkpoint(self):
         """Prefix of the weights to look at: this run's, trained if need be, or those given."""

@@ -203,10 +203,7 @@ def log_folder(folder, team):
 
 def save_settings(settings, folder):
     """Writes FOLDER/settings.json."""
-    try:
-        settings_module.save(settings, folder)
-    except OSError as error:
-        raise cannot_write(folder, error)
+    settings_module.save(settings, folder)
 
 
 def cannot_write(folder, error):

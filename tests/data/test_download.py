@@ -6,11 +6,15 @@ A real server on this machine is asked.
 import hashlib
 import io
 import os
+import shutil
 import tarfile
+import threading
+import time
 import zipfile
 
 import pytest
 
+from deeplab_nb.data import download
 from deeplab_nb.data.download import Archive, fetch_archive, fetch_sbd, fetch_voc, unpack
 from deeplab_nb.errors import WorkbookError
 from tests.support.file_server import CONTENT, Handler, server  # noqa: F401
@@ -151,6 +155,27 @@ def test_an_unknown_digest_is_recorded_and_checked_afterwards(server, folder):
     assert refusal(fetch_archive, archive_of(digest=None), folder).endswith("replace the file")
 
 
+def test_a_second_download_of_one_archive_is_refused(server, folder):
+    """Two would share one .part, and the digest of their mixture would be recorded."""
+    server.pause, first = 0.2, []
+    wanted = archive_of(digest=None)
+    thread = threading.Thread(
+        target=lambda: first.append(fetch_archive(wanted, folder, url=server.url))
+    )
+    thread.start()
+    path = os.path.join(folder, "archive.tar")
+    end = time.time() + 20
+    while not os.path.exists(path + ".part") and time.time() < end:
+        time.sleep(0.01)
+    assert refusal(fetch_archive, wanted, folder, url=server.url) == (
+        f"{path} is being written by process {os.getpid()}: wait for it, or give another place"
+    )
+    thread.join()
+    assert first == [path] and open(path, "rb").read() == CONTENT
+    assert open(path + ".sha256").read() == f"sha256:{hashlib.sha256(CONTENT).hexdigest()}\n"
+    assert sorted(os.listdir(folder)) == ["archive.tar", "archive.tar.sha256"]
+
+
 def make_tar(path, *members, mode="w"):
     """Members are (name, type, link target); files hold their own name."""
     with tarfile.open(str(path), mode) as opened:
@@ -246,6 +271,83 @@ def test_cut_archive(tmp_path, folder, file, mode):
     assert text.startswith(f"archive {archive} is damaged (")
     assert text.endswith("): delete it and fetch it again")
     assert os.listdir(folder) == []
+
+
+def bomb(path, size):
+    """An archive of one file of zeros, thousands of times smaller than what it holds."""
+    if path.endswith(".zip"):
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as opened:
+            opened.writestr("top/zeros", bytes(size))
+        return path
+    with tarfile.open(path, "w:gz") as opened:
+        info = tarfile.TarInfo("top/zeros")
+        info.size = size
+        opened.addfile(info, io.BytesIO(bytes(size)))
+    return path
+
+
+@pytest.mark.parametrize("file", ["a.tgz", "a.zip"])
+def test_an_archive_larger_than_any_wanted_is_refused(tmp_path, folder, file, monkeypatch):
+    path = bomb(str(tmp_path / file), 3_000_000)
+    monkeypatch.setattr(download, "LARGEST", 3_010_000)
+    assert unpack(path, folder) == [os.path.join(folder, "top")]
+    shutil.rmtree(folder)
+    monkeypatch.setattr(download, "LARGEST", 2_990_000)
+    assert refusal(unpack, path, folder) == (
+        f"archive {path} unpacks to more than 0.0 GB: do not use this archive"
+    )
+    assert os.listdir(folder) == []
+
+
+def test_a_million_empty_files_are_as_much_as_a_large_one(tmp_path, folder, monkeypatch):
+    path = make_tar(tmp_path / "a.tar", *[plain(f"top/{number}") for number in range(300)])
+    monkeypatch.setattr(download, "LARGEST", 1_000_000)
+    assert "unpacks to more than" in refusal(unpack, path, folder)
+
+
+def test_rights_and_owners_are_not_taken_over(tmp_path, folder):
+    path = str(tmp_path / "a.tar")
+    with tarfile.open(path, "w") as opened:
+        for name, kind, mode in (("top", tarfile.DIRTYPE, 0o2777), ("top/x", b"0", 0o6777)):
+            info = tarfile.TarInfo(name)
+            info.type, info.mode, info.uid, info.gid, info.uname = (
+                kind,
+                mode,
+                12345,
+                12345,
+                "daemon",
+            )
+            opened.addfile(info, io.BytesIO())
+    unpack(path, folder)
+    found = [os.stat(os.path.join(folder, name)) for name in ("top", "top/x")]
+    assert [oct(one.st_mode & 0o7777) for one in found] == ["0o755", "0o644"]
+    assert {(one.st_uid, one.st_gid) for one in found} == {(os.getuid(), os.getgid())}
+
+
+@pytest.mark.parametrize("file", ["a.tgz", "a.zip"])
+def test_checksums_are_read(tmp_path, folder, file):
+    """A .tgz has one of all at its end, which the members alone do not need."""
+    path = bomb(str(tmp_path / file), 20_000)
+    with open(path, "rb") as opened:
+        content = bytearray(opened.read())
+    place = len(content) - 8 if file == "a.tgz" else 14
+    content[place] ^= 1
+    if file == "a.zip":
+        at = content.index(b"PK\x01\x02") + 16
+        content[at] ^= 1
+    (tmp_path / file).write_bytes(content)
+    assert refusal(unpack, path, folder).startswith(f"archive {path} is damaged (")
+    assert os.listdir(folder) == []
+
+
+def test_a_locked_zip(tmp_path, folder):
+    path = bomb(str(tmp_path / "a.zip"), 100)
+    with open(path, "rb") as opened:
+        content = bytearray(opened.read())
+    content[6] |= 1
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    (tmp_path / "a.zip").write_bytes(content)
+    assert "encrypted" in refusal(unpack, path, folder)
 
 
 @pytest.mark.parametrize("file", ["a.tar", "a.tgz", "a.zip"])

@@ -233,7 +233,7 @@ def test_folder_that_cannot_be_made(root, tmp_path):
     folder = str(tmp_path / "file" / "records")
     with pytest.raises(WorkbookError) as caught:
         write_records(root, "train", folder)
-    assert str(caught.value).startswith(f"records of list train cannot be written into {folder} (")
+    assert str(caught.value).startswith(f"{folder} cannot be read or written (Not a directory): ")
 
 
 @pytest.fixture
@@ -276,10 +276,8 @@ def test_disk_that_fills_up_while_writing(small_disk, tmp_path):
     before = content(kept)
     with pytest.raises(WorkbookError) as caught:
         write_records(root, "train", small_disk, shards=60)
-    needed, free = [
-        float(word) for word in str(caught.value).split() if word.replace(".", "").isdigit()
-    ]
-    assert str(caught.value).startswith(disk_full_of(small_disk, "train")) and needed <= free
+    assert str(caught.value).startswith(os.path.join(small_disk, "train-"))
+    assert "cannot be read or written (No space left on device): make room" in str(caught.value)
     assert os.listdir(small_disk) == [os.path.basename(os.path.dirname(kept[0]))]
     assert content(kept) == before
 

@@ -113,7 +113,7 @@ def test_a_full_disk_gets_a_sentence_and_leaves_nothing(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))  # larger files cannot be written
     try:
-        with pytest.raises(WorkbookError, match="cannot be unpacked into .*set .*make room there"):
+        with pytest.raises(WorkbookError, match="set cannot be read or written .*make room on"):
             make_sample(str(tmp_path / "set"))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

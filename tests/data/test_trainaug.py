@@ -157,9 +157,7 @@ def test_a_full_disk(root, sbd):
     try:
         text = refusal(make_trainaug, root, sbd)
         assert text.startswith(folder)
-        assert text.endswith(
-            " cannot be written (No space left on device): make room on its disk and run again"
-        )
+        assert " cannot be read or written (No space left on device): make room on its" in text
         assert not [name for name in os.listdir(folder) if name.endswith(".part")]
         assert not os.path.exists(voc.list_path(root, "trainaug"))
     finally:

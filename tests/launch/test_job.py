@@ -1,6 +1,7 @@
 """From a recipe to the ranks' commands and environments."""
 
 import os
+import shlex
 
 import pytest
 from click.testing import CliRunner
@@ -380,6 +381,22 @@ def test_a_gpu_or_a_word_keeps_a_recipe_of_cards_off_them(monkeypatch, tmp_path)
 def test_addresses_that_do_not_fit_are_named(tmp_path, options, words):
     with pytest.raises(WorkbookError, match=words):
         plan(tmp_path, "sample", cards=2, **options)
+
+
+def test_a_printed_command_can_be_pasted(tmp_path):
+    (tmp_path / "my tables").mkdir()
+    path = write(tmp_path / "my tables", OLD)
+    with pytest.raises(WorkbookError) as caught:
+        plan(tmp_path, cards=2, rank_table=path)
+    command = str(caught.value).split("`")[1]
+    assert shlex.split(command) == [
+        "deeplab-nb",
+        "rank-table",
+        "merge",
+        str(path),
+        "--out",
+        "NEW.json",
+    ]
 
 
 def test_what_does_not_fit_is_named(make, tmp_path):

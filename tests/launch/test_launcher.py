@@ -206,10 +206,10 @@ def test_a_beat_is_a_sign_of_life(tmp_path, monkeypatch):
 
 def test_a_rank_that_cannot_start_ends_those_before_it(tmp_path):
     said, _ = fails(
-        tmp_path, lambda rank: python(WAIT)(rank) if rank == 0 else ["no-such-command", "x"], 2
+        tmp_path, lambda rank: python(WAIT)(rank) if rank == 0 else ["no-such-command", "a b"], 2
     )
     assert said.startswith("rank 1 did not start (No such file or directory")
-    assert "`no-such-command x`" in said
+    assert "`no-such-command 'a b'`" in said
 
 
 def test_what_a_rank_leaves_behind_is_ended(tmp_path):
@@ -275,11 +275,11 @@ def test_a_folder_in_use_is_refused(tmp_path):
 
 def test_what_cannot_be_made_or_locked_is_named(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(WorkbookError, match="file cannot be made .File exists"):
+    with pytest.raises(WorkbookError, match="file cannot be read or written .what stands there"):
         launcher.launch(python("0"), 1, str(tmp_path / "file"))
     (tmp_path / ".launch_0").symlink_to(tmp_path / "file")
     with pytest.raises(
-        WorkbookError, match="launch_0 cannot be opened .Too many levels of symbolic links"
+        WorkbookError, match="launch_0 cannot be read or written .Too many levels of symbolic links"
     ):
         launcher.launch(python("0"), 1, str(tmp_path))
     assert (tmp_path / "file").read_text() == "x"

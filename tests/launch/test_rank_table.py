@@ -247,7 +247,9 @@ def test_nothing_is_overwritten(make, tmp_path):
             make(4, name=name)
     assert content(table) == table.content and (tmp_path / "notes.json").read_text() == "mine"
     (tmp_path / "file").write_text("")
-    with pytest.raises(WorkbookError, match="cannot be written .*: give another place with --out"):
+    with pytest.raises(
+        WorkbookError, match="file cannot be read or written .* or give another place"
+    ):
         make(name="file/t.json")
 
 
