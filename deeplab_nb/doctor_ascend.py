@@ -155,7 +155,7 @@ def _of_file(here, path, understand, remedy):
             return "present", f"{understand(file.read())} in {path}"
     except OSError:
         return _lacking(here, f"{path} is missing: {remedy}")
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return "wrong", f"{path} cannot be read: {remedy}"
 
 

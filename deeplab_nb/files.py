@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import math
 import os
+import re
 import shutil
 
 from PIL import Image
@@ -12,6 +14,10 @@ from deeplab_nb.errors import WorkbookError
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 NOTEBOOKS = os.path.join(ROOT, "notebooks")
 RUNS = os.path.join(ROOT, "papermill_runs")
+DEEPEST = 100  # brackets within brackets: none of whoever writes these files needs as many
+_TOKENS = re.compile(  # of JSON: texts, brackets, numbers
+    r'"(?:[^"\\]+|\\.)*"?|[][{}]|-?(?:NaN|Infinity|\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)', re.DOTALL
+)
 MARK = "deeplab_nb"  # the text in a PNG that says what it was made by
 
 
@@ -73,6 +79,47 @@ def beside(path):
         shutil.rmtree(part, ignore_errors=True)
         with contextlib.suppress(OSError):
             os.remove(part)
+
+
+def read_json(path, remedy, **how):
+    """What a file of JSON holds; `parse_json` says how. Raises FileNotFoundError without it."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise WorkbookError(f"{path} cannot be read ({error.strerror}): {remedy}")
+    return parse_json(content, path, remedy, **how)
+
+
+def parse_json(content, path, remedy, *, line=1, finite=True, **how):
+    """The value of bytes that hold JSON, with a byte order mark or without.
+
+    path, line: where they stand; remedy: the end of a refusal; finite: refuse NaN and numbers that
+    no float64 holds; how: of `json.loads`. Raises WorkbookError with file and line for whatever is
+    not UTF-8, no JSON, or nested so deeply that Python could not follow.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+        _check_json(text, finite)
+        return json.loads(text, **how)
+    except UnicodeDecodeError as error:
+        why, place = "not UTF-8 text", content.count(b"\n", 0, error.start)
+    except json.JSONDecodeError as error:
+        why, place = error.msg, error.lineno - 1
+    raise WorkbookError(f"{path} is no JSON ({why}, line {line + place}): {remedy}")
+
+
+def _check_json(text, finite):
+    depth = 0
+    for token in _TOKENS.finditer(text):
+        word = token.group()
+        depth += (word in "[{") - (word in "]}")
+        if depth > DEEPEST:
+            raise json.JSONDecodeError(f"nested more than {DEEPEST} deep", text, token.start())
+        if finite and word[0] not in '"[]{}' and not math.isfinite(float(word)):
+            raise json.JSONDecodeError(f"{word[:20]} is no number", text, token.start())
 
 
 def write_json(path, values):

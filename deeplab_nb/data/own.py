@@ -4,7 +4,6 @@ Looks before it writes: what form the masks have, which values or colours, which
 guess at this point becomes a bad score much later, so a form that is not certain is refused.
 """
 
-import json
 import os
 import re
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 from deeplab_nb.data import mask_forms, outlines, pictures, voc
 from deeplab_nb.data.pictures import SUFFIXES
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.files import beside, write_lines
+from deeplab_nb.files import beside, read_json, write_lines
 from deeplab_nb.progress import in_threads
 
 CLASSES = "_classes.csv"  # of Roboflow, where masks lie beside photographs as NAME_mask.png
@@ -234,17 +233,18 @@ def read_names(path):
 def read_colours(path):
     """({(r, g, b): class id}, [names]) of a JSON file {"name": [r, g, b], ...}, in its order, or of
     CVAT's labelmap.txt."""
+    remedy = 'write {"background": [0, 0, 0], "name": [r, g, b]}'
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            named = _labelmap(file) if path.endswith(".txt") else json.load(file)
+        if path.endswith(".txt"):
+            with open(path, encoding="utf-8-sig") as file:
+                named = _labelmap(file)
+        else:
+            named = read_json(path, remedy)
         table = {tuple(int(v) for v in colour): i for i, colour in enumerate(named.values())}
         if len(table) < len(named) or any(
             len(colour) != 3 or min(colour) < 0 or max(colour) > 255 for colour in table
         ):
             raise ValueError("each class needs a colour of its own, three numbers 0..255")
     except (OSError, ValueError, TypeError, AttributeError, IndexError) as error:
-        raise WorkbookError(
-            f"colours {path} cannot be used ({error}): write "
-            '{"background": [0, 0, 0], "name": [r, g, b]}'
-        )
+        raise WorkbookError(f"colours {path} cannot be used ({error}): {remedy}")
     return table, list(named)

@@ -17,6 +17,7 @@ import types
 from deeplab_nb import ascend_profiles
 from deeplab_nb.devices import ranks
 from deeplab_nb.errors import WorkbookError
+from deeplab_nb.files import read_json
 from deeplab_nb.tf1 import tf
 
 # --- the library
@@ -148,14 +149,10 @@ def _precision(settings, profile):
 
 def _mixlist(path):
     try:
-        with open(path) as file:
-            if isinstance(json.load(file), dict):
-                return os.path.abspath(path)
-    except (OSError, ValueError) as error:
-        raise WorkbookError(
-            f"mixlist {path} cannot be read as JSON ({error}): name another file, "
-            "or leave mixlist empty"
-        )
+        if isinstance(read_json(path, "name another mixlist, or leave it empty"), dict):
+            return os.path.abspath(path)
+    except FileNotFoundError:
+        raise WorkbookError(f"mixlist {path} does not exist: name another, or leave it empty")
     raise WorkbookError(
         f"mixlist {path} holds no JSON object: it needs lists such as "
         '{"black-list": {"to-add": [...]}}'

@@ -79,7 +79,7 @@ def members(ranks, variables):
         addresses, rank = values["cluster"]["worker"], values["task"]["index"]
         for address in addresses:
             _host_and_port(address)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise WorkbookError(
             f"TF_CONFIG {variables['TF_CONFIG']} cannot be used ({error}): it is "
             "to hold cluster.worker, a list of HOST:PORT, and task.index"

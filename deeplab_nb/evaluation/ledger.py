@@ -6,7 +6,6 @@ those that are not.
 
 import collections
 import glob
-import json
 import os
 
 from deeplab_nb import files, recipes, settings as settings_module
@@ -275,10 +274,9 @@ def _files(folder):
 
 def _read(path):
     try:
-        with open(path) as file:
-            results = json.load(file)
+        results = files.read_json(path, "name what `evaluate --json` or a run wrote")
         results = results.get("eval", results)
-        results["miou"], results["images"], results["list"], results["protocol"] + ""
+        table(results)  # what no table can be made of is none
         return results
     except (OSError, ValueError, AttributeError, KeyError, TypeError):
         raise WorkbookError(

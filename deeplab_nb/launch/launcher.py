@@ -11,6 +11,7 @@ import collections
 import contextlib
 import os
 import queue
+import shlex
 import signal
 import subprocess
 import threading
@@ -116,7 +117,7 @@ class _Job:
             except OSError as error:
                 raise WorkbookError(
                     f"rank {rank} did not start ({error.strerror}): correct the "
-                    f"command `{' '.join(command)}`"
+                    f"command `{' '.join(map(shlex.quote, command))}`"
                 )
         worker = Worker(rank, log, start, heartbeat, process)
         self.workers.append(worker)

@@ -6,6 +6,7 @@ with `group_list` is read too. A table is the same file on every server. Not run
 
 import collections
 import os
+import shlex
 import shutil
 
 from deeplab_nb import ascend_profiles
@@ -106,7 +107,7 @@ def of_launch(settings, path):
     if form.is_older(table.content):
         raise WorkbookError(
             f"{table.path} has the older form, whose ranks go by the names of pods: make it "
-            f"version 1.0 with `deeplab-nb rank-table merge {path} --out NEW.json`"
+            f"version 1.0 with `deeplab-nb rank-table merge {shlex.quote(path)} --out NEW.json`"
         )
     if len(table.cards) != settings.cards:
         raise WorkbookError(

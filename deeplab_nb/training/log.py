@@ -18,9 +18,11 @@ from deeplab_nb import settings as settings_module
 from deeplab_nb.data import voc
 from deeplab_nb.devices import ranks
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.files import write_text
+from deeplab_nb.files import parse_json, write_text
 from deeplab_nb.progress import prints_logs
 from deeplab_nb.tf1 import tf
+
+_OF_STEPS = "loss", "cross_entropy", "learning_rate"  # that every entry of a step has
 
 
 class Log:
@@ -151,15 +153,34 @@ def drop_later_lines(path, step):
 
 
 def read_log(path):
-    """The entries of a log.jsonl; a last line cut off by a kill is left out."""
-    entries = []
-    with open(path) as file:
-        for line in file:
-            try:
-                entries.append(json.loads(line))
-            except ValueError:
-                break
+    """The entries of a log.jsonl; a last line cut off by a kill is left out.
+
+    Raises WorkbookError for any other line that is no entry.
+    """
+    remedy, entries = "mend that line, or take it out", []
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, 1):
+            try:  # a gradient norm may be infinite, and is written so
+                entry = parse_json(line, path, remedy, line=number, finite=False)
+                if not _is_entry(entry):
+                    raise WorkbookError(f"{path} has no entry of a step in line {number}: {remedy}")
+                entries.append(entry)
+            except WorkbookError:
+                if line.endswith(b"\n"):
+                    raise
     return entries
+
+
+def _is_entry(entry):
+    """Whether there are numbers where readers look for them; an mIoU may be NaN."""
+    if not isinstance(entry, dict) or type(entry.get("step")) is not int:
+        return False
+    numbers = [entry[name] for name in ("step", *_OF_STEPS) if name in entry]
+    return (
+        all(type(number) in (int, float) and abs(number) < 1e300 for number in numbers)
+        and ("loss" not in entry or entry.keys() >= set(_OF_STEPS))
+        and isinstance(entry.get("validation_miou", 0.0), (int, float))
+    )
 
 
 def steps_of(log):
@@ -179,7 +200,8 @@ def validations_of(log):
 def best_before(folder, step):
     """The highest mIoU that a run's log has up to a step, None without one."""
     found = _validations(folder)
-    return max((e["validation_miou"] for e in found if e["step"] <= step), default=None)
+    before = [e["validation_miou"] for e in found if e["step"] <= step]
+    return max((miou for miou in before if miou >= 0), default=None)  # no NaN
 
 
 def validated_at(folder, step):
