@@ -81,45 +81,35 @@ def beside(path):
             os.remove(part)
 
 
-def read_json(path, remedy, **how):
-    """What a file of JSON holds; `parse_json` says how. Raises FileNotFoundError without it."""
+def read_json(path):
+    """What a file of JSON holds. Raises OSError, and ValueError as `parse_json` does."""
+    with open(path, "rb") as file:
+        content = file.read()
     try:
-        with open(path, "rb") as file:
-            content = file.read()
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise WorkbookError(f"{path} cannot be read ({error.strerror}): {remedy}")
-    return parse_json(content, path, remedy, **how)
+        return parse_json(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not UTF-8 text: line {1 + content.count(10, 0, error.start)}")
 
 
-def parse_json(content, path, remedy, *, line=1, finite=True, **how):
-    """The value of bytes that hold JSON, with a byte order mark or without.
+def parse_json(text, *, finite=True, **how):
+    """The value of a text of JSON. finite: refuse NaN and numbers that no float64 holds.
 
-    path, line: where they stand; remedy: the end of a refusal; finite: refuse NaN and numbers that
-    no float64 holds; how: of `json.loads`. Raises WorkbookError with file and line for whatever is
-    not UTF-8, no JSON, or nested so deeply that Python could not follow.
+    how: of `json.loads`. Raises ValueError, with the line, for what is no JSON or nested so deeply
+    that Python could not follow.
     """
     try:
-        text = content.decode("utf-8-sig")
-        _check_json(text, finite)
+        depth = 0
+        for token in _TOKENS.finditer(text):
+            word, place = token.group(), token.start()
+            depth += (word in "[{") - (word in "]}")
+            if depth > DEEPEST:
+                reason = f"maximum recursion depth of {DEEPEST} exceeded"
+                raise json.JSONDecodeError(reason, text, place)
+            if finite and word[0] not in '"[]{}' and not math.isfinite(float(word)):
+                raise json.JSONDecodeError(f"{word[:20]} is no number", text, place)
         return json.loads(text, **how)
-    except UnicodeDecodeError as error:
-        why, place = "not UTF-8 text", content.count(b"\n", 0, error.start)
     except json.JSONDecodeError as error:
-        why, place = error.msg, error.lineno - 1
-    raise WorkbookError(f"{path} is no JSON ({why}, line {line + place}): {remedy}")
-
-
-def _check_json(text, finite):
-    depth = 0
-    for token in _TOKENS.finditer(text):
-        word = token.group()
-        depth += (word in "[{") - (word in "]}")
-        if depth > DEEPEST:
-            raise json.JSONDecodeError(f"nested more than {DEEPEST} deep", text, token.start())
-        if finite and word[0] not in '"[]{}' and not math.isfinite(float(word)):
-            raise json.JSONDecodeError(f"{word[:20]} is no number", text, token.start())
+        raise ValueError(f"{error.msg}: line {error.lineno}")
 
 
 def write_json(path, values):

@@ -92,13 +92,13 @@ def load(folder: str) -> Settings:
     """The settings that `save` wrote into a folder."""
     path, remedy = os.path.join(folder, "settings.json"), "restore it, or give another folder"
     try:
-        values = read_json(path, remedy)
+        return read({**read_json(path)})
     except FileNotFoundError:
         raise WorkbookError(f"{path} does not exist: name a folder that a run has written")
-    if not isinstance(values, dict):
+    except (OSError, ValueError) as error:
+        raise WorkbookError(f"{path} is not readable JSON ({error}): {remedy}")
+    except TypeError:
         raise WorkbookError(f"{path} holds no settings: {remedy}")
-    try:
-        return read(values)
     except WorkbookError as error:
         raise WorkbookError(f"{path}: {error}")
 

@@ -11,8 +11,8 @@ import tokenize
 
 import pytest
 
-TOKENS = 90_500
-FILES = 98
+TOKENS = 91_300
+FILES = 99
 LINES_OF_A_FILE = 300
 COLUMNS = 100
 

@@ -117,7 +117,7 @@ def test_saved_settings_come_back_equal(tmp_path):
     "content, sentence",
     [
         (None, "does not exist"),
-        ("{", "is no JSON"),
+        ("{", "not readable JSON"),
         ("[]", "holds no settings"),
         (json.dumps({"sed": 1}), "did you mean 'seed'"),
     ],

@@ -98,9 +98,9 @@ def _unpack(layout, root):
 
 def _check_source(root, source):
     try:
-        if read_json(os.path.join(root, "source.json"), "") == source:
+        if read_json(os.path.join(root, "source.json")) == source:
             return
-    except (FileNotFoundError, WorkbookError):
+    except (OSError, ValueError):
         pass
     raise WorkbookError(f"{root} is not made of these records: move it away, or write elsewhere")
 

@@ -216,8 +216,9 @@ def _write(root, name, photograph, mask, found, strict):
     voc.write_mask(voc.mask_path(root, name), ids)
 
 
-def _labelmap(lines):
+def _labelmap(path):
     """{name: (r, g, b)}, background first, of CVAT's lines `name:r,g,b:parts:actions`."""
+    lines = Path(path).read_text("utf-8-sig").splitlines()
     fields = [line.split(":") for line in lines if line.strip() and not line.startswith("#")]
     fields.sort(key=lambda field: field[0] not in outlines.NO_CLASS)
     return {field[0]: field[1].split(",") for field in fields}
@@ -233,18 +234,16 @@ def read_names(path):
 def read_colours(path):
     """({(r, g, b): class id}, [names]) of a JSON file {"name": [r, g, b], ...}, in its order, or of
     CVAT's labelmap.txt."""
-    remedy = 'write {"background": [0, 0, 0], "name": [r, g, b]}'
     try:
-        if path.endswith(".txt"):
-            with open(path, encoding="utf-8-sig") as file:
-                named = _labelmap(file)
-        else:
-            named = read_json(path, remedy)
+        named = _labelmap(path) if path.endswith(".txt") else read_json(path)
         table = {tuple(int(v) for v in colour): i for i, colour in enumerate(named.values())}
         if len(table) < len(named) or any(
             len(colour) != 3 or min(colour) < 0 or max(colour) > 255 for colour in table
         ):
             raise ValueError("each class needs a colour of its own, three numbers 0..255")
     except (OSError, ValueError, TypeError, AttributeError, IndexError) as error:
-        raise WorkbookError(f"colours {path} cannot be used ({error}): {remedy}")
+        raise WorkbookError(
+            f"colours {path} cannot be used ({error}): write "
+            '{"background": [0, 0, 0], "name": [r, g, b]}'
+        )
     return table, list(named)

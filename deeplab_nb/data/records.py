@@ -238,9 +238,9 @@ def _digest(root, ids, made_of):
 def _is_whole(paths):
     """Whether the files are there, with the sizes that they were written with."""
     try:
-        made = read_json(os.path.join(os.path.dirname(paths[0]), MADE_OF), "")
+        made = read_json(os.path.join(os.path.dirname(paths[0]), MADE_OF))
         return made["sizes"] == [os.path.getsize(path) for path in paths]
-    except (OSError, WorkbookError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):
         return False
 
 

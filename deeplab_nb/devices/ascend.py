@@ -149,10 +149,13 @@ def _precision(settings, profile):
 
 def _mixlist(path):
     try:
-        if isinstance(read_json(path, "name another mixlist, or leave it empty"), dict):
+        if isinstance(read_json(path), dict):
             return os.path.abspath(path)
-    except FileNotFoundError:
-        raise WorkbookError(f"mixlist {path} does not exist: name another, or leave it empty")
+    except (OSError, ValueError) as error:
+        raise WorkbookError(
+            f"mixlist {path} cannot be read as JSON ({error}): name another file, "
+            "or leave mixlist empty"
+        )
     raise WorkbookError(
         f"mixlist {path} holds no JSON object: it needs lists such as "
         '{"black-list": {"to-add": [...]}}'

@@ -87,9 +87,9 @@ def export(
 def _made(out):
     """Names of what an earlier export left in a folder."""
     try:
-        forms = [row["file"] for row in read_json(os.path.join(out, MARKER), "")["forms"]]
+        forms = [row["file"] for row in read_json(os.path.join(out, MARKER))["forms"]]
         return {MARKER, *forms, *(["README.md"] if _FROZEN in forms else [])}
-    except (OSError, WorkbookError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):
         return set()
 
 

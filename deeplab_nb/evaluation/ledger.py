@@ -274,7 +274,7 @@ def _files(folder):
 
 def _read(path):
     try:
-        results = files.read_json(path, "name what `evaluate --json` or a run wrote")
+        results = files.read_json(path)
         results = results.get("eval", results)
         table(results)  # what no table can be made of is none
         return results

@@ -14,7 +14,7 @@ import re
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.files import parse_json
 
-MOST = 1 << 24  # bytes of a file; 100,000 cards take fewer
+MOST = 1 << 24  # characters of a file; 100,000 cards take fewer
 ANEW = "make the table anew with `deeplab-nb rank-table make`"
 
 # server: its id; device: number of the card in it; address: of its network port, several with
@@ -43,19 +43,22 @@ def load(path):
     try:
         if os.path.exists(path) and not os.path.isfile(path):
             raise OSError(0, "no regular file")
-        with open(path, "rb") as file:
-            content = file.read(MOST + 1)
+        with open(path, encoding="utf-8-sig") as file:
+            text = file.read(MOST + 1)
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", error)
+        why = getattr(error, "strerror", None) or "not UTF-8 text"
         raise WorkbookError(
             f"rank table {path} cannot be read ({why}): correct the path, or {ANEW}"
         )
-    if len(content) > MOST:
-        raise WorkbookError(f"{path} is no JSON (it is too long): {ANEW}")
-    comment = next((mark for mark in ("//", "/*", "#") if mark.encode() in content), None)
-    remedy = f"take out the comment '{comment}', JSON has none" if comment else ANEW
-    once = {"object_pairs_hook": lambda pairs: _object(path, pairs)}
-    table = parse_json(content, path, remedy, finite=False, **once)  # a number is named below
+    try:
+        if len(text) > MOST:
+            raise ValueError("it is too long")
+        once = {"object_pairs_hook": lambda pairs: _object(path, pairs)}
+        table = parse_json(text, finite=False, **once)  # a number is named with its place
+    except ValueError as error:
+        comment = next((mark for mark in ("//", "/*", "#") if mark in text), None)
+        remedy = f"take out the comment '{comment}', JSON has none" if comment else ANEW
+        raise WorkbookError(f"{path} is no JSON ({error}): {remedy}")
     if not isinstance(table, dict) or not {"server_list", "group_list"} & set(table):
         raise WorkbookError(
             f"{path} holds {said(table)}, neither server_list nor group_list: it is no rank "

@@ -267,6 +267,8 @@ def _start(run, recipe_name, settings):
 def _read_json(path):
     """The file's content, None without the file."""
     try:
-        return read_json(path, "restore it, or give another --name")
+        return read_json(path)
     except FileNotFoundError:
         return None
+    except (ValueError, OSError) as error:
+        raise WorkbookError(f"{path} is not readable ({error}): restore it, or give another --name")

@@ -157,30 +157,29 @@ def read_log(path):
 
     Raises WorkbookError for any other line that is no entry.
     """
-    remedy, entries = "mend that line, or take it out", []
+    entries = []
     with open(path, "rb") as file:
         for number, line in enumerate(file, 1):
             try:  # a gradient norm may be infinite, and is written so
-                entry = parse_json(line, path, remedy, line=number, finite=False)
-                if not _is_entry(entry):
-                    raise WorkbookError(f"{path} has no entry of a step in line {number}: {remedy}")
-                entries.append(entry)
-            except WorkbookError:
+                entries.append(_entry(parse_json(line.decode(), finite=False)))
+            except ValueError:
                 if line.endswith(b"\n"):
-                    raise
+                    raise WorkbookError(
+                        f"line {number} of {path} is no entry of a step: mend it, or take it out"
+                    )
     return entries
 
 
-def _is_entry(entry):
-    """Whether there are numbers where readers look for them; an mIoU may be NaN."""
-    if not isinstance(entry, dict) or type(entry.get("step")) is not int:
-        return False
-    numbers = [entry[name] for name in ("step", *_OF_STEPS) if name in entry]
-    return (
-        all(type(number) in (int, float) and abs(number) < 1e300 for number in numbers)
-        and ("loss" not in entry or entry.keys() >= set(_OF_STEPS))
-        and isinstance(entry.get("validation_miou", 0.0), (int, float))
-    )
+def _entry(entry):
+    """The entry, if numbers stand where readers look for them; an mIoU may be NaN."""
+    try:
+        for name in ("step", *_OF_STEPS) if "loss" in entry else ("step",):
+            if not abs(entry[name]) < 1e300:
+                raise ValueError(name)
+        abs(entry.get("validation_miou", 0))
+        return entry
+    except (AttributeError, KeyError, TypeError):
+        raise ValueError("no entry")
 
 
 def steps_of(log):
