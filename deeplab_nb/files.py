@@ -81,21 +81,21 @@ def beside(path):
             os.remove(part)
 
 
-def read_json(path):
-    """What a file of JSON holds. Raises OSError, and ValueError as `parse_json` does."""
+def read_json(path, **how):
+    """What a file of JSON holds. Raises OSError; how, ValueError: as for `parse_json`."""
     with open(path, "rb") as file:
         content = file.read()
     try:
-        return parse_json(content.decode("utf-8-sig"))
+        return parse_json(content.decode("utf-8-sig"), **how)
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8 text: line {1 + content.count(10, 0, error.start)}")
 
 
 def parse_json(text, *, finite=True, **how):
-    """The value of a text of JSON. finite: refuse NaN and numbers that no float64 holds.
+    """The value of a text of JSON. finite: refuse NaN and Infinity, which Python writes.
 
-    how: of `json.loads`. Raises ValueError, with the line, for what is no JSON or nested so deeply
-    that Python could not follow.
+    how: of `json.loads`. Raises ValueError, with the line, for what is no JSON, a number that no
+    float64 holds, or brackets nested so deeply that Python could not follow.
     """
     try:
         depth = 0
@@ -105,7 +105,8 @@ def parse_json(text, *, finite=True, **how):
             if depth > DEEPEST:
                 reason = f"maximum recursion depth of {DEEPEST} exceeded"
                 raise json.JSONDecodeError(reason, text, place)
-            if finite and word[0] not in '"[]{}' and not math.isfinite(float(word)):
+            number = word[0] not in '"[]{}' and (finite or word[-1].isdigit())
+            if number and not math.isfinite(float(word)):
                 raise json.JSONDecodeError(f"{word[:20]} is no number", text, place)
         return json.loads(text, **how)
     except json.JSONDecodeError as error:

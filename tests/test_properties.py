@@ -162,7 +162,10 @@ def test_a_parameter_takes_the_type_of_its_default_or_is_refused(notebooks, name
 
 
 @few
-@given(some.text(max_size=30) | some.sampled_from(["a = b", "a: int = 1", "a, b = 1, 2", "a = "]))
+@given(
+    some.text(max_size=30)
+    | some.sampled_from(["a = b", "a: int = 1", "a, b = 1, 2", "\0", "a = " + "[" * 300])
+)
 def test_a_parameters_cell_is_read_or_refused(folder, source):
     told(parameters.check_notebook, write(os.path.join(folder, "drawn.ipynb"), CELL + source))
 

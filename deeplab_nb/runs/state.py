@@ -158,10 +158,11 @@ def evaluation_of(run):
     path = evaluation_path(run)
     evaluation = _read_json(path) or {}
     try:
-        ious = {**evaluation.get("image_miou", {}), "all": evaluation.get("miou") or 0}
-        for name, found in evaluation.get("classes", {}).items():
-            ious[name] = (found["iou"] or 0) + found["pixels"]
-        sum(ious.values())
+        shown = [evaluation.get("miou"), *evaluation.get("image_miou", {}).values()]
+        for found in evaluation.get("classes", {}).values():
+            shown += [found["iou"]] if found["pixels"] >= 0 else []
+        if not all(iou is None or iou != iou or 0 <= iou <= 1 for iou in shown):
+            raise TypeError
     except (AttributeError, KeyError, TypeError):  # whatever JSON may hold instead
         raise WorkbookError(f"{path} holds no results: run the evaluation again")
     return evaluation
@@ -265,9 +266,9 @@ def _start(run, recipe_name, settings):
 
 
 def _read_json(path):
-    """The file's content, None without the file."""
+    """The file's content, None without the file; an image without classes has an mIoU of NaN."""
     try:
-        return read_json(path)
+        return read_json(path, finite=False)
     except FileNotFoundError:
         return None
     except (ValueError, OSError) as error:

@@ -1,6 +1,7 @@
 """From a recipe to the ranks' commands and environments."""
 
 import os
+import shlex
 
 import pytest
 from click.testing import CliRunner
@@ -380,6 +381,14 @@ def test_a_gpu_or_a_word_keeps_a_recipe_of_cards_off_them(monkeypatch, tmp_path)
 def test_addresses_that_do_not_fit_are_named(tmp_path, options, words):
     with pytest.raises(WorkbookError, match=words):
         plan(tmp_path, "sample", cards=2, **options)
+
+
+def test_the_command_that_makes_an_older_table_anew_can_be_pasted(tmp_path):
+    path = str(tmp_path / "Bob's table; $HOME [1].json")
+    os.rename(write(tmp_path, OLD), path)
+    with pytest.raises(WorkbookError) as refusal:
+        plan(tmp_path, cards=2, rank_table=path)
+    assert path in shlex.split(str(refusal.value).split("`")[1])
 
 
 def test_what_does_not_fit_is_named(make, tmp_path):
