@@ -10,6 +10,7 @@ from deeplab_nb.data import own
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation import confusion, ledger
 from deeplab_nb.runs import report, state
+from deeplab_nb.show import plots
 from deeplab_nb.training.log import best_before, drop_later_lines, read_log
 
 SPOILT = [
@@ -82,7 +83,7 @@ def test_a_runs_spoilt_file_is_named_and_kept(tmp_path, name, read, content):
 def test_results_with_other_values_are_named(tmp_path, results):
     (tmp_path / "eval").mkdir()
     (tmp_path / "eval" / "results.json").write_text(json.dumps(results))
-    with pytest.raises(WorkbookError, match="results.json holds no results"):
+    with pytest.raises(WorkbookError, match="results.json (holds no results|is not readable)"):
         state.evaluation_of(str(tmp_path))
 
 
@@ -134,7 +135,8 @@ LINES = [
     '{"step": 1' + "0" * 400 + "}",
     '{"step": 2, "loss": NaN, "cross_entropy": 1, "learning_rate": 1}',
     '{"step": 2, "loss": 1e999, "cross_entropy": 1, "learning_rate": 1}',
-    '{"step": 2, "loss": 1}',
+    '{"step": 2, "loss": "1"}',
+    '{"step": 2, "seconds_a_step": null}',
     '{"step": 2, "validation_miou": "good"}',
     '{"step": 2, "x": ' + "[" * 5000,
     "\\xff",
@@ -159,6 +161,11 @@ def test_a_log_whose_last_line_was_cut_goes_on(tmp_path, cut):
     assert [entry["gradient_norm"] for entry in read_log(str(path))] == [1]
     drop_later_lines(str(path), 1)
     assert path.read_text() == STEP % 1
+
+
+def test_a_log_without_some_numbers_is_drawn():
+    axes, rate = plots.loss_curve([{"step": 1, "loss": 2.5}, {"step": 2, "loss": 2.0}]).axes
+    assert list(axes.lines[0].get_ydata()) == [2.5, 2.0] and len(rate.lines[0].get_ydata()) == 0
 
 
 def test_what_a_training_may_write_is_read(tmp_path):

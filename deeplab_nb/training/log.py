@@ -22,7 +22,7 @@ from deeplab_nb.files import parse_json, write_text
 from deeplab_nb.progress import prints_logs
 from deeplab_nb.tf1 import tf
 
-_OF_STEPS = "loss", "cross_entropy", "learning_rate"  # that every entry of a step has
+_NUMBERS = {"loss", "cross_entropy", "learning_rate", "seconds_a_step"}  # that readers count with
 
 
 class Log:
@@ -173,7 +173,7 @@ def read_log(path):
 def _entry(entry):
     """The entry, if numbers stand where readers look for them; an mIoU may be NaN."""
     try:
-        for name in ("step", *_OF_STEPS) if "loss" in entry else ("step",):
+        for name in {"step", *entry.keys() & _NUMBERS}:
             if not abs(entry[name]) < 1e300:
                 raise ValueError(name)
         abs(entry.get("validation_miou", 0))
