@@ -5,13 +5,13 @@ Each answer is `(state, text)`, see `doctor.Finding`.
 
 import collections
 import glob
-import json
 import os
 import re
 
 from deeplab_nb import ascend_profiles
 from deeplab_nb.devices import ranks as rank_variables
 from deeplab_nb.errors import WorkbookError
+from deeplab_nb.files import parse_json
 from deeplab_nb.launch import rank_table, this_machine
 from deeplab_nb.launch.rank_table_form import are_addresses
 
@@ -164,7 +164,7 @@ def _driver_version(text):
 
 
 def _count(text):
-    return len(json.loads(text))
+    return len(parse_json(text))
 
 
 # --- search paths and the adapter

@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import math
 import os
+import re
 import shutil
 
 from deeplab_nb.errors import WorkbookError, writing
@@ -11,6 +13,10 @@ from deeplab_nb.processes import alone_at
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 NOTEBOOKS = os.path.join(ROOT, "notebooks")
 RUNS = os.path.join(ROOT, "papermill_runs")
+DEEPEST = 100  # brackets within brackets: none of whoever writes these files needs as many
+_TOKENS = re.compile(  # of JSON: texts, brackets, numbers
+    r'"(?:[^"\\]+|\\.)*"?|[][{}]|-?(?:NaN|Infinity|\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)', re.DOTALL
+)
 MARK = "deeplab_nb"  # the text in a PNG that says what it was made by
 
 
@@ -84,6 +90,38 @@ def _remove(part):
     shutil.rmtree(part, ignore_errors=True)
     with contextlib.suppress(OSError):
         os.remove(part)
+
+
+def read_json(path, **how):
+    """What a file of JSON holds. Raises OSError; how, ValueError: as for `parse_json`."""
+    with open(path, "rb") as file:
+        content = file.read()
+    try:
+        return parse_json(content.decode("utf-8-sig"), **how)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not UTF-8 text: line {1 + content.count(10, 0, error.start)}")
+
+
+def parse_json(text, *, finite=True, **how):
+    """The value of a text of JSON. finite: refuse NaN and Infinity, which Python writes.
+
+    how: of `json.loads`. Raises ValueError, with the line, for what is no JSON, a number that no
+    float64 holds, or brackets nested so deeply that Python could not follow.
+    """
+    try:
+        depth = 0
+        for token in _TOKENS.finditer(text):
+            word, place = token.group(), token.start()
+            depth += (word in "[{") - (word in "]}")
+            if depth > DEEPEST:
+                reason = f"maximum recursion depth of {DEEPEST} exceeded"
+                raise json.JSONDecodeError(reason, text, place)
+            number = word[0] not in '"[]{}' and (finite or word[-1].isdigit())
+            if number and not math.isfinite(float(word)):
+                raise json.JSONDecodeError(f"{word[:20]} is no number", text, place)
+        return json.loads(text, **how)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{error.msg}: line {error.lineno}")
 
 
 def write_json(path, values):

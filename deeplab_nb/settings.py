@@ -9,6 +9,7 @@ import difflib
 import json
 import math
 import os
+import reprlib
 from typing import Mapping, Optional, Tuple
 
 import yaml
@@ -16,7 +17,7 @@ import yaml
 from deeplab_nb import originals
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.fields import FIELDS, ClassWeights, Settings, known
-from deeplab_nb.files import ROOT, write_json
+from deeplab_nb.files import ROOT, read_json, write_json
 
 SIX_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)  # of the papers' and the MindSpore entry
 MEAN_PIXEL = 127.5  # the grey of padding; the network's normalisation maps it to 0
@@ -89,19 +90,17 @@ def save(settings: Settings, folder: str) -> str:
 
 def load(folder: str) -> Settings:
     """The settings that `save` wrote into a folder."""
-    path = os.path.join(folder, "settings.json")
+    path, remedy = os.path.join(folder, "settings.json"), "restore it, or give another folder"
     try:
-        with open(path) as file:
-            values = json.load(file)
+        return read({**read_json(path)})
     except FileNotFoundError:
         raise WorkbookError(f"{path} does not exist: name a folder that a run has written")
-    except ValueError as error:
-        raise WorkbookError(
-            f"{path} is not readable JSON ({error}): delete it and start the run again"
-        )
-    if not isinstance(values, dict):
-        raise WorkbookError(f"{path} holds no settings: delete it and start the run again")
-    return read(values)
+    except (OSError, ValueError) as error:
+        raise WorkbookError(f"{path} is not readable JSON ({error}): {remedy}")
+    except TypeError:
+        raise WorkbookError(f"{path} holds no settings: {remedy}")
+    except WorkbookError as error:
+        raise WorkbookError(f"{path}: {error}")
 
 
 def cast(kind, value):
@@ -109,15 +108,13 @@ def cast(kind, value):
 
     Raises ValueError, which says what fits, and KeyError for a type that no one may set.
     """
-    if kind == Optional[float]:
-        if str(value).lower() in ("none", ""):
-            return None
-        kind = float
-    function, words = CASTS[kind]
+    if kind == Optional[float] and str(value).lower() in ("none", ""):
+        return None
+    function, words = CASTS[float if kind == Optional[float] else kind]
     try:
         return function(value)
-    except (TypeError, ValueError, yaml.YAMLError):
-        raise ValueError(f"needs {words}, got {value!r}")
+    except (TypeError, ValueError, OverflowError, RecursionError, yaml.YAMLError):
+        raise ValueError(f"needs {words}, got {reprlib.repr(value)}")
 
 
 def _held(value, fits):
@@ -129,7 +126,8 @@ def _held(value, fits):
 
 def _to_int(value):
     whole = not isinstance(value, float) or value.is_integer()
-    return int(_held(value, whole and not isinstance(value, bool)))
+    number = int(_held(value, whole and not isinstance(value, bool)))
+    return _held(number, abs(number) < 2**63)
 
 
 def _to_float(value):
@@ -175,7 +173,9 @@ def _to_list(value):
 
 
 def _to_any(value):
-    return _with_numbers(yaml.safe_load(value))
+    read = _with_numbers(yaml.safe_load(value))
+    json.dumps(read, allow_nan=False)  # what JSON has no words for, no command could hand on
+    return read
 
 
 def _with_numbers(read):

@@ -14,9 +14,14 @@ from hypothesis import HealthCheck, given, settings as drawing, strategies as so
 from deeplab_nb import settings
 from deeplab_nb.data import outlines as drawn, voc
 from deeplab_nb.errors import WorkbookError
+from deeplab_nb.evaluation import ledger
 from deeplab_nb.launch import rank_table
-from deeplab_nb.runs import parameters
+from deeplab_nb.network import checkpoints
+from deeplab_nb.runs import parameters, state
+from deeplab_nb.training.log import drop_later_lines, read_log
 from tests.support.cell import CELL, write
+from tests.support.files import digests
+from tests.support.tiny_checkpoint import make_tiny_checkpoint
 
 few = drawing(
     max_examples=60,
@@ -157,7 +162,10 @@ def test_a_parameter_takes_the_type_of_its_default_or_is_refused(notebooks, name
 
 
 @few
-@given(some.text(max_size=30) | some.sampled_from(["a = b", "a: int = 1", "a, b = 1, 2", "a = "]))
+@given(
+    some.text(max_size=30)
+    | some.sampled_from(["a = b", "a: int = 1", "a, b = 1, 2", "\0", "a = " + "[" * 300])
+)
 def test_a_parameters_cell_is_read_or_refused(folder, source):
     told(parameters.check_notebook, write(os.path.join(folder, "drawn.ipynb"), CELL + source))
 
@@ -296,3 +304,131 @@ def test_labelmes_outlines_are_drawn_or_refused(folder, content):
 @given(spoilt(COCO) | spoilt(RUNS) | values | some.binary(max_size=40))
 def test_cocos_outlines_are_drawn_or_refused(folder, content):
     told(outlines, folder, put(os.path.join(folder, "coco.json"), content))
+
+
+# --- files whose bytes are damaged, whatever they hold
+
+PIECES = [
+    b"",
+    b"\0",
+    b"\xff",
+    b"\n",
+    b'"',
+    b"NaN",
+    b"1e999",
+    b"9" * 400,
+    b"[" * 3000,
+    b"{}",
+    b"../",
+]
+
+
+@some.composite
+def damaged(draw, content):
+    """The bytes with some of them missing and others in their place."""
+    start = draw(some.integers(0, len(content)))
+    end = start + draw(some.sampled_from([0, 1, 7, 60, len(content)]))
+    return content[:start] + draw(some.sampled_from(PIECES)) + content[end:]
+
+
+def only_read(folder, read, *arguments):
+    """What `told` gives; whatever lies in the folder stays as it is, and a refusal is brief."""
+    before = digests(folder)
+    found = told(read, *arguments)
+    assert digests(folder) == before
+    return found
+
+
+RECORD = {
+    "recipe": "sample",
+    "settings": "0" * 16,
+    "created": "2024-01-01T00:00:00.000",
+    "notebooks": {"01_a": {"state": "done"}, "02_b": {"state": "pending"}},
+}
+RESULTS = {
+    "miou": 0.5,
+    "images": 4,
+    "list": "val",
+    "protocol": "deeplab: a word",
+    "scales": [1.0],
+    "network": "mobilenet_v2",
+    "classes": {"background": {"iou": 0.5, "pixels": 9}, "cat": {"iou": None, "pixels": 0}},
+    "image_miou": {"a": 0.5},
+    "trained": {"data": "train", "steps": 5},
+}
+STEPS = b"".join(
+    b'{"step": %d, "loss": 2.5, "cross_entropy": 2.0, "learning_rate": 0.1}\n' % step
+    for step in (1, 2, 3)
+)
+
+
+def as_bytes(value):
+    return json.dumps(value, indent=2).encode()
+
+
+@few
+@given(damaged(as_bytes(DEFAULTS)))
+def test_damaged_settings_are_loaded_or_refused(folder, content):
+    put(os.path.join(folder, "damaged", "settings.json"), content)
+    only_read(folder, settings.load, os.path.join(folder, "damaged"))
+
+
+@few
+@given(damaged(STEPS))
+def test_a_damaged_log_is_read_whole_or_refused(folder, content):
+    path = put(os.path.join(folder, "log", "log.jsonl"), content)
+    entries = only_read(folder, read_log, path)
+    if entries is not None:
+        assert len(entries) >= content.count(b"\n")
+        drop_later_lines(path, 10**9)
+        assert read_log(path) == entries
+
+
+@few
+@given(damaged(b"a\r\ns1/b\nc\n"))
+def test_a_damaged_list_is_read_or_refused(folder, content):
+    put(voc.list_path(folder, "damaged"), content)
+    ids = only_read(folder, voc.read_list, folder, "damaged")
+    assert ids is None or not any(name.startswith(("/", "..")) for name in ids)
+
+
+@few
+@given(damaged(as_bytes(SERVERS)) | damaged(as_bytes(GROUPS)))
+def test_a_damaged_rank_table_is_read_or_refused(folder, content):
+    only_read(folder, rank_table.read, put(os.path.join(folder, "damaged.json"), content))
+
+
+@few
+@given(damaged(as_bytes(RECORD)) | spoilt(RECORD).map(as_bytes))
+def test_a_damaged_run_is_listed_and_read_or_refused(folder, content):
+    runs = os.path.join(folder, "runs")
+    put(os.path.join(runs, "one", "run.json"), content)
+    assert [info.name for info in only_read(folder, state.list_runs, runs)] == ["one"]
+    only_read(folder, state.read_run, os.path.join(runs, "one"))
+
+
+@few
+@given(damaged(as_bytes(RESULTS)) | spoilt(RESULTS).map(as_bytes))
+def test_damaged_results_are_compared_or_refused(folder, content):
+    run = os.path.join(folder, "results", "one")
+    path = put(os.path.join(run, "eval", "results.json"), content)
+    only_read(folder, state.evaluation_of, run)
+    for name, results in only_read(folder, ledger.find, [path]) or ():
+        assert name in ledger.table(results, name)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return make_tiny_checkpoint(tmp_path_factory.mktemp("checkpoint"))
+
+
+@few
+@given(some.data())
+def test_a_damaged_checkpoint_is_described_or_refused(checkpoint, data):
+    with open(checkpoint + ".index", "rb") as file:
+        whole = file.read()
+    try:
+        put(checkpoint + ".index", data.draw(damaged(whole)))
+        only_read(os.path.dirname(checkpoint), checkpoints.describe, checkpoint)
+    finally:
+        put(checkpoint + ".index", whole)

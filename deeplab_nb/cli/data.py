@@ -1,6 +1,7 @@
 """The commands about data: audit, convert, fetch."""
 
 import os
+import shlex
 
 import click
 
@@ -94,7 +95,7 @@ def convert(images, masks, out, classes, colours, **split):
         click.echo(f"class_weights by {how.__name__}: {weights}")
     result.raise_if_bad()
     click.echo(
-        f"deeplab-nb train finetune_mobilenetv2_dm05 --set data_root={out} "
+        f"deeplab-nb train finetune_mobilenetv2_dm05 --set {shlex.quote(f'data_root={out}')} "
         f"--set num_classes={count}"
     )
 

@@ -1,10 +1,11 @@
 """What all commands share; and those that only look: recipes, doctor."""
 
+import os
 import sys
 
 import click
 
-from deeplab_nb import doctor as doctors, recipes, settings as settings_module
+from deeplab_nb import doctor as doctors, interrupts, recipes, settings as settings_module
 from deeplab_nb.errors import WorkbookError, writing
 from deeplab_nb.runs import parameters
 
@@ -57,7 +58,19 @@ class _Sentences(click.Group):
     Ctrl-C ends with exit code 130.
     """
 
+    def __call__(self, *arguments, **named):
+        """From the console: Ctrl-C ends it before and after the command's work, too."""
+        interrupts.handle(interrupts.leave)
+        try:
+            return super().__call__(*arguments, **named)
+        except SystemExit as end:
+            if end.code == 130:  # what was interrupted would have its say as Python ends
+                sys.stdout.flush()
+                os._exit(130)
+            raise
+
     def invoke(self, context):
+        interrupts.handle(interrupts.interrupt, interrupts.leave)
         try:
             with writing("a file that the command needs"):
                 return super().invoke(context)
@@ -66,6 +79,8 @@ class _Sentences(click.Group):
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             sys.exit(130)
+        finally:
+            interrupts.handle(interrupts.leave, interrupts.interrupt)
 
 
 @click.group(cls=_Sentences)

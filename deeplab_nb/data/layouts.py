@@ -6,14 +6,13 @@ voc      VOC's own layout
 """
 
 import collections
-import json
 import os
 import re
 from pathlib import Path
 
 from deeplab_nb.data import records, voc
 from deeplab_nb.errors import WorkbookError, writing
-from deeplab_nb.files import beside, write_json, write_lines
+from deeplab_nb.files import beside, read_json, write_json, write_lines
 from deeplab_nb.processes import alone_in
 
 # kind: as above; root: the folder; name: of the list as it is called there
@@ -94,9 +93,8 @@ def _unpack(layout, root):
 
 def _check_source(root, source):
     try:
-        with open(os.path.join(root, "source.json")) as file:
-            if json.load(file) == source:
-                return
+        if read_json(os.path.join(root, "source.json")) == source:
+            return
     except (OSError, ValueError):
         pass
     raise WorkbookError(f"{root} is not made of these records: move it away, or write elsewhere")

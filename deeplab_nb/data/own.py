@@ -4,7 +4,6 @@ Looks before it writes: what form the masks have, which values or colours, which
 guess at this point becomes a bad score much later, so a form that is not certain is refused.
 """
 
-import json
 import os
 import re
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 from deeplab_nb.data import mask_forms, outlines, pictures, voc
 from deeplab_nb.data.pictures import SUFFIXES
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.files import beside, write_lines
+from deeplab_nb.files import beside, read_json, write_lines
 from deeplab_nb.progress import in_threads
 
 CLASSES = "_classes.csv"  # of Roboflow, where masks lie beside photographs as NAME_mask.png
@@ -217,8 +216,9 @@ def _write(root, name, photograph, mask, found, strict):
     voc.write_mask(voc.mask_path(root, name), ids)
 
 
-def _labelmap(lines):
+def _labelmap(path):
     """{name: (r, g, b)}, background first, of CVAT's lines `name:r,g,b:parts:actions`."""
+    lines = Path(path).read_text("utf-8-sig").splitlines()
     fields = [line.split(":") for line in lines if line.strip() and not line.startswith("#")]
     fields.sort(key=lambda field: field[0] not in outlines.NO_CLASS)
     return {field[0]: field[1].split(",") for field in fields}
@@ -235,8 +235,7 @@ def read_colours(path):
     """({(r, g, b): class id}, [names]) of a JSON file {"name": [r, g, b], ...}, in its order, or of
     CVAT's labelmap.txt."""
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            named = _labelmap(file) if path.endswith(".txt") else json.load(file)
+        named = _labelmap(path) if path.endswith(".txt") else read_json(path)
         table = {tuple(int(v) for v in colour): i for i, colour in enumerate(named.values())}
         if len(table) < len(named) or any(
             len(colour) != 3 or min(colour) < 0 or max(colour) > 255 for colour in table

@@ -23,7 +23,7 @@ from PIL import Image
 from deeplab_nb.data import pictures, voc
 from deeplab_nb.data.audit import audit
 from deeplab_nb.errors import WorkbookError, writing
-from deeplab_nb.files import ROOT, beside, write_json
+from deeplab_nb.files import ROOT, beside, read_json, write_json
 from deeplab_nb.processes import alone_in
 from deeplab_nb.progress import progress
 from deeplab_nb.tf1 import tf
@@ -239,9 +239,9 @@ def _digest(root, ids, made_of):
 def _is_whole(paths):
     """Whether the files are there, with the sizes that they were written with."""
     try:
-        with open(os.path.join(os.path.dirname(paths[0]), MADE_OF)) as file:
-            return json.load(file)["sizes"] == [os.path.getsize(path) for path in paths]
-    except (OSError, ValueError):
+        made = read_json(os.path.join(os.path.dirname(paths[0]), MADE_OF))
+        return made["sizes"] == [os.path.getsize(path) for path in paths]
+    except (OSError, ValueError, KeyError, TypeError):
         return False
 
 

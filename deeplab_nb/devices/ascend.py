@@ -17,6 +17,7 @@ import types
 from deeplab_nb import ascend_profiles
 from deeplab_nb.devices import ranks
 from deeplab_nb.errors import WorkbookError
+from deeplab_nb.files import read_json
 from deeplab_nb.tf1 import tf
 
 # --- the library
@@ -148,9 +149,8 @@ def _precision(settings, profile):
 
 def _mixlist(path):
     try:
-        with open(path) as file:
-            if isinstance(json.load(file), dict):
-                return os.path.abspath(path)
+        if isinstance(read_json(path), dict):
+            return os.path.abspath(path)
     except (OSError, ValueError) as error:
         raise WorkbookError(
             f"mixlist {path} cannot be read as JSON ({error}): name another file, "

@@ -8,7 +8,6 @@ as TensorFlow's own strategies read it, says who the ranks are and which of them
 """
 
 import collections
-import json
 import os
 import socket
 import time
@@ -16,6 +15,7 @@ import time
 from tensorflow.python.ops import collective_ops
 
 from deeplab_nb.errors import WorkbookError
+from deeplab_nb.files import parse_json
 from deeplab_nb.tf1 import tf
 
 # the variable with the seconds that ranks wait for one another, as on Ascend; and if it is not set
@@ -75,7 +75,7 @@ def members(ranks, variables):
             f"all with `deeplab-nb launch RECIPE --cards {ranks}`"
         )
     try:
-        values = json.loads(variables["TF_CONFIG"])
+        values = parse_json(variables["TF_CONFIG"])
         addresses, rank = values["cluster"]["worker"], values["task"]["index"]
         for address in addresses:
             _host_and_port(address)

@@ -6,7 +6,6 @@ import io
 import json
 import os
 import time
-import zipfile
 
 import numpy as np
 
@@ -105,7 +104,7 @@ def load_counts(path):
                 json.loads(str(arrays["conditions"])),
                 float(arrays["seconds"]),
             )
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except Exception as error:  # of many kinds, by what of an archive of arrays is damaged
         raise WorkbookError(
-            f"counts {path} are not readable ({error}): delete the file and evaluate again"
+            f"counts {path} are not readable ({error}): move the file away and evaluate again"
         )

@@ -6,7 +6,6 @@ SemanticPredictions int32 [1, h, w] and SemanticProbabilities float32 [1, h, w, 
 
 import collections
 import functools
-import json
 import os
 import re
 import shutil
@@ -18,7 +17,7 @@ from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation.om import INPUT, LABELS, PROBABILITIES, RESULT, notes, stretched
 from deeplab_nb.evaluation.onnx_runtime import filled, freeze, open_onnx, to_onnx
 from deeplab_nb.evaluation.predict import Predictor
-from deeplab_nb.files import beside, write_json, write_text
+from deeplab_nb.files import beside, read_json, write_json, write_text
 from deeplab_nb.network.checkpoints import find_checkpoint
 from deeplab_nb.network.deeplab import build_logits, variables_of
 from deeplab_nb.network.fast_layers import DilatedLayers, FoldedLayers
@@ -88,10 +87,10 @@ def export(
 def _made(out):
     """Names of what an earlier export left in a folder."""
     try:
-        forms = [row["file"] for row in json.loads(Path(out, MARKER).read_text())["forms"]]
+        forms = [row["file"] for row in read_json(os.path.join(out, MARKER))["forms"]]
+        return {MARKER, *forms, *(["README.md"] if _FROZEN in forms else [])}
     except (OSError, ValueError, KeyError, TypeError):
         return set()
-    return {MARKER, *forms, *(["README.md"] if _FROZEN in forms else [])}
 
 
 # --- writing

@@ -6,7 +6,6 @@ those that are not.
 
 import collections
 import glob
-import json
 import os
 
 from deeplab_nb import files, recipes, settings as settings_module
@@ -275,12 +274,13 @@ def _files(folder):
 
 def _read(path):
     try:
-        with open(path) as file:
-            results = json.load(file)
+        results = files.read_json(path, finite=False)  # an image's mIoU may be NaN
         results = results.get("eval", results)
-        results["miou"], results["images"], results["list"], results["protocol"] + ""
+        table(results)  # what no table can be made of is none
+        if not 0 <= (results["miou"] or 0) <= 1:
+            raise ValueError
         return results
-    except (OSError, ValueError, AttributeError, KeyError, TypeError):
+    except (OSError, ValueError, AttributeError, KeyError, OverflowError, TypeError):
         raise WorkbookError(
             f"{path} holds no results of an evaluation: name what `evaluate --json` or a run wrote"
         )

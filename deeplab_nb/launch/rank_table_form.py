@@ -12,6 +12,7 @@ import os
 import re
 
 from deeplab_nb.errors import WorkbookError
+from deeplab_nb.files import parse_json
 
 MOST = 1 << 24  # characters of a file; 100,000 cards take fewer
 ANEW = "make the table anew with `deeplab-nb rank-table make`"
@@ -52,8 +53,9 @@ def load(path):
     try:
         if len(text) > MOST:
             raise ValueError("it is too long")
-        table = json.loads(text, object_pairs_hook=lambda pairs: _object(path, pairs))
-    except (RecursionError, ValueError) as error:
+        once = {"object_pairs_hook": lambda pairs: _object(path, pairs)}
+        table = parse_json(text, finite=False, **once)  # a number is named with its place
+    except ValueError as error:
         comment = next((mark for mark in ("//", "/*", "#") if mark in text), None)
         remedy = f"take out the comment '{comment}', JSON has none" if comment else ANEW
         raise WorkbookError(f"{path} is no JSON ({error}): {remedy}")

@@ -7,9 +7,13 @@ import importlib
 import os
 import sys
 
-from deeplab_nb import originals
-from deeplab_nb.errors import WorkbookError, writing
-from deeplab_nb.published import flags, translation
+from deeplab_nb import interrupts
+
+if __name__ == "__main__":
+    interrupts.handle(interrupts.leave)
+from deeplab_nb import originals  # noqa: E402
+from deeplab_nb.errors import WorkbookError, writing  # noqa: E402
+from deeplab_nb.published import flags, translation  # noqa: E402
 
 
 def enter(translate, action, about):
@@ -22,6 +26,7 @@ def enter(translate, action, about):
     if set(words) & {"-h", "--help", "--helpfull", "--helpshort"}:
         print(about, *help_lines(), sep="\n")
         return 0
+    interrupts.handle(interrupts.interrupt, interrupts.leave)
     try:
         request = translate(words)
         for note in request.notes:

@@ -102,6 +102,8 @@ def _literals(source, cell):
         statements = ast.parse(source).body
     except SyntaxError as error:
         raise WorkbookError(f"{cell} that is not Python (line {error.lineno}): {remedy}")
+    except (ValueError, RecursionError, MemoryError) as error:  # a NUL, brackets in brackets
+        raise WorkbookError(f"{cell} that Python cannot read ({error}): {remedy}")
     defaults = {}
     for statement in statements:
         try:

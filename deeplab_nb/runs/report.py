@@ -53,24 +53,29 @@ def write(run):
         autoescape=True,
         undefined=jinja2.StrictUndefined,
     )
-    page = environment.get_template("report.html.j2").render(
-        name=os.path.basename(os.path.abspath(run)),
-        record=record,
-        seconds=state.seconds(run),
-        recipe=recipe,
-        results=results,
-        command=_command(run, record, changed),
-        settings=settings,
-        changed=changed,
-        fields=settings_module.FIELDS,
-        audit=_audit(loaded),
-        curve=_curve(run),
-        classes=classes_of(results),
-        bars=_bars(results),
-        overlays=_overlays(run, results),
-        ledger=_ledger(run),
-        versions=_versions(),
-    )
+    try:
+        page = environment.get_template("report.html.j2").render(
+            name=os.path.basename(os.path.abspath(run)),
+            record=record,
+            seconds=state.seconds(run),
+            recipe=recipe,
+            results=results,
+            command=_command(run, record, changed),
+            settings=settings,
+            changed=changed,
+            fields=settings_module.FIELDS,
+            audit=_audit(loaded),
+            curve=_curve(run),
+            classes=classes_of(results),
+            bars=_bars(results),
+            overlays=_overlays(run, results),
+            ledger=_ledger(run),
+            versions=_versions(),
+        )
+    except (jinja2.UndefinedError, TypeError) as error:
+        raise WorkbookError(
+            f"{state.evaluation_path(run)} lacks what a report shows ({error}): evaluate again"
+        )
     return files.write_text(os.path.join(run, NAME), page)
 
 
@@ -153,7 +158,7 @@ def classes_of(results):
 
 def _bars(results):
     rows = classes_of(results)
-    if not rows:
+    if not rows or results.get("miou") is None:
         return None
     ious = {name: entry["iou"] for name, entry in results["classes"].items()}
     shown = ", ".join(f"{name} {iou:.1f}" for name, iou, _ in rows)

@@ -10,14 +10,13 @@ RUN/.lock           held by the process that works in the folder
 import contextlib
 import datetime
 import hashlib
-import json
 import os
 import re
 from typing import NamedTuple, Optional
 
 from deeplab_nb import processes, settings as settings_module
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.files import write_json
+from deeplab_nb.files import read_json, write_json
 from deeplab_nb.runs.parameters import RESERVED
 
 # of a notebook; it is noted as interrupted while it runs, for that is what it is if we are killed
@@ -85,24 +84,23 @@ def expected_seconds(runs_root, recipe_name):
 
 def seconds(run):
     """{notebook: seconds} of a run, 0 for one that has not been executed."""
-    return {
-        stem: round(_executed(run, stem).get("duration") or 0, 1)
-        for stem in read_run(run)["notebooks"]
-    }
+    return {stem: round(_executed(run, stem)[0], 1) for stem in read_run(run)["notebooks"]}
 
 
 def parameters_of(run, stem):
     """The notebook's own parameters, with which it was executed; None if it was not."""
-    given = _executed(run, stem).get("parameters")
+    given = _executed(run, stem)[1]
     return given and {name: value for name, value in given.items() if name not in RESERVED}
 
 
 def _executed(run, stem):
-    """What papermill noted in an executed notebook; {} without a readable one."""
+    """(seconds, parameters) that papermill noted in an executed notebook; (0, None) without one."""
     try:
-        return _read_json(os.path.join(run, stem + ".ipynb"))["metadata"]["papermill"]
-    except (WorkbookError, KeyError, TypeError):
-        return {}
+        noted = _read_json(os.path.join(run, stem + ".ipynb"))["metadata"]["papermill"]
+        given = noted.get("parameters")
+        return (noted.get("duration") or 0) + 0.0, given and {**given}
+    except (WorkbookError, AttributeError, KeyError, TypeError):
+        return 0, None
 
 
 def locked(run):
@@ -123,9 +121,7 @@ def read_run(run):
             entry["state"] + ""
         record["recipe"], record["settings"], record["created"] + ""
     except (TypeError, KeyError, AttributeError):  # whatever JSON may hold instead
-        raise WorkbookError(
-            f"{path} is missing or damaged: give another --name, or delete that folder"
-        )
+        raise WorkbookError(f"{path} is missing or damaged: restore it, or give another --name")
     return record
 
 
@@ -161,7 +157,13 @@ def evaluation_of(run):
     """What the evaluation wrote, {} without one. Raises WorkbookError for anything else there."""
     path = evaluation_path(run)
     evaluation = _read_json(path) or {}
-    if not isinstance(evaluation, dict):
+    try:
+        shown = [evaluation.get("miou"), *evaluation.get("image_miou", {}).values()]
+        for found in evaluation.get("classes", {}).values():
+            shown += [found["iou"]] if found["pixels"] >= 0 else []
+        if not all(iou is None or iou != iou or 0 <= iou <= 1 for iou in shown):
+            raise TypeError
+    except (AttributeError, KeyError, TypeError):  # whatever JSON may hold instead
         raise WorkbookError(f"{path} holds no results: run the evaluation again")
     return evaluation
 
@@ -264,11 +266,10 @@ def _start(run, recipe_name, settings):
 
 
 def _read_json(path):
-    """The file's content, None without the file."""
+    """The file's content, None without the file; an image without classes has an mIoU of NaN."""
     try:
-        with open(path, encoding="utf-8") as file:
-            return json.load(file)
+        return read_json(path, finite=False)
     except FileNotFoundError:
         return None
     except (ValueError, OSError) as error:
-        raise WorkbookError(f"{path} is not readable ({error}): restore it or delete its folder")
+        raise WorkbookError(f"{path} is not readable ({error}): restore it, or give another --name")

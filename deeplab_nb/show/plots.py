@@ -207,8 +207,9 @@ def loss_curve(log):
     steps, validations = steps_of(log), validations_of(log)
 
     def curve(axes, entries, name, label, style="-", **look):
-        numbers, values = zip(*((entry["step"], entry[name]) for entry in entries))
-        axes.plot(numbers, values, style, label=label, **look)
+        there = [entry for entry in entries if name in entry]
+        steps, values = ([entry[key] for entry in there] for key in ("step", name))
+        axes.plot(steps, values, style, label=label, **look)
 
     curve(axes, steps, "loss", "loss")
     curve(axes, steps, "cross_entropy", "cross-entropy alone")

@@ -18,9 +18,11 @@ from deeplab_nb import settings as settings_module
 from deeplab_nb.data import voc
 from deeplab_nb.devices import ranks
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.files import write_text
+from deeplab_nb.files import parse_json, write_text
 from deeplab_nb.progress import prints_logs
 from deeplab_nb.tf1 import tf
+
+_NUMBERS = {"loss", "cross_entropy", "learning_rate", "seconds_a_step"}  # that readers count with
 
 
 class Log:
@@ -151,15 +153,33 @@ def drop_later_lines(path, step):
 
 
 def read_log(path):
-    """The entries of a log.jsonl; a last line cut off by a kill is left out."""
+    """The entries of a log.jsonl; a last line cut off by a kill is left out.
+
+    Raises WorkbookError for any other line that is no entry.
+    """
     entries = []
-    with open(path) as file:
-        for line in file:
-            try:
-                entries.append(json.loads(line))
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, 1):
+            try:  # a gradient norm may be infinite, and is written so
+                entries.append(_entry(parse_json(line.decode(), finite=False)))
             except ValueError:
-                break
+                if line.endswith(b"\n"):
+                    raise WorkbookError(
+                        f"line {number} of {path} is no entry of a step: mend it, or take it out"
+                    )
     return entries
+
+
+def _entry(entry):
+    """The entry, if numbers stand where readers look for them; an mIoU may be NaN."""
+    try:
+        for name in {"step", *entry.keys() & _NUMBERS}:
+            if not abs(entry[name]) < 1e300:
+                raise ValueError(name)
+        abs(entry.get("validation_miou", 0))
+        return entry
+    except (AttributeError, KeyError, TypeError):
+        raise ValueError("no entry")
 
 
 def steps_of(log):
@@ -179,7 +199,8 @@ def validations_of(log):
 def best_before(folder, step):
     """The highest mIoU that a run's log has up to a step, None without one."""
     found = _validations(folder)
-    return max((e["validation_miou"] for e in found if e["step"] <= step), default=None)
+    before = [e["validation_miou"] for e in found if e["step"] <= step]
+    return max((miou for miou in before if miou >= 0), default=None)  # no NaN
 
 
 def validated_at(folder, step):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 
 import numpy as np
 import pytest
@@ -203,6 +204,13 @@ def test_the_command_converts_audits_and_says_what_comes_next(tmp_path):
     assert "cannot be used" in call(
         "convert", images, masks, "--out", str(tmp_path / "two"), "--colours", masks, code=1
     )
+
+
+def test_the_command_that_comes_next_can_be_pasted(tmp_path):
+    images, masks = write(tmp_path, Image.fromarray(IDS))
+    out = str(tmp_path / "Bob's leaves; $HOME [1]")
+    said = call("convert", images, masks, "--out", out)
+    assert f"data_root={out}" in shlex.split(said.splitlines()[-1])
 
 
 def test_cvats_labelmap_names_the_colours(tmp_path):

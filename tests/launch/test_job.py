@@ -383,20 +383,12 @@ def test_addresses_that_do_not_fit_are_named(tmp_path, options, words):
         plan(tmp_path, "sample", cards=2, **options)
 
 
-def test_a_printed_command_can_be_pasted(tmp_path):
-    (tmp_path / "my tables").mkdir()
-    path = write(tmp_path / "my tables", OLD)
-    with pytest.raises(WorkbookError) as caught:
+def test_the_command_that_makes_an_older_table_anew_can_be_pasted(tmp_path):
+    path = str(tmp_path / "Bob's table; $HOME [1].json")
+    os.rename(write(tmp_path, OLD), path)
+    with pytest.raises(WorkbookError) as refusal:
         plan(tmp_path, cards=2, rank_table=path)
-    command = str(caught.value).split("`")[1]
-    assert shlex.split(command) == [
-        "deeplab-nb",
-        "rank-table",
-        "merge",
-        str(path),
-        "--out",
-        "NEW.json",
-    ]
+    assert path in shlex.split(str(refusal.value).split("`")[1])
 
 
 def test_what_does_not_fit_is_named(make, tmp_path):

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -202,6 +203,12 @@ def test_a_beat_is_a_sign_of_life(tmp_path, monkeypatch):
     os.utime(str(tmp_path / "heartbeat"), (1, 1))
     ranks.beat()
     assert os.path.getmtime(str(tmp_path / "heartbeat")) > 1
+
+
+def test_a_command_that_did_not_start_can_be_pasted(tmp_path):
+    words = [str(tmp_path / "no such"), "--set", "data_root=Bob's; $HOME [1]"]
+    said, _ = fails(tmp_path, lambda rank: words, 1)
+    assert shlex.split(said.split("`")[1]) == words
 
 
 def test_a_rank_that_cannot_start_ends_those_before_it(tmp_path):
