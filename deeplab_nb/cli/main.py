@@ -76,7 +76,9 @@ class _Sentences(click.Group):
                 return super().invoke(context)
         except WorkbookError as error:
             raise click.ClickException(str(error))
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemError) as error:
+            if not interrupts.is_behind(error):
+                raise
             click.echo("interrupted", err=True)
             sys.exit(130)
         finally:
