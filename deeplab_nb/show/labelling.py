@@ -9,7 +9,6 @@ import json
 import os
 from pathlib import Path
 
-from deeplab_nb import settings as settings_module
 from deeplab_nb.data import voc
 from deeplab_nb.data.pictures import SUFFIXES
 from deeplab_nb.errors import WorkbookError
@@ -139,19 +138,9 @@ def _targets(found, out):
 # --- what a checkpoint knows, beside its variables
 
 
-def trained_with(prefix):
-    """The settings of a checkpoint's training, which lie beside it; None where there are none."""
-    try:
-        return settings_module.resolve(
-            settings_module.load(os.path.dirname(os.path.abspath(prefix)))
-        )
-    except WorkbookError:  # none, or of another version
-        return None
-
-
 def known_side(prefix):
     """The side, in pixels, of the frame in which a checkpoint's run evaluates; else KNOWN."""
-    settings = trained_with(prefix)
+    settings = checkpoints.trained_with(prefix)
     try:
         root = voc.check_root(settings.data_root)
         ids = voc.read_list(root, settings.val_list)
@@ -166,7 +155,7 @@ def names_of(prefix, num_classes, file=None):
     Of `file`, a name a line; else of classes.txt in the data folder of its training or beside it;
     VOC's if the network is VOC's; else numbers. Raises WorkbookError for a file of another count.
     """
-    settings, folder = trained_with(prefix), os.path.dirname(os.path.abspath(prefix))
+    settings, folder = checkpoints.trained_with(prefix), os.path.dirname(os.path.abspath(prefix))
     root = settings.data_root if settings else ""
     for path in [file] if file else [os.path.join(f, voc.NAMES) for f in (root, folder) if f]:
         try:
