@@ -85,7 +85,7 @@ def run_notebooks(
     run = os.path.abspath(run)
     resume = command_line(run, recipe, overrides, parameters)
     if selected:
-        which = "--only" if selected[-1] is not notebooks[-1] or len(selected) == 1 else "--from"
+        which = "--only" if selected[-1] != notebooks[-1] or len(selected) == 1 else "--from"
         resume += f" {which} {selected[0].number}"
     own = {
         notebook.stem: {
