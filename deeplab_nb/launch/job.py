@@ -123,18 +123,26 @@ def _refused(count, settings):
 
 def preflight(plan):
     """Looks for what ranks would miss and writes nothing. Raises WorkbookError for the first."""
+    _check_cards(plan)
+    check_inputs(plan.settings, plan.folder)
+
+
+def check_inputs(settings, folder):
+    """Raises WorkbookError where data or weights that a run reads are not there.
+
+    folder: the run's; weights to start from are no matter once it has checkpoints.
+    """
     from deeplab_nb.data import voc
     from deeplab_nb.data.records import existing_shards
     from deeplab_nb.network.checkpoints import find_checkpoint, newest_checkpoint
 
-    _check_cards(plan)
-    settings = settings_module.resolve(plan.settings)
+    settings = settings_module.resolve(settings)
     # the drawn sample is made when it is needed
     if settings.data_root != os.path.join(files.ROOT, settings_module.Settings().data_root):
         for name in [settings.train_list] + [settings.val_list] * bool(settings.validate_every):
             if not existing_shards(settings.data_root, name):
                 voc.read_list(voc.check_root(settings.data_root), name)
-    if settings.initial_checkpoint and not newest_checkpoint(os.path.join(plan.folder, "train")):
+    if settings.initial_checkpoint and not newest_checkpoint(os.path.join(folder, "train")):
         find_checkpoint(settings.initial_checkpoint)
 
 

@@ -84,6 +84,9 @@ def run_notebooks(
     """
     run = os.path.abspath(run)
     resume = command_line(run, recipe, overrides, parameters)
+    if selected:
+        which = "--only" if selected[-1] != notebooks[-1] or len(selected) == 1 else "--from"
+        resume += f" {which} {selected[0].number}"
     own = {
         notebook.stem: {
             name: value for name, value in parameters.items() if name in notebook.declared
@@ -104,6 +107,7 @@ def run_notebooks(
         todo = selected or list(itertools.dropwhile(is_done, notebooks))  # each reads those before
         state.forget_results(run)
         expected = state.expected_seconds(os.path.dirname(run), recipe)
+        started = time.time()
         for position, notebook in enumerate(listed, 1):
             label = f"notebook {position} of {len(listed)}: {notebook.stem}"
             if notebook not in todo:
@@ -121,6 +125,7 @@ def run_notebooks(
                 bar=bar,
                 expected=expected.get(notebook.stem),
             )
+        say(f"{len(todo)} of {len(listed)} notebooks in {duration(time.time() - started)}")
         return state.write_results(run, record)
 
 
@@ -139,8 +144,13 @@ def _run_one(notebook, run, record, given, *, label, resume, bar, expected):
         whole = expected and duration(expected)
         say(f"{label} runs" + (f", {whole} expected" if whole else ""))
         of_about = f" of about {whole}" if whole else ""
+
         # a cell that trains shows nothing for long
-        with signs_of_life(lambda: say(f"{label}: {duration(time.time() - started)}{of_about}")):
+        def tell():
+            trained = state.training_since(run, started)
+            say(f"{label}: {duration(time.time() - started)}{of_about}{trained}")
+
+        with signs_of_life(tell):
             _execute(notebook, target, given, bar)
     except KeyboardInterrupt:
         elapsed = note(state.INTERRUPTED)

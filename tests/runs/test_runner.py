@@ -232,3 +232,17 @@ def test_a_long_cell_shows_that_it_is_still_running(run, folder, capsys, monkeyp
     write(folder, "01_long", "import time; time.sleep(2)")
     execute(run, folder)
     assert capsys.readouterr().out.count("notebook 1 of 1: 01_long: ") >= 2
+
+
+def test_a_failed_selection_resumes_as_it_was_selected(folder, run, capsys):
+    for name in ("01_a", "02_b", "03_c"):
+        write(folder, name, "1 / 0" if name == "03_c" else "")
+    found = runner.find_notebooks(str(folder))
+    for which, words in (({"only": "03"}, "--only 03"), ({"from_": "02"}, "--from 02"), ({}, "")):
+        with pytest.raises(WorkbookError) as failed:
+            execute(run, folder, selected=which and runner.select(found, **which))
+        assert str(failed.value).endswith(
+            f"continue with `deeplab-nb run x --name r {words}".rstrip() + "`"
+        )
+    execute(run, folder, selected=runner.select(found, only="01"))
+    assert capsys.readouterr().out.splitlines()[-1].startswith("1 of 1 notebooks in ")
