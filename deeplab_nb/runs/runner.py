@@ -16,7 +16,9 @@ from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
 from papermill.exceptions import PapermillExecutionError
 
+from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
+from deeplab_nb.files import parse_json
 from deeplab_nb.processes import Watcher, terminable
 from deeplab_nb.progress import HEADLESS, duration, say, signs_of_life
 from deeplab_nb.runs import state
@@ -147,7 +149,7 @@ def _run_one(notebook, run, record, given, *, label, resume, bar, expected):
 
         # a cell that trains shows nothing for long
         def tell():
-            trained = state.training_since(run, started)
+            trained = training_since(run, started)
             say(f"{label}: {duration(time.time() - started)}{of_about}{trained}")
 
         with signs_of_life(tell):
@@ -163,6 +165,22 @@ def _run_one(notebook, run, record, given, *, label, resume, bar, expected):
             f"{os.path.relpath(target)}, then continue with `{resume}`"
         )
     say(f"{label} is done after {note(state.DONE)}")
+
+
+def training_since(run, started):
+    """', step 40 of 200, loss 1.23' of a training that has gone on since then; '' of none."""
+    path = os.path.join(run, "train", "log.jsonl")
+    try:
+        if os.path.getmtime(path) < started:
+            return ""
+        with open(path, "rb") as file:
+            file.seek(max(0, os.path.getsize(path) - 4000))  # some of its last lines
+            entries = [line for line in file.read().splitlines() if b'"loss"' in line]
+        last = parse_json(entries[-1].decode(), finite=False)
+        steps = settings_module.load(run).train_steps
+        return f", step {last['step']} of {steps}, loss {last['loss']:.3f}"
+    except (OSError, ValueError, LookupError, TypeError, WorkbookError):  # of a line half written
+        return ""
 
 
 def _execute(notebook, target, given, bar):

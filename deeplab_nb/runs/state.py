@@ -16,7 +16,7 @@ from typing import NamedTuple, Optional
 
 from deeplab_nb import processes, settings as settings_module
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.files import parse_json, read_json, write_json
+from deeplab_nb.files import read_json, write_json
 from deeplab_nb.runs.parameters import RESERVED
 
 # of a notebook; it is noted as interrupted while it runs, for that is what it is if we are killed
@@ -156,22 +156,6 @@ def write_results(run, record):
         results.update(miou=evaluation.get("miou"), eval=evaluation)
     write_json(os.path.join(run, "results.json"), results)
     return results
-
-
-def training_since(run, started):
-    """', step 40 of 200, loss 1.23' of a training that has gone on since then; '' of none."""
-    path = os.path.join(run, "train", "log.jsonl")
-    try:
-        if os.path.getmtime(path) < started:
-            return ""
-        with open(path, "rb") as file:
-            file.seek(max(0, os.path.getsize(path) - 4000))  # some of its last lines
-            entries = [line for line in file.read().splitlines() if b'"loss"' in line]
-        last = parse_json(entries[-1].decode(), finite=False)
-        steps = settings_module.load(run).train_steps
-        return f", step {last['step']} of {steps}, loss {last['loss']:.3f}"
-    except (OSError, ValueError, LookupError, TypeError, WorkbookError):  # of a line half written
-        return ""
 
 
 def evaluation_path(run):

@@ -231,28 +231,6 @@ def test_finished_runs_of_the_same_settings(tmp_path):
     assert [os.path.basename(run) for run in found] == ["five", "one"]
 
 
-@pytest.mark.parametrize(
-    "lines, said",
-    [
-        (['{"step": 0, "loss": 3.0}', '{"step": 40, "loss": 1.2345}'], "step 40 of 7, loss 1.234"),
-        (
-            ['{"step": 5, "loss": 2.0, "norm": Infinity}', '{"step": 5, "validation_miou": 0.5}'],
-            "step 5 of 7, loss 2.000",
-        ),
-        (['{"step": 5, "loss": 2.'], ""),
-        ([], ""),
-    ],
-)
-def test_how_far_a_training_is(tmp_path, lines, said):
-    run = state.new_or_resumed_run(str(tmp_path), "sample", OTHER)
-    assert state.training_since(run, 0) == ""
-    os.mkdir(os.path.join(run, "train"))
-    log = tmp_path / os.path.basename(run) / "train" / "log.jsonl"
-    log.write_text("\n".join(lines))
-    assert state.training_since(run, 0) == (f", {said}" if said else "")
-    assert state.training_since(run, log.stat().st_mtime + 1) == ""  # of an earlier training
-
-
 def test_a_notebook_in_jupyterlab_opens_the_newest_finished_run(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(files, "RUNS", str(tmp_path))
     given = {"train_steps": 7}
