@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import glob
+import hashlib
 import itertools
 import os
 import re
@@ -109,11 +110,14 @@ def step_of(prefix):
     return int(match.group(1)) if match else -1
 
 
-def blocks(prefix):
-    """The bytes of a checkpoint's files, in pieces, for a digest."""
+def digest(prefix, text=""):
+    """A SHA-256 of a text and the bytes of a checkpoint's files, which can be gone on with."""
+    found = hashlib.sha256(text.encode())
     for path in _files(prefix):
         with open(path, "rb") as file:
-            yield from iter(lambda: file.read(1 << 20), b"")
+            for block in iter(lambda: file.read(1 << 20), b""):
+                found.update(block)
+    return found
 
 
 def _files(prefix):

@@ -8,8 +8,8 @@ TensorFlow.
 import os
 from typing import NamedTuple, Optional, Tuple
 
-from deeplab_nb.errors import WorkbookError
-from deeplab_nb.settings import SIX_SCALES, nearest
+from deeplab_nb.errors import one_of
+from deeplab_nb.settings import SIX_SCALES
 
 BASE = "http://download.tensorflow.org/models/"
 
@@ -137,11 +137,7 @@ NAMES = tuple(row.name for row in PUBLISHED)
 
 def get(name):
     """The published checkpoint of this name; WorkbookError names the nearest to an unknown one."""
-    if name not in NAMES:
-        raise WorkbookError(
-            f"unknown weights '{name}'{nearest(name, NAMES)}; there are {', '.join(NAMES)}"
-        )
-    return PUBLISHED[NAMES.index(name)]
+    return PUBLISHED[one_of(NAMES, name, "weights")]
 
 
 def name_of(prefix):
