@@ -3,27 +3,22 @@
 from deeplab_nb.network.layers import BatchNorm, Dilation, Features, truncated_normal
 from deeplab_nb.tf1 import tf
 
-# (expansion, output channels at depth multiplier 1, nominal stride) of expanded_conv,
-# expanded_conv_1, ...
-BLOCKS = (
-    (1, 16, 1),
-    (6, 24, 2),
-    (6, 24, 1),
-    (6, 32, 2),
-    (6, 32, 1),
-    (6, 32, 1),
-    (6, 64, 2),
-    (6, 64, 1),
-    (6, 64, 1),
-    (6, 64, 1),
-    (6, 96, 1),
-    (6, 96, 1),
-    (6, 96, 1),
-    (6, 160, 2),
-    (6, 160, 1),
-    (6, 160, 1),
-    (6, 320, 1),
+# Table 2: expansion, output channels at depth multiplier 1, blocks, nominal stride of the first
+TABLE_2 = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
 )
+# (expansion, channels, stride) of expanded_conv, expanded_conv_1, ...
+BLOCKS = [
+    (expansion, channels, 1 if number else stride)
+    for expansion, channels, count, stride in TABLE_2
+    for number in range(count)
+]
 LINEAR = dict(initializer=truncated_normal(0.09), batch_norm=BatchNorm(decay=0.997, epsilon=1e-3))
 RECTIFIED = dict(LINEAR, activation=tf.nn.relu6)
 
