@@ -67,10 +67,18 @@ def training(settings, steps, images):
     }
 
 
-def _training_beside(prefix):
+def trained_with(prefix):
+    """The settings of a checkpoint's training, which lie beside it; None where there are none."""
+    folder = os.path.dirname(os.path.abspath(prefix))
     try:
-        settings = settings_module.load(os.path.dirname(os.path.abspath(prefix)))
+        return settings_module.resolve(settings_module.load(folder))
     except WorkbookError:  # none, or of another version
+        return None
+
+
+def _training_beside(prefix):
+    settings = trained_with(prefix)
+    if settings is None:
         return None
     try:
         images = len(voc.read_list(voc.check_root(settings.data_root), settings.train_list))

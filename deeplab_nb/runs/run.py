@@ -56,9 +56,8 @@ class Run:
     def train(self):
         """Trains to the last step, from where it stands; returns the checkpoint's prefix."""
         records = self.records(self.settings.train_list)
-        rank = os.environ.get("RANK_ID") or os.environ.get(ranks.RANK, "0")
-        # rank 0 holds the folder for all
-        with alone_at(self.train_folder) if rank == "0" else contextlib.nullcontext():
+        first = ranks.rank_of(os.environ) in (None, "0")  # which holds the folder for all
+        with alone_at(self.train_folder) if first else contextlib.nullcontext():
             return train(self.settings, records, self.train_folder)
 
     def checkpoint(self):
