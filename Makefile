@@ -40,7 +40,8 @@ bench: environment
 
 # the notebooks in the browser, reachable from this machine only, by the token that is printed
 lab: environment
-	.venv/bin/python -m jupyterlab --ip=127.0.0.1 $(ARGS)
+	@git config filter.notebook.clean '.venv/bin/python scripts/strip_notebook.py' 2>/dev/null || true
+	.venv/bin/python -m jupyterlab --ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 # resolves requirements.in anew, with a uv that is thrown away afterwards
 lock:

@@ -1,6 +1,7 @@
-"""The one exception that stands for bad input or a bad machine state."""
+"""The one exception that stands for bad input or a bad machine state, and words for it."""
 
 import contextlib
+import difflib
 import errno
 import os
 
@@ -10,6 +11,24 @@ class WorkbookError(Exception):
 
     The command line prints it without a stack trace and ends with exit code 1.
     """
+
+
+def nearest(name, names):
+    """', did you mean X?' for the closest of `names`, '' if none is close."""
+    close = difflib.get_close_matches(str(name), list(names), n=1, cutoff=0.5)
+    return f", did you mean '{close[0]}'?" if close else ""
+
+
+def one_of(names, name, what):
+    """The place of a name among `names`. Raises WorkbookError for an unknown one.
+
+    what: they are, such as 'recipe'.
+    """
+    if name not in names:
+        raise WorkbookError(
+            f"unknown {what} '{name}'{nearest(name, names)}; there are {', '.join(names)}"
+        )
+    return names.index(name)
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import pytest
 from deeplab_nb import files, settings
 from deeplab_nb.data import own
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.evaluation import confusion, ledger
+from deeplab_nb.evaluation import ledger, metrics
 from deeplab_nb.runs import report, state
 from deeplab_nb.show import plots
 from deeplab_nb.training.log import best_before, drop_later_lines, read_log
@@ -182,7 +182,7 @@ def test_counts_that_are_none_are_named_and_kept(tmp_path):
     for content in (b"", b"PK\x03\x04" + b"\0" * 60, b"\x93NUMPY\x01\0v\0{", b"no archive"):
         path.write_bytes(content)
         with pytest.raises(WorkbookError, match="counts .* are not readable .*move the file away"):
-            confusion.load_counts(str(path))
+            metrics.load_counts(str(path))
         assert path.read_bytes() == content
 
 

@@ -266,9 +266,11 @@ def _settings_of(checkpoint, given, **values):
 
 def _check_json(path, overwrite):
     """Refuses to write over a file that holds no results."""
-
-    ours = lambda name: b'"miou":' in Path(name).read_bytes()  # noqa: E731
-    refuse_over([path] if path else [], ours=ours, overwrite=overwrite)
+    refuse_over(
+        [path] if path else [],
+        ours=lambda name: b'"miou":' in Path(name).read_bytes(),
+        overwrite=overwrite,
+    )
 
 
 def _show(evaluation, json_path):
@@ -280,16 +282,7 @@ def _show(evaluation, json_path):
             f"{100 * results['miou']:>6.2f}  by the mindspore protocol: mean over "
             f"{results['mean_over']}"
         )
-    names = (
-        "protocol",
-        "output_stride",
-        "scales",
-        "flip",
-        "engine",
-        "list",
-        "images",
-        "seconds_an_image",
-    )
+    names = "protocol output_stride scales flip engine list images seconds_an_image".split()
     told = [f"{name.replace('_', ' ')} {results[name]}" for name in names if name in results]
     click.echo("; ".join(told))
     if json_path:

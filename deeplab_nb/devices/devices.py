@@ -82,7 +82,7 @@ def join(device, settings, config):
     why_not = ranks.problem(settings.cards, os.environ)
     if why_not:
         raise WorkbookError(why_not)
-    return collectives.Team(ranks.rank_of(os.environ), settings.cards, "", None)
+    return collectives.Team(int(ranks.rank_of(os.environ)), settings.cards, "", None)
 
 
 def start_alike(device, session, first_step, team):

@@ -28,8 +28,8 @@ def size_of(variables):
 
 
 def rank_of(variables):
-    """Which rank a process with these environment variables is."""
-    return int(variables.get("RANK_ID") or variables[RANK])
+    """Which rank a process with these environment variables is, as text; None where none tells."""
+    return variables.get("RANK_ID") or variables.get(RANK)
 
 
 def problem(ranks, variables):

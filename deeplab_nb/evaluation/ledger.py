@@ -67,10 +67,18 @@ def training(settings, steps, images):
     }
 
 
-def _training_beside(prefix):
+def trained_with(prefix):
+    """The settings of a checkpoint's training, which lie beside it; None where there are none."""
+    folder = os.path.dirname(os.path.abspath(prefix))
     try:
-        settings = settings_module.load(os.path.dirname(os.path.abspath(prefix)))
+        return settings_module.resolve(settings_module.load(folder))
     except WorkbookError:  # none, or of another version
+        return None
+
+
+def _training_beside(prefix):
+    settings = trained_with(prefix)
+    if settings is None:
         return None
     try:
         images = len(voc.read_list(voc.check_root(settings.data_root), settings.train_list))
@@ -252,7 +260,7 @@ def find(names=(), *, runs=files.RUNS):
     Raises WorkbookError for a name with nothing under it, and for a file that holds no results.
     """
     found = []
-    for name in names or (sorted(os.listdir(runs)) if os.path.isdir(runs) else ()):
+    for name in names or sorted(glob.glob(os.path.join(glob.escape(runs), "*", ""))):
         in_run = os.path.join(runs, name)
         paths = [name] if os.path.isfile(name) else _files(name) or _files(in_run)
         if names and not paths:

@@ -10,7 +10,6 @@ import collections
 import contextlib
 import functools
 import glob
-import hashlib
 import importlib
 import json
 import logging
@@ -22,7 +21,7 @@ from tensorflow.tools.graph_transforms import TransformGraph
 
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.files import beside
-from deeplab_nb.network.checkpoints import blocks, restore
+from deeplab_nb.network.checkpoints import digest, restore
 from deeplab_nb.network.deeplab import build_logits, variables_of
 from deeplab_nb.network.fast_layers import DilatedLayers
 from deeplab_nb.settings import known
@@ -127,16 +126,13 @@ class Conversion:
 
     def key(self):
         """A hash of all that a conversion depends on; it reads the whole checkpoint."""
-        key = hashlib.sha256(self._made_by.encode())
-        for block in blocks(self.prefix):
-            key.update(block)
-        return key
+        return digest(self.prefix, self._made_by)
 
     def path(self, model, key):
         """Where a model's bytes are kept."""
-        digest = key.copy()
-        digest.update(model)
-        return f"{self._stem}-{digest.hexdigest()[:16]}.onnx"
+        key = key.copy()
+        key.update(model)
+        return f"{self._stem}-{key.hexdigest()[:16]}.onnx"
 
     def kept(self):
         """The bytes of the conversion that is kept, or None; an outdated or damaged one is None."""

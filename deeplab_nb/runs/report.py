@@ -15,7 +15,7 @@ from PIL import Image
 
 from deeplab_nb import files, recipes, settings as settings_module
 from deeplab_nb.data.audit import audit
-from deeplab_nb.errors import WorkbookError
+from deeplab_nb.errors import WorkbookError, nearest
 from deeplab_nb.runs import state
 from deeplab_nb.runs.runner import command_line
 from deeplab_nb.show import plots
@@ -25,15 +25,8 @@ NAME = "report.html"
 OVERLAYS = 12  # shown, spread from the worst to the best
 WIDTH = 1000  # pixels of an overlay: as a JPEG about 80 kB, so that a page stays below 5 MB
 PACKAGES = (
-    "deeplab_nb",
-    "tensorflow",
-    "numpy",
-    "pillow",
-    "matplotlib",
-    "onnxruntime",
-    "papermill",
-    "jupyterlab",
-)
+    "deeplab_nb tensorflow numpy pillow matplotlib onnxruntime papermill jupyterlab"
+).split()
 
 
 def write(run):
@@ -46,8 +39,8 @@ def write(run):
     settings = settings_module.as_dict(loaded)
     results = state.evaluation_of(run)
     recipe = next((one for one in recipes.RECIPES if one.name == record["recipe"]), None)
-    usual = settings_module.as_dict(recipe.settings if recipe else settings_module.Settings())
-    changed = {name: value for name, value in settings.items() if value != usual[name]}
+    usual = recipe.settings if recipe else settings_module.Settings()
+    changed = settings_module.changes(usual, loaded)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("deeplab_nb", "runs"),
         autoescape=True,
@@ -96,7 +89,7 @@ def folder_of(name):
     for folder in (os.path.join(files.RUNS, name), os.path.abspath(name)):
         if os.path.isfile(os.path.join(folder, "run.json")):
             return folder
-    close = settings_module.nearest(name, [info.name for info in state.list_runs(files.RUNS)])
+    close = nearest(name, [info.name for info in state.list_runs(files.RUNS)])
     raise WorkbookError(f"there is no run '{name}'{close}: `deeplab-nb runs` lists them")
 
 
@@ -110,11 +103,7 @@ def _command(run, record, changed):
     parameters = {}
     for stem in record["notebooks"]:
         parameters.update(state.parameters_of(run, stem) or {})
-    overrides = {
-        name: ",".join(map(str, value)) if isinstance(value, list) else value
-        for name, value in changed.items()
-    }
-    return command_line(run, record["recipe"], overrides, parameters)
+    return command_line(run, record["recipe"], changed, parameters)
 
 
 def _audit(settings):

@@ -56,9 +56,8 @@ class Run:
     def train(self):
         """Trains to the last step, from where it stands; returns the checkpoint's prefix."""
         records = self.records(self.settings.train_list)
-        rank = os.environ.get("RANK_ID") or os.environ.get(ranks.RANK, "0")
-        # rank 0 holds the folder for all
-        with alone_at(self.train_folder) if rank == "0" else contextlib.nullcontext():
+        first = ranks.rank_of(os.environ) in (None, "0")  # which holds the folder for all
+        with alone_at(self.train_folder) if first else contextlib.nullcontext():
             return train(self.settings, records, self.train_folder)
 
     def checkpoint(self):
@@ -106,14 +105,25 @@ def open_run(recipe="sample", run_folder=None, overrides=None):
     """The run that a notebook works in.
 
     recipe: a name of recipes.py; overrides: settings that differ from it; run_folder: None, in
-    JupyterLab, takes papermill_runs/notebook-RECIPE. Raises WorkbookError for an unknown recipe or
-    setting.
+    JupyterLab, takes the newest finished run of the recipe with these settings and says so, else
+    papermill_runs/notebook-RECIPE. Raises WorkbookError for an unknown recipe or setting.
     """
     recipe = recipes.get(recipe)
     settings = settings_module.override(recipe.settings, overrides or {})
-    folder = os.path.abspath(run_folder or os.path.join(files.RUNS, "notebook-" + recipe.name))
-    settings_module.save(settings, folder)
+    folder = run_folder and os.path.abspath(run_folder) or _finished_run(recipe, settings)
+    if not folder:
+        folder = os.path.join(files.RUNS, "notebook-" + recipe.name)
+        settings_module.save(settings, folder)
     return Run(recipe, settings, folder)
+
+
+def _finished_run(recipe, settings):
+    """The newest finished run of these settings that has its weights still; None without one."""
+    for run in state.finished_runs(files.RUNS, recipe.name, settings):
+        if settings.train_steps == 0 or newest_checkpoint(os.path.join(run, "train")):
+            print(f"this notebook looks at the finished run {os.path.relpath(run, files.ROOT)}")
+            return run
+    return None
 
 
 def train_together(recipe, plan, *, silence=None, on_line=None):

@@ -189,6 +189,6 @@ def test_a_graph_built_twice_shares_its_variables():
 
 
 def test_initialisers_say_what_they_draw():
-    assert truncated_normal(0.09)([3, 3, 1, 1]).stddev == 0.09
-    assert xavier([1, 1, 2048, 256]).limit == pytest.approx(0.05103, abs=1e-5)
-    assert xavier([1, 1, 256, 48]).limit == pytest.approx(0.14049, abs=1e-5)
+    assert truncated_normal(0.09)([3, 3, 1, 1]).scale == 0.09
+    assert -xavier([1, 1, 2048, 256]).shift == pytest.approx(0.05103, abs=1e-5)
+    assert -xavier([1, 1, 256, 48]).shift == pytest.approx(0.14049, abs=1e-5)
