@@ -249,7 +249,8 @@ def export(checkpoint, out, form, size, images, soc_version, ascend_profile, **g
 
 def _settings_of(checkpoint, given, **values):
     """(Settings of the network that the checkpoint holds, what of `given` is no setting)."""
-    from deeplab_nb.network.checkpoints import describe, find_checkpoint
+    from deeplab_nb.network.checkpoints import find_checkpoint
+    from deeplab_nb.network.described import describe
 
     prefix, changed = find_checkpoint(checkpoint), overrides_of(given.pop("assignments"))
     values.update(describe(prefix))

@@ -12,11 +12,11 @@ from deeplab_nb.data import voc
 from deeplab_nb.data.pictures import SUFFIXES
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation.evaluate import KNOWN, common_side, listed, sides_of
-from deeplab_nb.evaluation.ledger import trained_with
 from deeplab_nb.evaluation.predict import Predictor
 from deeplab_nb.evaluation.tiles import known_labels
 from deeplab_nb.files import mark_of, refuse_over
 from deeplab_nb.network import checkpoints, zoo
+from deeplab_nb.network.described import trained_with
 from deeplab_nb.progress import progress
 from deeplab_nb.settings import crop_for
 from deeplab_nb.show import plots
@@ -139,7 +139,7 @@ def _targets(found, out):
 
 def known_side(prefix):
     """The side, in pixels, of the frame in which a checkpoint's run evaluates; else KNOWN."""
-    settings = checkpoints.trained_with(prefix)
+    settings = trained_with(prefix)
     try:
         return crop_for(common_side(sides_of(*listed(settings))))
     except (WorkbookError, AttributeError):
@@ -152,7 +152,7 @@ def names_of(prefix, num_classes, file=None):
     Of `file`, a name a line; else of classes.txt in the data folder of its training or beside it;
     VOC's if the network is VOC's; else numbers. Raises WorkbookError for a file of another count.
     """
-    settings, folder = checkpoints.trained_with(prefix), os.path.dirname(os.path.abspath(prefix))
+    settings, folder = trained_with(prefix), os.path.dirname(os.path.abspath(prefix))
     root = settings.data_root if settings else ""
     for path in [file] if file else [os.path.join(f, voc.NAMES) for f in (root, folder) if f]:
         try:
