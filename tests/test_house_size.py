@@ -12,7 +12,7 @@ import tokenize
 import pytest
 
 TOKENS = 91_000
-FILES = 98
+FILES = 99
 LINES_OF_A_FILE = 300
 COLUMNS = 100
 

@@ -16,7 +16,7 @@ from deeplab_nb.data import outlines as drawn, voc
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation import ledger
 from deeplab_nb.launch import rank_table
-from deeplab_nb.network import checkpoints
+from deeplab_nb.network import described
 from deeplab_nb.runs import parameters, state
 from deeplab_nb.training.log import drop_later_lines, read_log
 from tests.support.cell import CELL, write
@@ -429,6 +429,6 @@ def test_a_damaged_checkpoint_is_described_or_refused(checkpoint, data):
         whole = file.read()
     try:
         put(checkpoint + ".index", data.draw(damaged(whole)))
-        only_read(os.path.dirname(checkpoint), checkpoints.describe, checkpoint)
+        only_read(os.path.dirname(checkpoint), described.describe, checkpoint)
     finally:
         put(checkpoint + ".index", whole)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from deeplab_nb import settings as settings_module
-from deeplab_nb.cli.main import choice, main, options, profile_option
+from deeplab_nb.cli.main import choice, main, options, overrides_of, profile_option, set_option
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.files import refuse_over, write_json
 
@@ -19,6 +19,7 @@ _network = options(
         metavar="PATH",
         help="Folder, prefix or any file of a checkpoint.",
     ),
+    set_option,
     option(
         "--output-stride", "eval_output_stride", type=click.Choice(["8", "16", "32"]), default="16"
     ),
@@ -247,13 +248,21 @@ def export(checkpoint, out, form, size, images, soc_version, ascend_profile, **g
 
 
 def _settings_of(checkpoint, given, **values):
-    """(Settings of the network that the checkpoint describes, what of `given` is no setting)."""
-    from deeplab_nb.network.checkpoints import describe, find_checkpoint
+    """(Settings of the network that the checkpoint holds, what of `given` is no setting)."""
+    from deeplab_nb.network.checkpoints import find_checkpoint
+    from deeplab_nb.network.described import describe
 
-    values.update(describe(find_checkpoint(checkpoint)))
+    prefix, changed = find_checkpoint(checkpoint), overrides_of(given.pop("assignments"))
+    values.update(describe(prefix))
+    if not {"multi_grid"} & (values.keys() | changed) and values["backbone"] != "mobilenet_v2":
+        click.echo(
+            f"no settings lie beside {prefix}: multi_grid is taken as 1,1,1; give what it was "
+            "trained with by --set multi_grid=",
+            err=True,
+        )
     for name in settings_module.FIELDS.keys() & given:
         values[name] = given.pop(name)
-    return settings_module.read(values), given
+    return settings_module.override(settings_module.read(values), changed), given
 
 
 def _check_json(path, overwrite):

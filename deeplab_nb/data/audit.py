@@ -269,8 +269,8 @@ def _twice(ids):
         twice = [i for i, times in collections.Counter(ids[name]).items() if times > 1]
         if twice:
             sentence = (
-                f"list {name} names {twice[0]} more than once ({len(twice)} such ids): it counts "
-                "each time"
+                f"list {name} names {twice[0]} more than once ({len(twice)} such ids): it trains "
+                "each time and is evaluated once"
             )
             found.append(("warning", name, sentence))
     return found

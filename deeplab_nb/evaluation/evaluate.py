@@ -116,9 +116,9 @@ def score(settings, predictions, *, trimap=False):
 
 
 def listed(settings):
-    """(VOC folder, image ids of the evaluation list)."""
+    """(VOC folder, image ids of the evaluation list); one that the list names twice counts once."""
     root = voc.check_root(settings.data_root)
-    return root, voc.read_list(root, settings.val_list)
+    return root, list(dict.fromkeys(voc.read_list(root, settings.val_list)))
 
 
 def summarise(counts, names=None):

@@ -13,6 +13,7 @@ from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.network import zoo
 from deeplab_nb.network.checkpoints import step_of
+from deeplab_nb.network.described import trained_with
 from deeplab_nb.settings import SIX_SCALES
 
 TRAINING = ("data", "init", "batch", "batch_norm", "steps", "crop")
@@ -65,15 +66,6 @@ def training(settings, steps, images):
         "steps": steps,
         "crop": settings.train_crop_size,
     }
-
-
-def trained_with(prefix):
-    """The settings of a checkpoint's training, which lie beside it; None where there are none."""
-    folder = os.path.dirname(os.path.abspath(prefix))
-    try:
-        return settings_module.resolve(settings_module.load(folder))
-    except WorkbookError:  # none, or of another version
-        return None
 
 
 def _training_beside(prefix):

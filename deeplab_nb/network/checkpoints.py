@@ -175,48 +175,6 @@ def read_shapes(prefix):
         return shapes
 
 
-def describe(prefix):
-    """The network settings that a checkpoint's variables imply: a dict for `settings.read`.
-
-    So no one has to retype width, classes or head of a checkpoint. Raises WorkbookError for a
-    foreign one.
-    """
-    implied = outline(prefix)
-    if implied["backbone"] is None or implied["num_classes"] is None:
-        raise WorkbookError(
-            f"checkpoint {prefix} is not of a DeepLab network with a class layer: "
-            "give a trained one"
-        )
-    return implied
-
-
-def outline(prefix):
-    """As `describe`, of part of a network too: backbone and num_classes may be None."""
-    shapes = read_shapes(prefix)
-    scopes = {name.split("/")[0] for name in shapes}
-    backbone = next((b for scope, b in _BACKBONES.items() if scope in scopes), None)
-    last = shapes.get("MobilenetV2/expanded_conv_16/project/weights", [320])
-    return {
-        "backbone": backbone,
-        "depth_multiplier": last[-1] / 320,
-        "num_classes": shapes.get(LOGITS_SCOPE + "/weights", [None])[-1],
-        "aspp": any(scope.startswith("aspp1") for scope in scopes),
-        "separable_head": "aspp1/weights" not in shapes,
-        "decoder": "decoder" in scopes,
-    }
-
-
-# the scope of a backbone's variables: the backbone
-_BACKBONES = {
-    "MobilenetV2": "mobilenet_v2",
-    "xception_41": "xception_41",
-    "xception_65": "xception_65",
-    "xception_71": "xception_71",
-    "resnet_v1_50": "resnet_v1_50_beta",
-    "resnet_v1_101": "resnet_v1_101_beta",
-}
-
-
 class RestoreReport(collections.namedtuple("RestoreReport", "checkpoint restored fresh unused")):
     """restored: names; fresh: {name: why it keeps its initial value}; unused: the file's alone."""
 

@@ -6,7 +6,8 @@ import shutil
 from deeplab_nb.data import download
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.network import zoo
-from deeplab_nb.network.checkpoints import find_checkpoint, newest_checkpoint, outline
+from deeplab_nb.network.checkpoints import find_checkpoint, newest_checkpoint
+from deeplab_nb.network.described import outline
 from deeplab_nb.processes import alone_at
 
 

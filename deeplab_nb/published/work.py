@@ -21,7 +21,8 @@ from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation.evaluate import evaluate
 from deeplab_nb.files import write_json, write_text
 from deeplab_nb.launch import job
-from deeplab_nb.network.checkpoints import describe, find_checkpoint, newest_checkpoint, step_of
+from deeplab_nb.network.checkpoints import find_checkpoint, newest_checkpoint, step_of
+from deeplab_nb.network.described import describe
 from deeplab_nb.processes import terminable
 from deeplab_nb.progress import say
 from deeplab_nb.runs.run import Run, train_together

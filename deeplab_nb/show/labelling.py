@@ -12,11 +12,11 @@ from deeplab_nb.data import voc
 from deeplab_nb.data.pictures import SUFFIXES
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation.evaluate import KNOWN, common_side, listed, sides_of
-from deeplab_nb.evaluation.ledger import trained_with
 from deeplab_nb.evaluation.predict import Predictor
 from deeplab_nb.evaluation.tiles import known_labels
 from deeplab_nb.files import mark_of, refuse_over
 from deeplab_nb.network import checkpoints, zoo
+from deeplab_nb.network.described import trained_with
 from deeplab_nb.progress import progress
 from deeplab_nb.settings import crop_for
 from deeplab_nb.show import plots
