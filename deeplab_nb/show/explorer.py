@@ -230,7 +230,7 @@ class Explorer:
         found = plots.shares(labels, self.names)
         score = "no mask to compare with" if truth is None else f"mean IoU {self.miou(view):.3f}"
         how = f"{len(self._scales)} scales" if view.all_scales else "one scale"
-        flip = ", mirrored too" if view.flip else ""
+        flip = ", flipped too" if view.flip else ""
         network = self._networks.get(view.method)
         engine = f", by {network.engine}" if network else ""
         return (

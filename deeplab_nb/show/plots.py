@@ -178,7 +178,7 @@ def add_legend(figure, labels, truth, names, ignore_label, *, errors=False, pale
         (names[i], coloured(i, palette)) for i in seen if i < len(names) and i != ignore_label
     ]
     entries += list(ERROR_COLOURS.items())[:2] * errors
-    entries += [("void, not scored", ERROR_COLOURS["ignored"])] * (ignore_label in seen)
+    entries += [("void", ERROR_COLOURS["ignored"])] * (ignore_label in seen)
     figure.set_label(shares(labels, names))
     handles = [
         patches.Patch(

@@ -24,7 +24,7 @@ def test_the_error_map_tells_right_wrong_and_void():
 def test_the_legend_names_the_classes_seen_and_no_other():
     figure = plots.show_prediction(IMAGE, LABELS, voc.CLASSES, truth=TRUTH, title="here")
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert texts == ["background", "sheep", "right", "wrong", "void, not scored"]
+    assert texts == ["background", "sheep", "right", "wrong", "void"]
     assert len(figure.axes) == 4 and drawn(figure).std() > 0
     assert plots.words(figure).startswith("here; background 96%, sheep 4%; photograph")
 
@@ -33,7 +33,7 @@ def test_void_is_named_where_a_mask_has_it_and_in_no_class_of_vocs_colours():
     figure = plots.show_row([("mask", plots.coloured(TRUTH))])
     plots.add_legend(figure, TRUTH, None, voc.CLASSES, 255)
     *_, void = figure.legends[0].get_patches()
-    assert [text.get_text() for text in figure.legends[0].get_texts()][-1] == "void, not scored"
+    assert [text.get_text() for text in figure.legends[0].get_texts()][-1] == "void"
     assert np.allclose(void.get_facecolor()[:3], voc.palette()[255] / 255)
     classes = {tuple(colour) for colour in voc.palette()[: len(voc.CLASSES)].tolist()}
     assert not classes & set(plots.ERROR_COLOURS.values())
