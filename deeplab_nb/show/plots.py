@@ -108,6 +108,7 @@ def show_prediction(
         ]
     figure = show_row(panels, title=title)
     add_legend(figure, prediction, truth, names, ignore_label, errors=truth is not None)
+    figure.set_label("predicted: " + figure.get_label())
     return figure
 
 
