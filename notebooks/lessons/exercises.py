@@ -22,9 +22,17 @@ def refusal():
     try:
         yield
     except WorkbookError as error:
-        print("refused:", error)
+        print(wrapped(f"refused: {error}"))
     else:
         raise AssertionError("this was meant to be refused")
+
+
+def wrapped(text, width=100):
+    """A text whose lines end before a page's right edge; what goes on is indented."""
+    fill = textwrap.TextWrapper(
+        width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+    ).fill
+    return "\n".join(fill(line) if len(line) > width else line for line in text.splitlines())
 
 
 class Exercise(NamedTuple):
@@ -38,6 +46,7 @@ class Exercise(NamedTuple):
 
 RIGHT, WRONG, UNANSWERED = "right", "not yet", "not answered yet"
 _tries = collections.Counter()
+_verdicts = {}  # the last one on each key
 
 
 def check(key, yours, **context):
@@ -50,14 +59,23 @@ def check(key, yours, **context):
         exercise = exercise_of(key)
         verdict, sentence = judged(exercise, yours, context)
     except Exception as error:
-        print(f"{key} cannot be judged here: {_short(error)}")
+        print(wrapped(f"{key} cannot be judged here: {_short(error)}"))
         return
-    print(f"{verdict}: {sentence}" if sentence else verdict)
+    _verdicts[key] = verdict
+    print(wrapped(f"{verdict}: {sentence}"))
     if verdict == WRONG:
         _tries[key] += 1
         if _tries[key] > 1:
-            print(f"hint: {exercise.hint}")
+            print(wrapped(f"hint: {exercise.hint}"))
         print(f'to see an answer: from lessons.exercises import solution; solution("{key}")')
+
+
+def passed(key):
+    """Whether the answer that was checked last is right, so that what follows can be built on it.
+
+    `draw = mine if passed("00/coloured") else plots.coloured` runs with any answer.
+    """
+    return _verdicts.get(key) == RIGHT
 
 
 def solution(key):
@@ -74,7 +92,7 @@ def exercise_of(key):
 def judged(exercise, yours, context):
     """`(RIGHT, WRONG or UNANSWERED, a sentence or "")` for an answer, which may be anything."""
     if yours is Ellipsis:
-        return UNANSWERED, "replace the ... above and run both cells again"
+        return UNANSWERED, "replace the ... and run it again"
     if exercise.cases is None:
         if alike(yours, exercise.answer(**context), exercise.tolerance):
             return RIGHT, _short(yours)
