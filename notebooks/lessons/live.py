@@ -7,26 +7,32 @@ notebook keeps the last one.
 import contextlib
 import os
 import threading
+import time
 
 from IPython.display import display
 from matplotlib.figure import Figure
 
+from deeplab_nb.progress import HEADLESS
 from deeplab_nb.show.plots import loss_curve
 from deeplab_nb.training.log import read_log
 
-COLOURS = ("#3d6fa3", "#c81e1e", "#d9822b")
+COLOURS = ("#7a7a7a", "#c81e1e", "#3d6fa3")
+SECONDS = 1.5  # between two pictures; each takes a few tenths of one
 
 
 class Chart:
     """One picture that is drawn anew. draw: returns a Figure."""
 
     def __init__(self, draw):
-        self.draw = draw
+        self._draw, self._last = draw, time.time()
         self._shown = display(draw(), display_id=True)
 
-    def update(self):
-        if self._shown:  # there is none outside of a notebook
-            self._shown.update(self.draw())
+    def update(self, last=False):
+        """Draws it anew, if that is due. Nobody looks on while papermill executes a notebook."""
+        due = time.time() - self._last > SECONDS and not os.environ.get(HEADLESS)
+        if self._shown and (due or last):  # there is none outside of a notebook
+            self._shown.update(self._draw())
+            self._last = time.time()
 
 
 def curves(trainings, steps):
@@ -48,7 +54,7 @@ def _columns(points, column):
 
 
 @contextlib.contextmanager
-def log_chart(folder, seconds=3):
+def log_chart(folder):
     """Shows the loss curve of a training folder's log and draws it anew while the block runs."""
     path, ended = os.path.join(folder, "log.jsonl"), threading.Event()
 
@@ -58,7 +64,7 @@ def log_chart(folder, seconds=3):
     chart = Chart(draw)
 
     def follow():
-        while not ended.wait(seconds):
+        while not ended.wait(SECONDS):
             chart.update()
 
     follower = threading.Thread(target=follow, daemon=True)
@@ -68,4 +74,4 @@ def log_chart(folder, seconds=3):
     finally:
         ended.set()
         follower.join()
-        chart.update()
+        chart.update(last=True)
