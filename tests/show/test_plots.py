@@ -26,7 +26,7 @@ def test_the_legend_names_the_classes_seen_and_no_other():
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert texts == ["background", "sheep", "right", "wrong", "void"]
     assert len(figure.axes) == 4 and drawn(figure).std() > 0
-    assert plots.words(figure).startswith("here; background 96%, sheep 4%; photograph")
+    assert plots.words(figure).startswith("here; predicted: background 96%, sheep 4%; photograph")
 
 
 def test_void_is_named_where_a_mask_has_it_and_in_no_class_of_vocs_colours():
