@@ -43,8 +43,10 @@ def curves(trainings, steps):
         loss.plot(*_columns(points, 1), color=colour, label=name)
         miou.plot(*_columns(points, 2), "o-", color=colour, label=name, markersize=4)
     loss.set(xlim=(0, steps), xlabel="step", ylabel="cross-entropy of the batch")
-    miou.set(xlim=(0, steps), ylim=(0, 1), xlabel="step", ylabel="mIoU of validation crops")
+    miou.set(xlim=(0, steps), xlabel="step", ylabel="mIoU of validation crops")
+    miou.set_ylim(0, max(0.3, miou.get_ylim()[1]))
     loss.legend(loc="upper right", fontsize=10, frameon=False)
+    figure.set_label(f"curves of loss and mIoU over {steps} steps: {', '.join(trainings)}")
     return figure
 
 

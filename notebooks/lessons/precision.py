@@ -255,6 +255,9 @@ def gradient_figure(sizes, scale):
         ncol=3,
         frameon=False,
     )
+    figure.set_label(
+        f"histograms of gradients, as they are and times {scale:g}: {', '.join(sizes)}"
+    )
     return figure
 
 

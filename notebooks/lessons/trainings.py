@@ -13,7 +13,7 @@ from deeplab_nb.tf1 import tf
 from deeplab_nb.training.step import training_step
 from lessons.precision import session_of
 
-STEPS, EVERY = 180, 15  # of each training; a validation every so many
+STEPS, EVERY = 150, 15  # of each training; a validation every so many
 # small crops of small pictures, so that a crop holds as much as in the sample's own training
 SHORT = dict(
     train_crop_size=97,
