@@ -75,15 +75,13 @@ def test_a_step_in_ten_lines_is_the_modules_and_one_that_overflows_moves_nothing
     settings = settings_module.read({"depth_multiplier": 0.25, "bias_gradient_multiplier": 2.0})
     images, masks = golden.image(2, 33, 33), golden.label(2, 33, 33)
     plain = lesson.one_step_settings(settings)
-    before, ours = lesson.after_one_step(plain, images, masks, step)
-    same, theirs = lesson.after_one_step(plain, images, masks)
+    before, unmoved, ours = lesson.after_steps(plain, images, masks, step, (2.0**100, 1024.0))
+    same, theirs = lesson.after_the_modules_step(plain, images, masks)
     assert all((before[name] == same[name]).all() for name in before) and len(before) > 100
     assert "weights moved by up to" in lesson.compared(before, ours, theirs)
     other = {name: 2 * weights for name, weights in ours.items()}
     with pytest.raises(AssertionError, match="differ by"):
         lesson.compared(before, other, theirs)
-    far = lesson.one_step_settings(settings, 2.0**100)
-    _, unmoved = lesson.after_one_step(far, images, masks, step)
     assert all((unmoved[name] == before[name]).all() for name in before)
 
 
@@ -121,6 +119,8 @@ def test_a_rate_is_drawn_from_its_first_value_to_its_last():
     rates = line.get_ydata()
     assert len(rates) == 51 and rates[0] == pytest.approx(0.01) and rates[-1] == 0
     assert rates[20] == pytest.approx(nb03.poly(20, 50, 0.01, 0.9))
+    axes = lesson.rate_figure(settings_module.override(settings, {"train_steps": 0})).axes[0]
+    assert "over 1000" in axes.get_title() and axes.get_xlim() == (0, 1000)
 
 
 def test_the_solutions_loss_scale_is_the_modules():
