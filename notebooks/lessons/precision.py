@@ -125,28 +125,40 @@ def one_step_settings(settings, scale=1024.0):
     )
 
 
-def after_one_step(settings, images, masks, step=None):
-    """{name: weights} before and after one step, of which the first is `step`'s, if there is one.
+def after_steps(settings, images, masks, step, scales):
+    """[{name: weights}]: the first ones, then those after a step at each of the loss scales.
 
-    step(loss, weights, rate, scale) returns the operation that trains; None takes the module's own
-    training step. Returns `(before, after)`.
+    step(loss, weights, rate, scale) returns the operation that trains.
     """
     with tf.Graph().as_default(), session_of(settings) as session:
         tf.set_random_seed(settings.seed)
+        layers = training_layers(settings, HalfLayers, step=0)
+        logits = build_logits(tf.constant(images, tf.float32), settings=settings, layers=layers)
+        labels = tf.constant(masks, tf.int32)
+        total, _ = objective.losses(logits, labels, 0, settings, HalfLayers)
+        weights, scale = objective.trained_variables(settings), tf.placeholder(tf.float32, [])
+        operation = step(total, weights, settings.learning_rate, scale)
+        feeds = [{scale: number} for number in scales]
+        return _weights_after(session, [(operation, feed) for feed in feeds], settings)
+
+
+def after_the_modules_step(settings, images, masks):
+    """[{name: weights}]: the first ones, then those after one training step of the module's."""
+    with tf.Graph().as_default(), session_of(settings) as session:
+        tf.set_random_seed(settings.seed)
         pixels, labels = tf.constant(images, tf.float32), tf.constant(masks, tf.int32)
-        if step is None:
-            operation = training_step(pixels, labels, settings).train
-        else:
-            layers = training_layers(settings, HalfLayers, step=0)
-            logits = build_logits(pixels, settings=settings, layers=layers)
-            total, _ = objective.losses(logits, labels, 0, settings, HalfLayers)
-            weights = objective.trained_variables(settings)
-            operation = step(total, weights, settings.learning_rate, settings.initial_loss_scale)
-        trained = {v.op.name: v for v in objective.trained_variables(settings)}
-        session.run(tf.global_variables_initializer())
-        before = session.run(trained)
-        session.run(operation)
-        return before, session.run(trained)
+        operation = training_step(pixels, labels, settings).train
+        return _weights_after(session, [(operation, None)], settings)
+
+
+def _weights_after(session, steps, settings):
+    weights = {v.op.name: v for v in objective.trained_variables(settings)}
+    session.run(tf.global_variables_initializer())
+    found = [session.run(weights)]
+    for operation, feed in steps:
+        session.run(operation, feed)
+        found.append(session.run(weights))
+    return found
 
 
 def compared(before, ours, theirs):
@@ -216,8 +228,10 @@ def _loss(settings, images, masks, kind=FastLayers, step=0):
 
 
 def rate_figure(settings):
-    """The learning rate at every step of a run."""
-    steps = np.unique(np.linspace(0, max(settings.train_steps, 1), 200).astype(int))
+    """The learning rate at every step of a run; of 1000 where the recipe does not train."""
+    title = "" if settings.train_steps else "this recipe has no steps: its schedule over 1000"
+    settings = settings_module.override(settings, {"train_steps": settings.train_steps or 1000})
+    steps = np.unique(np.linspace(0, settings.train_steps, 200).astype(int))
     with tf.Graph().as_default(), session_of(settings) as session:
         step = tf.placeholder(tf.int64, [])
         rate = objective.learning_rate(step, settings)
@@ -228,6 +242,7 @@ def rate_figure(settings):
     axes.set(
         xlabel="step", ylabel="learning rate", ylim=(0, 1.05 * max(rates)), xlim=(0, steps[-1])
     )
+    axes.set_title(title, fontsize=11)
     policy = settings.learning_rate_policy
     figure.set_label(f"curve of the {policy} schedule from {rates[0]:g} to {rates[-1]:g}")
     return figure
@@ -312,6 +327,10 @@ def scale_figure(trace):
     )
     axes.set_yscale("log", base=2)
     axes.set(xlabel="attempt", ylabel="loss scale")
+    last = scales[-1]
+    axes.set_title(
+        f"{skipped.sum()} of {len(trace)} steps skipped, scale now {last:g}", fontsize=11
+    )
     loss = axes.twinx()
     loss.plot(
         numbers,

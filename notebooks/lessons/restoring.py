@@ -7,6 +7,7 @@ from deeplab_nb.files import ROOT
 from deeplab_nb.network import checkpoints, deeplab, zoo
 from deeplab_nb.settings import override
 from deeplab_nb.tf1 import tf
+from lessons.exercises import wrapped
 
 
 def save(settings, folder):
@@ -43,5 +44,5 @@ def published(settings):
                 return path, override(settings, holds)
         except WorkbookError as error:
             if not holds:
-                print(error)
+                print(wrapped(str(error)))
     return None, settings

@@ -33,12 +33,12 @@ def adjust(scale, good, overflows, finite, every):
 _GRADIENTS = 2.0 ** np.arange(-40, 10)
 
 EXERCISES = {
+    "skipped": Exercise(skipped, "Count the halvings first; each of them takes two overflows."),
     "poly": Exercise(
         poly,
         "The formula above: the share of the steps that is left, to the power, times the rate.",
         cases=[(200, 400, 0.1, 0.9), (0, 30, 0.007, 0.9), (30, 30, 0.007, 0.9), (10, 40, 1.0, 2)],
     ),
-    "skipped": Exercise(skipped, "Count the halvings first; each of them takes two overflows."),
     "survive": Exercise(
         survive,
         "np.float16(gradients * scale) rounds as a card does; count what is neither 0 nor inf.",
