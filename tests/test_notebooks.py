@@ -52,6 +52,20 @@ def test_it_opens_and_ends_as_all_do(path):
 
 
 @each
+def test_its_links_are_whole_addresses(path):
+    """Executed copies lie in another folder, where a path from this one leads nowhere."""
+    text = "\n".join(cell.source for cell in cells(path, "markdown"))
+    assert all(link.startswith("https://") for link in re.findall(r"\]\(([^)]*)\)", text))
+
+
+@each
+def test_it_says_in_chinese_what_it_is_about_and_what_was_seen(path):
+    text = [cell.source for cell in cells(path, "markdown")]
+    assert len(re.search(r"中文：(.+)", text[0]).group(1)) > 30
+    assert not re.search("感受范围|逻辑值", "".join(text))
+
+
+@each
 def test_every_parameter_says_what_it_is_for(path):
     assert set(parameters.check_notebook(path)) >= {"recipe", "run_folder", "overrides"}
     tagged = [cell for cell in cells(path, "code") if "parameters" in cell.metadata.get("tags", [])]

@@ -189,7 +189,7 @@ def add_legend(figure, labels, truth, names, ignore_label, *, errors=False, pale
     ]
     breadth, height = figure.get_size_inches()
     name = max([len(name) for name, _ in entries], default=1)
-    columns = max(1, min(8, int(breadth / (0.45 + 0.09 * name))))
+    columns = max(1, min(12, int(breadth / (0.45 + 0.09 * name))))
     # rows that find no place below the pictures make the figure higher
     more = max(0, 0.21 * -(-len(handles) // columns) + 0.1 - figure.subplotpars.bottom * height)
     if more:

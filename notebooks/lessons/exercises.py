@@ -105,7 +105,7 @@ def judged(exercise, yours, context):
 
 def _judged_call(exercise, function, case):
     """The verdict on one call of the reader's function, None where it is right."""
-    call = f"for {_short(case)[1:-1].rstrip(',')} yours"
+    call = f"for {_cut(', '.join(map(repr, case)))} yours"
     wanted = exercise.answer(*copy.deepcopy(case))
     try:
         found = function(*copy.deepcopy(case))
@@ -153,6 +153,11 @@ def _short(value):
         text = str(value) if isinstance(value, Exception) else repr(value)
     except Exception:
         text = f"a {type(value).__name__}"
+    return _cut(text)
+
+
+def _cut(text):
+    """A text as one line of at most 70 characters."""
     return textwrap.shorten(text, 70, placeholder=" ...")
 
 
