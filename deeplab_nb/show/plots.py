@@ -263,6 +263,7 @@ def bars(ious, mean):
     )
     axes.axvline(100 * mean, color="black", linestyle=":")
     axes.set(xlim=(0, 100), xlabel="IoU in percent; dotted: their mean")
+    figure.set_label(", ".join(f"{names[i]} {values[i]:.0f}" for i in order[::-1]))
     return figure
 
 

@@ -141,7 +141,8 @@ def show_change(image, before, after, truth, names, *, ignore_label=voc.VOID, ti
         for name in ("as before", "now right", "now wrong")
     )
     figure.set_label(
-        f"{same:.1%} of the pixels are as before, {right:.1%} became right, {wrong:.1%} wrong"
+        f"{figure.get_label()}; {same:.1%} of the pixels are as before, "
+        f"{right:.1%} became right, {wrong:.1%} wrong"
     )
     return figure
 

@@ -2,8 +2,8 @@
 
 Backbone and ASPP keep their weights; the decoder (1802.02611, Figure 2) learns for a moment on
 training crops. Behind features that this workbook trained it starts from random weights, with the
-class layer. Published features took months of card time and a decoder has seconds: there it starts
-by passing them on, before the class layer that knows them, and moves slowly.
+class layer. Given weights know more than seconds of training can teach: there the decoder starts by
+passing features on, before the class layer that knows them, and moves slowly.
 """
 
 import os

@@ -2,14 +2,18 @@
 
 import os
 
+import nbformat
 import pytest
 
-from deeplab_nb import recipes
+from deeplab_nb import files, recipes, settings as settings_module
+from deeplab_nb.runs import runner, state
 from deeplab_nb.runs.run import open_run
 from lessons import ready
+from tests.support.ascend_library import STAND_IN
 from tests.support.tiny_voc import make_tiny_voc
 
 EIGHT = recipes.get("deeplabv3plus_8p")
+STEPS = {"train_steps": 60}
 
 
 def test_only_places_go_to_a_published_recipe(tmp_path):
@@ -52,3 +56,50 @@ def test_cards_are_counted_and_need_addresses(found, asked, words, tmp_path, mon
     (tmp_path / "davinci_manager").write_text("")
     monkeypatch.setattr(ready, "CARDS", str(tmp_path / "davinci[0-9]*"))
     assert words in ready.preflight(EIGHT, {}, asked)["cards"]
+
+
+@pytest.fixture(scope="module")
+def beside_an_adapter(tmp_path_factory):
+    """Run folder of notebook 04, executed to launch where npu_bridge imports and no card is."""
+    folder = tmp_path_factory.mktemp("runs")
+    settings = settings_module.override(recipes.get("sample").settings, STEPS)
+    run = state.new_or_resumed_run(str(folder), "sample", settings, name="adapter")
+    os.makedirs(os.path.join(run, "launch"))
+    for name in ("both.json", "hccn.conf"):
+        with open(os.path.join(run, "launch", name), "w") as file:
+            file.write("a real one")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join([STAND_IN, files.ROOT]))
+        notebooks = runner.find_notebooks(files.NOTEBOOKS)
+        runner.run_notebooks(
+            run,
+            notebooks,
+            recipe="sample",
+            overrides=STEPS,
+            parameters={"launch": True},
+            selected=[notebook for notebook in notebooks if notebook.number == "04"],
+        )
+    return run
+
+
+def said(run):
+    cells = nbformat.read(os.path.join(run, "04_eight_card_launch.ipynb"), as_version=4).cells
+    outputs = [output for cell in cells if cell.cell_type == "code" for output in cell.outputs]
+    assert not any(output.output_type == "error" for output in outputs)
+    return "".join(output.get("text", "") for output in outputs)
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_where_the_adapter_is_and_cards_are_not(beside_an_adapter):
+    text = said(beside_an_adapter)
+    assert "adapter: there" in text and "cards: this machine shows 0 of 8" in text
+    assert "skipped: see above" in text and text.count("refused:") == 4
+    assert "train_steps" not in text and max(map(len, text.splitlines())) <= 100
+
+
+@pytest.mark.slow
+def test_a_real_table_in_the_runs_folder_stays_as_it_is(beside_an_adapter):
+    for name in ("both.json", "hccn.conf"):
+        with open(os.path.join(beside_an_adapter, "launch", name)) as file:
+            assert file.read() == "a real one"
+    assert os.path.exists(os.path.join(beside_an_adapter, "launch", "drawn", "both.json"))
