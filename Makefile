@@ -9,11 +9,13 @@ export JUPYTER_PREFER_ENV_PATH = 1
 run: environment
 	.venv/bin/deeplab-nb run sample $(ARGS)
 
-# the run that is committed, made anew: after every change of a notebook, which the tests notice
+# the run that is committed, made anew: after every change of a notebook, which the tests notice; the photographs
+# beside it stay, for they need published weights (tests/support/photographs.py)
 reference: environment
 	rm -rf papermill_runs/reference
 	.venv/bin/deeplab-nb run sample --name reference
 	.venv/bin/python -m tests.support.reference papermill_runs/reference
+	git checkout -q -- papermill_runs/reference/photographs
 
 # every test, two files of them at a time
 test: environment

@@ -1,4 +1,4 @@
-"""Notebook 09: drawn leaves in place of a reader's pictures, their colours, weights to start from."""
+"""Notebook 09: drawn leaves for a reader's pictures, their colours, weights to start from."""
 
 import numpy as np
 from PIL import Image, ImageDraw
