@@ -182,9 +182,7 @@ def add_legend(figure, labels, truth, names, ignore_label, *, errors=False, pale
     entries += [("void", ERROR_COLOURS["ignored"])] * (ignore_label in seen)
     figure.set_label(shares(labels, names))
     handles = [
-        patches.Patch(
-            facecolor=np.divide(colour, 255), edgecolor="black", linewidth=0.5, label=name
-        )
+        patches.Patch(facecolor=np.divide(colour, 255), ec="black", lw=0.5, label=name)
         for name, colour in entries
     ]
     breadth, height = figure.get_size_inches()
