@@ -12,6 +12,30 @@ class WorkbookError(Exception):
     """
 
 
+class LeftOut(list):
+    """Sentences about what could not be read in files that are right otherwise.
+
+    strict: the first is raised as a WorkbookError instead.
+    """
+
+    def __init__(self, strict=False):
+        super().__init__()
+        self.strict = strict
+
+    @contextlib.contextmanager
+    def unless(self, what):
+        """For a block that reads `what`; after an error, it goes on behind the block."""
+        try:
+            yield
+        except WorkbookError:
+            raise
+        except Exception as error:  # of many kinds, for a file may hold anything
+            said = f"{what}: {'no ' * isinstance(error, KeyError)}{error}"
+            if self.strict:
+                raise WorkbookError(f"{said}: mend it, or convert without --strict")
+            self.append(said)
+
+
 @contextlib.contextmanager
 def writing(place):
     """Says in a sentence what the file system refuses, such as room or rights.
