@@ -30,7 +30,7 @@ class LeftOut(list):
         except WorkbookError:
             raise
         except Exception as error:  # of many kinds, for a file may hold anything
-            said = f"{what}: {'no ' * isinstance(error, KeyError)}{error}"
+            said = f"{what} cannot be read ({type(error).__name__}: {error})"
             if self.strict:
                 raise WorkbookError(f"{said}: mend it, or convert without --strict")
             self.append(said)

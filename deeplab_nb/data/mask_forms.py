@@ -175,15 +175,13 @@ def _names(classes, count, moved):
 
 
 def told_beside(masks, files, left_out):
-    """({colour: class id} or None, [names]) by LABELMAP or CLASSES among the masks' files.
+    """({colour: class id} or None, [names]) by all LABELMAP or CLASSES of the masks' files.
 
-    All such files say it together. A LABELMAP may lie beside the masks' folder.
+    A LABELMAP may lie beside the masks' folder.
     """
-    files = [*files, os.path.join(os.path.dirname(os.path.abspath(masks)), LABELMAP)]
-    maps, tables = (
-        [path for path in files if os.path.basename(path) == name and os.path.isfile(path)]
-        for name in (LABELMAP, CLASSES)
-    )
+    above = os.path.join(os.path.dirname(os.path.abspath(masks)), LABELMAP)
+    files = sorted({*files, *filter(os.path.isfile, [above])})
+    maps, tables = ([f for f in files if f.endswith(name)] for name in (LABELMAP, CLASSES))
     return read_colours(*maps) if maps else (None, read_names(tables, left_out))
 
 
@@ -191,16 +189,17 @@ def read_names(paths, left_out):
     """[name] by class number of Roboflow's lines `number, name`, after a line of titles."""
     names = {}
     for path in paths:
-        lines = voc.read_text(path).splitlines()
-        for number, line in enumerate(lines, 1):
-            with left_out.unless(f"{path}: line {number} ({line.strip()!r})"):
-                if line.strip() and (number > 1 or line[0].isdigit()):
-                    class_id, name = line.split(",", 1)
-                    if names.setdefault(int(class_id), name.strip()) != name.strip():
-                        raise WorkbookError(
-                            f"{path} calls class {class_id} {name.strip()}, and it is "
-                            f"{names[int(class_id)]} before: give all splits one numbering"
-                        )
+        for number, line in enumerate(voc.read_text(path).splitlines()[1:], 2):
+            if not line.strip():
+                continue
+            with left_out.unless(f"{path}: line {number} ({line!r})"):
+                number, name = line.split(",", 1)
+                class_id, name = range(voc.VOID).index(int(number)), name.strip()
+                if names.setdefault(class_id, name) != name:
+                    raise WorkbookError(
+                        f"{path} calls class {class_id} {name}, which is {names[class_id]} before: "
+                        "give all splits one numbering"
+                    )
     return [names.get(i, f"class {i}") for i in range(max(names, default=-1) + 1)]
 
 

@@ -77,7 +77,9 @@ def draw(outlines, classes, left_out, *, size=None):
     drawn = []
     for number, (label, shape) in enumerate(outlines.shapes, 1):
         with left_out.unless(f"{outlines.source}: shape {number} of {outlines.name} ({label!r})"):
-            inside = _inside(shape, size) if label else _refuse("its label is no text")
+            if not label:
+                raise ValueError("its label is no text")
+            inside = _inside(shape, size)
             if not inside.any():
                 raise ValueError("it lies outside the picture, or has no inside")
             if label not in ids:
@@ -100,20 +102,18 @@ def _label(name):
 
 
 def _size(height, width):
-    """(height, width), whole and of a size that can be drawn; None where none is given."""
-    if height is None and width is None:
-        return None
-    whole = int(height), int(width)
+    """(height, width), whole and of a size that can be drawn."""
     most = pictures.most_pixels()
-    if whole != (height, width) or min(whole) < 1 or height * width > most:
-        raise ValueError(f"an image of {width}x{height} pixels, {most} at most")
-    return whole
+    sides = [side for side in (height, width) if isinstance(side, (int, float)) and side % 1 == 0]
+    if len(sides) < 2 or min(sides) < 1 or height * width > most:
+        raise ValueError(f"an image of {width} x {height} pixels, {most} at most")
+    return int(height), int(width)
 
 
 def _labelme(path, values, left_out):
-    size = None
+    size, given = None, (values.get("imageHeight"), values.get("imageWidth"))
     with left_out.unless(f"{path}: its size"):
-        size = _size(values.get("imageHeight"), values.get("imageWidth"))  # version 3 has none
+        size = _size(*given) if any(given) else None  # version 3 gives none
     shapes = [
         (_label(shape.get("label")) if isinstance(shape, dict) else None, shape)
         for shape in values["shapes"]
@@ -124,64 +124,42 @@ def _labelme(path, values, left_out):
 
 def _coco(path, values, left_out):
     """([Outlines], [label]) of COCO's lists, which refer to each other by numbers."""
-
-    def rows(kind, row):
-        found = []
-        for number, entry in enumerate(values[kind], 1):
-            with left_out.unless(f"{path}: entry {number} of {kind}"):
-                known = isinstance(entry, dict)
-                found.append(row(entry) if known else _refuse("it is no object"))
-        return found
-
-    def category(entry):
-        return _id(entry), _label(entry["name"]) or _refuse("its name is no text")
-
-    def image(entry):
-        size = None
-        with left_out.unless(f"{path}: the size of {entry['file_name']}"):
-            size = _size(entry.get("height"), entry.get("width"))
-        return _id(entry), Outlines(COCO, os.fspath(entry["file_name"]), path, size, [])
-
-    def annotation(entry):
-        _listed(names, entry, "category_id")
-        shapes = _listed(images, entry, "image_id").shapes
-        shape = {"segmentation": entry.get("segmentation")}
-        return shapes, entry["category_id"], entry.get("iscrowd"), shape
-
-    names = _by_id(rows("categories", category))
-    images = _by_id(rows("images", image))
-    drawn = rows("annotations", annotation)
+    names, images, drawn = {}, {}, []
+    kinds = "categories", "images", "annotations"
+    entries = [(kind, *entry) for kind in kinds for entry in enumerate(values[kind], 1)]
+    for kind, number, entry in entries:
+        with left_out.unless(f"{path}: entry {number} of {kind} ({entry!r:.80})"):
+            if kind == "categories":
+                _put(path, names, entry["id"], _label(entry["name"]))
+            elif kind == "images":
+                one = Outlines(COCO, os.fspath(entry["file_name"]), path, None, [])
+                with left_out.unless(f"{path}: the size of {one.name}"):
+                    one = one._replace(size=_size(entry.get("height"), entry.get("width")))
+                _put(path, images, entry["id"], one)
+            else:
+                shapes, category = images[entry["image_id"]].shapes, entry["category_id"]
+                shape = {"segmentation": entry.get("segmentation")}
+                drawn.append((shapes, names[category], category, entry.get("iscrowd"), shape))
     # CVAT marks whatever is painted as a crowd: a category of nothing else is one of objects
-    single = {names[number] for _, number, crowd, _ in drawn if not crowd}
-    for shapes, number, crowd, shape in drawn:
-        label = names[number]
+    single = {label for _, label, _, crowd, _ in drawn if not crowd}
+    for shapes, label, _, crowd, shape in drawn:
         shapes.append((IGNORED if crowd and label in single else label, shape))
-    used = {number for _, number, _, _ in drawn}
-    ids = sorted(used, key=lambda number: (isinstance(number, str), number))
-    return list(images.values()), [names[number] for number in ids]
+    crowds = sum(label in single and crowd == 1 for _, label, _, crowd, _ in drawn)
+    if crowds:
+        left_out.append(f"{path}: {crowds} crowds of categories that have objects too become 255")
+    used = {category for _, _, category, _, _ in drawn}
+    ids = sorted(used, key=lambda category: (isinstance(category, str), category))
+    return list(images.values()), [names[category] for category in ids]
 
 
-def _id(entry):
-    known = isinstance(entry["id"], (int, float, str))
-    return entry["id"] if known else _refuse(f"its id is {entry['id']!r:.40}")
-
-
-def _listed(table, entry, key):
-    known = entry[key] in table
-    return table[entry[key]] if known else _refuse(f"its {key} {entry[key]!r:.40} is not listed")
-
-
-def _refuse(why):
-    raise ValueError(why)
-
-
-def _by_id(rows):
-    """{id: value}; an id of two values means neither for certain."""
-    found = dict(rows)
-    for number, value in rows:
-        if found[number] != value:
-            raise ValueError(f"id {number} is given twice, as {value} and {found[number]}")
-    return found
+def _put(path, table, number, value):
+    """Sets the value of an id; one of two values means neither for certain."""
+    if not value or not isinstance(number, (int, float, str)):
+        raise ValueError("its id or its name is no number or text")
+    if table.setdefault(number, value) != value:
+        raise WorkbookError(
+            f"{path} gives id {number} twice, to {value} and {table[number]}: export it anew"
+        )
 
 
 def _inside(shape, size):

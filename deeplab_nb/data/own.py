@@ -39,7 +39,7 @@ class Found(NamedTuple):
             + [f"  {i:3d} {name}{named.get(i, '')}" for i, name in enumerate(self.classes)]
             + [f"{name}: {count} images" for name, count in self.counts.items()]
             + list(self.notes)
-            + [f"{len(self.bad)} shapes were left out:" for _ in self.bad[:1]]
+            + [f"{len(self.bad)} shapes or entries were left out:" for _ in self.bad[:1]]
             + [f"  {sentence}" for sentence in self.bad]
         )
 
@@ -65,11 +65,11 @@ def convert(
     outlines' labels, background put in front where they lack it. strict: an entry that cannot be
     read stops all. colours: {(r, g, b): class id} of RGB masks; None gives black 0 and the others
     numbers in the order of their values. Without either, CVAT's labelmap.txt and Roboflow's
-    _classes.csv are followed. unlabelled: one of UNLABELLED, for photographs without annotation;
-    None: background if outlines list them, left out if they do not, refused without a mask.
-    Folders of train, valid and test become lists; else val_share of the images go into the list
-    val, the same ones for a seed. ignore: a class id of the masks that neither trains nor counts,
-    beside 255; shift: what is added to the others.
+    _classes.csv are followed. unlabelled: what becomes of photographs without annotation,
+    'background' or 'leave-out'; None: background where outlines list them, left out where they do
+    not, refused without a mask. Folders of train, valid and test become lists; else val_share of
+    the images go into the list val, the same ones for a seed. ignore: a class id of the masks that
+    neither trains nor counts, beside 255; shift: what is added to the others.
     Built beside and renamed. Raises WorkbookError for a mask without photograph, a form that cannot
     be told, sizes that differ, names that would collide, shapes of no class, and for `out` if
     anything is there.
@@ -91,13 +91,13 @@ def convert(
             f"{masks} holds outlines, whose classes are names: leave out --ignore and --shift"
         )
     left_out = LeftOut(strict)
-    pairs, labels, notes = pairing.find((images, masks), paths, unlabelled, left_out)
+    pairs, labels, notes = pairing.find(images, masks, paths, unlabelled, left_out)
     lists = _lists(pairs, val_share, seed, notes)
     if outlined:
         form, table, named = mask_forms.OUTLINES, {}, _classes(classes or labels, labels)
     else:
         if not colours:
-            colours, told = mask_forms.told_beside(masks, pairing.below(masks), left_out)
+            colours, told = mask_forms.told_beside(masks, paths[3], left_out)
             classes = classes or told
         drawn = {key: mask for key, (_, mask, _) in pairs.items() if mask}
         form, table, named = mask_forms.find(drawn, classes, colours, ignore, shift)
@@ -126,9 +126,9 @@ def _lists(pairs, share, seed, notes):
         lists = {"train": list(pairs)}
     elif None in told or "train" not in told:
         raise WorkbookError(
-            f"folders name the lists {', '.join(lists)}, but "
-            + (f"{told[None][0]} lies in none" if None in told else "none is named train")
-            + ": give each image its list, or other names to the folders"
+            f"folders name the lists {', '.join(lists)}, but {(told.get(None) or ['no image'])[0]} "
+            f"lies in {'none' if None in told else 'train'}: give each image its list, or other "
+            "names to the folders"
         )
     else:
         notes.append(f"{', '.join(lists)} are the lists that the folders name")

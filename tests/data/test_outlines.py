@@ -180,7 +180,7 @@ def test_a_bad_labelme_shape_is_left_out_and_named_or_stops_all(images, tmp_path
         own.convert(images, masks, images + " strict", strict=True)
     assert not os.path.exists(images + " strict")
     found = own.convert(images, masks, images + " out")
-    assert len(found.bad) == 3 and "3 shapes were left out" in str(found)
+    assert len(found.bad) == 3 and "3 shapes or entries were left out" in str(found)
     assert np.array_equal(voc.read_mask(voc.mask_path(images + " out", "a"))[0], WANTED)
 
 
@@ -278,7 +278,7 @@ def test_file_names_with_folders_of_windows_and_twins(images, tmp_path):
     ]
     assert converted(images, coco(tmp_path, [{}], images=listed))[0] == ["background", "leaf"]
     twins = listed + [dict(listed[0], id=20, file_name="other/a.jpg")]
-    with pytest.raises(WorkbookError, match="mask other/a.jpg, drawn .* has no partner"):
+    with pytest.raises(WorkbookError, match="other/a.jpg, drawn .* has no partner"):
         own.convert(images, coco(tmp_path, [{}], images=twins), images + " twins")
 
 
