@@ -74,7 +74,7 @@ def convert(
     be told, sizes that differ, names that would collide, shapes of no class, and for `out` if
     anything is there.
     """
-    out = os.path.abspath(out)
+    images, masks, out = os.path.realpath(images), os.path.realpath(masks), os.path.abspath(out)
     if os.path.lexists(out + ".part"):
         raise WorkbookError(
             f"{out}.part is there already, of a convert that writes or was stopped: "
@@ -125,10 +125,10 @@ def _lists(pairs, share, seed, notes):
     if len(lists) < 2:
         lists = {"train": list(pairs)}
     elif None in told or "train" not in told:
+        stray = f"{told[None][0]} lies in none" if None in told else "none is named train"
         raise WorkbookError(
-            f"folders name the lists {', '.join(lists)}, but {(told.get(None) or ['no image'])[0]} "
-            f"lies in {'none' if None in told else 'train'}: give each image its list, or other "
-            "names to the folders"
+            f"folders name the lists {', '.join(lists)}, but {stray}: give each image its list, or "
+            "other names to the folders"
         )
     else:
         notes.append(f"{', '.join(lists)} are the lists that the folders name")

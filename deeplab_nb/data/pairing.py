@@ -5,7 +5,6 @@ Exports of annotation tools put both into one folder, or each split into a folde
 
 import collections
 import glob
-import itertools
 import os
 import re
 import unicodedata
@@ -54,7 +53,6 @@ def sides(images, masks):
 
 def _below(path):
     """{path} of the files below a folder, hidden ones left out; a file is its own."""
-    path = os.path.realpath(path)
     if not os.path.exists(path):
         raise WorkbookError(f"folder {path} does not exist: give the folder that holds the files")
     found = glob.glob(os.path.join(glob.escape(path), "**"), recursive=True)
@@ -64,7 +62,7 @@ def _below(path):
 
 def _is_mask(path, root):
     """Whether its place says that a picture is a mask, where photographs share the root."""
-    told = map(_FOLDER.match, os.path.relpath(path, os.path.realpath(root)).split(os.sep)[:-1])
+    told = map(_FOLDER.match, os.path.relpath(path, root).split(os.sep)[:-1])
     return any(match and match[2] for match in told) or _bare(path) != path
 
 
@@ -99,14 +97,16 @@ def find(images, masks, paths, unlabelled, left_out):
     pairs = {}
     for key in sorted([*photographs, *others]):
         other = partners.get(key, key)
-        pairs[key] = photographs.get(key), drawn.get(other), _list_of(key, other)
+        folders = f"{os.path.dirname(key)}/{os.path.dirname(other)}".split("/")
+        name = next((name for name in LISTS if name in folders), None)
+        pairs[key] = photographs.get(key), drawn.get(other), name
     empty = [key for key, (_, mask, _) in pairs.items() if not getattr(mask, "shapes", mask)]
     gone = {None: alone, "background": []}.get(unlabelled, empty)
-    notes = []
-    for keys, said in ((sorted(set(empty) - set(gone)), "background"), (gone, "left out")):
-        if keys:
-            shown = ", ".join(keys[:5]) + ", ..." * (len(keys) > 5)
-            notes.append(f"{len(keys)} images without annotation are {said}: {shown}")
+    notes = [
+        f"{len(keys)} images without annotation are {said}: {', '.join(keys)[:200]}"
+        for keys, said in ((sorted(set(empty) - set(gone)), "background"), (gone, "left out"))
+        if keys
+    ]
     return {key: pair for key, pair in pairs.items() if key not in set(gone)}, labels, notes
 
 
@@ -120,10 +120,8 @@ def _key(path, root=None):
 
     Folders that only say which of both lies there are left out; `valid` is val.
     """
-    if root:
-        root = os.path.realpath(root)
-        path = os.path.relpath(path, root if os.path.isdir(root) else os.path.dirname(root))
-    path = _ENDINGS.sub("", unicodedata.normalize("NFC", path).replace("\\", "/"))
+    path = os.path.relpath(path, root) if root else path.replace("\\", "/")
+    path = _ENDINGS.sub("", unicodedata.normalize("NFC", path))
     *folders, name = re.sub(r"\s+", "_", os.path.normpath(path)).split("/")
     return "/".join(filter(None, [*map(_plain, folders), name]))
 
@@ -154,32 +152,23 @@ def _unique(items):
 def _partners(photographs, drawn):
     """{photograph's key: mask's} of one path, else where one path ends as only one other does.
 
-    The longest ends are taken first: `default/s1/a` goes to `s1/a`, and `default/a` to `a`.
+    `default/s1/a` goes to `s1/a` rather than to `a`. Raises WorkbookError for two that fit.
     """
-    partners = {key: key for key in photographs if key in drawn}
+    masks = {key: key for key in photographs if key in drawn}
     free = collections.defaultdict(list)
-    for key in set(drawn) - set(partners):
+    for key in sorted(set(drawn) - set(masks), key=len):
         free[os.path.basename(key)].append(key)
-    near = [
-        (min(key.count("/"), other.count("/")), key, other)
-        for key in set(photographs) - set(partners)
-        for other in free[os.path.basename(key)]
-        if f"/{key}".endswith(f"/{other}") or f"/{other}".endswith(f"/{key}")
-    ]
-    for _, group in itertools.groupby(sorted(near, reverse=True), lambda one: one[0]):
-        taken = {*partners, *partners.values()}
-        pairs = [pair for _, *pair in group if not taken.intersection(pair)]
-        for key, count in collections.Counter(itertools.chain(*pairs)).items():
-            if count > 1:
+    for key in sorted(set(photographs) - set(masks), key=lambda key: -len(key)):
+        others = free[os.path.basename(key)]
+        longer = [
+            other for other in others if other not in masks and f"/{other}".endswith(f"/{key}")
+        ]
+        shorter = [other for other in others if f"/{key}".endswith(f"/{other}")][-1:]
+        for other in longer or shorter:
+            if len(longer) > 1 or other in masks:
                 raise WorkbookError(
-                    f"{photographs.get(key) or drawn[key]} has {count} partners of its name in "
-                    "other folders: have photographs and masks lie in folders of the same names"
+                    f"{drawn[other]} and {photographs[key]} have several partners of their name: "
+                    "have photographs and masks lie in folders of the same names"
                 )
-        partners.update(pairs)
-    return partners
-
-
-def _list_of(*keys):
-    """The list that a folder on one of the paths names; None if none does."""
-    folders = itertools.chain(*(key.split("/")[:-1] for key in keys))
-    return next((folder for folder in folders if folder in LISTS), None)
+            masks[other] = key
+    return {photograph: mask for mask, photograph in masks.items()}
