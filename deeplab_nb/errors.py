@@ -23,14 +23,14 @@ class LeftOut(list):
         self.strict = strict
 
     @contextlib.contextmanager
-    def unless(self, what):
-        """For a block that reads `what`; after an error, it goes on behind the block."""
+    def unless(self, what, value):
+        """For a block that reads a value, what it is; after an error, it goes on behind that."""
         try:
             yield
         except WorkbookError:
             raise
         except Exception as error:  # of many kinds, for a file may hold anything
-            said = f"{what} cannot be read ({type(error).__name__}: {error})"
+            said = f"{what} ({value!r:.80}) cannot be read ({type(error).__name__}: {error})"
             if self.strict:
                 raise WorkbookError(f"{said}: mend it, or convert without --strict")
             self.append(said)

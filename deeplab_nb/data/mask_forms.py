@@ -192,7 +192,7 @@ def read_names(paths, left_out):
         for number, line in enumerate(voc.read_text(path).splitlines()[1:], 2):
             if not line.strip():
                 continue
-            with left_out.unless(f"{path}: line {number} ({line!r})"):
+            with left_out.unless(f"{path}: line {number}", line):
                 number, name = line.split(",", 1)
                 class_id, name = range(voc.VOID).index(int(number)), name.strip()
                 if names.setdefault(class_id, name) != name:

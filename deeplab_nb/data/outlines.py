@@ -76,7 +76,7 @@ def draw(outlines, classes, left_out, *, size=None):
     size = outlines.size or size
     drawn = []
     for number, (label, shape) in enumerate(outlines.shapes, 1):
-        with left_out.unless(f"{outlines.source}: shape {number} of {outlines.name} ({label!r})"):
+        with left_out.unless(f"{outlines.source}: shape {number} of {outlines.name}", label):
             if not label:
                 raise ValueError("its label is no text")
             inside = _inside(shape, size)
@@ -112,7 +112,7 @@ def _size(height, width):
 
 def _labelme(path, values, left_out):
     size, given = None, (values.get("imageHeight"), values.get("imageWidth"))
-    with left_out.unless(f"{path}: its size"):
+    with left_out.unless(f"{path}: its size", given):
         size = _size(*given) if any(given) else None  # version 3 gives none
     shapes = [
         (_label(shape.get("label")) if isinstance(shape, dict) else None, shape)
@@ -128,12 +128,12 @@ def _coco(path, values, left_out):
     kinds = "categories", "images", "annotations"
     entries = [(kind, *entry) for kind in kinds for entry in enumerate(values[kind], 1)]
     for kind, number, entry in entries:
-        with left_out.unless(f"{path}: entry {number} of {kind} ({entry!r:.80})"):
+        with left_out.unless(f"{path}: entry {number} of {kind}", entry):
             if kind == "categories":
                 _put(path, names, entry["id"], _label(entry["name"]))
             elif kind == "images":
                 one = Outlines(COCO, os.fspath(entry["file_name"]), path, None, [])
-                with left_out.unless(f"{path}: the size of {one.name}"):
+                with left_out.unless(f"{path}: the size of {one.name}", entry):
                     one = one._replace(size=_size(entry.get("height"), entry.get("width")))
                 _put(path, images, entry["id"], one)
             else:
