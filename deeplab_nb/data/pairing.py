@@ -18,7 +18,7 @@ _ENDINGS = re.compile(r"(\.(json|{}))+$".format("|".join(end[1:] for end in SUFF
 _FOLDER = re.compile(  # of a list, of one side, or of both: its list, and what says masks
     r"^(?:(train|val|test)(?:ing|id|idation)?(?:\d{4})?)?[_-]?"
     r"(?:images?|imgs?|jpegimages"
-    r"|(masks?|labels?|ann|annot|annotations?|segmentationclass(?:raw)?))?$",
+    r"|(masks?|labels?|ann|annot|annotations?|segmentationclass(?:raw|png)?))?$",
     re.I,
 )
 
