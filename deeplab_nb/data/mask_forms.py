@@ -181,7 +181,7 @@ def told_beside(masks, files, left_out):
     """
     above = os.path.join(os.path.dirname(os.path.abspath(masks)), LABELMAP)
     files = sorted({*files, *filter(os.path.isfile, [above])})
-    maps, tables = ([f for f in files if f.endswith(name)] for name in (LABELMAP, CLASSES))
+    maps, tables = ([f for f in files if f.endswith(f"/{name}")] for name in (LABELMAP, CLASSES))
     return read_colours(*maps) if maps else (None, read_names(tables, left_out))
 
 

@@ -166,8 +166,8 @@ def _fill(root, pairs, lists, found, left_out):
     )
     if found.form == mask_forms.OUTLINES and len(left_out) == most:
         raise WorkbookError(
-            f"no shape can be drawn, {', '.join(left_out[-1:]) or 'there is none'}: export polygons "
-            "or masks"
+            f"no shape can be drawn, {', '.join(left_out[-1:]) or 'there is none'}: export "
+            "polygons or masks"
         )
     for name, ids in lists.items():
         write_lines(voc.list_path(root, name), ids)

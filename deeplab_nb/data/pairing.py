@@ -7,6 +7,7 @@ import collections
 import glob
 import os
 import re
+import textwrap
 import unicodedata
 
 from deeplab_nb.data import mask_forms, outlines
@@ -103,7 +104,9 @@ def find(images, masks, paths, unlabelled, left_out):
     empty = [key for key, (_, mask, _) in pairs.items() if not getattr(mask, "shapes", mask)]
     gone = {None: alone, "background": []}.get(unlabelled, empty)
     notes = [
-        f"{len(keys)} images without annotation are {said}: {', '.join(keys)[:200]}"
+        textwrap.shorten(
+            f"{len(keys)} images without annotation are {said}: {', '.join(keys)}", 250
+        )
         for keys, said in ((sorted(set(empty) - set(gone)), "background"), (gone, "left out"))
         if keys
     ]

@@ -149,6 +149,26 @@ def test_folders_of_train_valid_and_test_are_lists(
     assert np.array_equal(ids("train/c"), IDS)
 
 
+def test_ade20ks_folders_are_lists(root, converted):
+    for split, names in (("training", "abc"), ("validation", "de")):
+        for name in names:
+            photographs(root, f"images/{split}/ADE_{name}.jpg")
+            put(root, f"annotations/{split}/ADE_{name}.png", exports.mask())
+    put(root, "objectInfo150.txt", "Idx Ratio Name")
+    found, lists, ids = converted(root, root, ignore=0, shift=-1, classes=["wall", "building"])
+    assert found.classes == ("wall", "building") and lists["val"] == ["val/ADE_d", "val/ADE_e"]
+    assert np.array_equal(ids("train/ADE_a"), np.array([255, 0, 1])[IDS])
+
+
+def test_many_images_without_annotation_are_named_as_far_as_a_line_goes(root, converted):
+    names = [f"{i:04d}.jpg" for i in range(60)]
+    photographs(root, *names)
+    put(root, "i.json", exports.coco(names[:2], [(0, 1, LEAF), (1, 1, LEAF)]))
+    (note,) = converted(root, root)[0].notes
+    assert note.startswith("58 images without annotation are left out: 0002, 0003, ")
+    assert note.endswith("[...]") and len(note) < 260
+
+
 def test_val_is_drawn_from_train_where_the_folders_have_none(root, converted):
     for name in ("train/a", "train/b", "train/c", "test/a"):
         photographs(root, f"images/{name}.jpg")
