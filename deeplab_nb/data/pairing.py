@@ -159,9 +159,9 @@ def _partners(photographs, drawn):
     """
     masks = {key: key for key in photographs if key in drawn}
     free = collections.defaultdict(list)
-    for key in sorted(set(drawn) - set(masks), key=len):
+    for key in sorted(set(drawn) - set(masks), key=lambda key: (len(key), key)):
         free[os.path.basename(key)].append(key)
-    for key in sorted(set(photographs) - set(masks), key=lambda key: -len(key)):
+    for key in sorted(set(photographs) - set(masks), key=lambda key: (-len(key), key)):
         others = free[os.path.basename(key)]
         longer = [
             other for other in others if other not in masks and f"/{other}".endswith(f"/{key}")
