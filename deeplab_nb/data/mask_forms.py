@@ -160,16 +160,15 @@ def _colours(seen, given):
 def _names(classes, count, moved):
     """Names for all class ids, background put in front where it lacks and one name does.
 
-    Raises WorkbookError for more than the masks have classes, unless background shows that the
-    first is number 0.
+    Raises WorkbookError for more than the masks have classes.
     """
-    background = classes and classes[0].lower().strip("_") == "background"
-    if len(classes) > count and not background:
+    if len(classes) > count:
         raise WorkbookError(
             f"{len(classes)} class names for {count} classes in the masks ({', '.join(classes)}): "
             "is background among the names, as number 0?"
         )
-    if classes and len(classes) < count and not (background or moved):
+    first = classes[0].lower().strip("_") if classes else "background"
+    if len(classes) < count and not moved and first != "background":
         classes = ("background", *classes)
     return tuple(classes) + voc.numbered_names(count)[len(classes) :]
 

@@ -96,11 +96,13 @@ def convert(
     if outlined:
         form, table, named = mask_forms.OUTLINES, {}, _classes(classes or labels, labels)
     else:
+        told = []
         if not colours:
             colours, told = mask_forms.told_beside(masks, paths[3], left_out)
-            classes = classes or told
         drawn = {key: mask for key, (_, mask, _) in pairs.items() if mask}
         form, table, named = mask_forms.find(drawn, classes, colours, ignore, shift)
+        if not (classes or shift):
+            named = (*told, *named[len(told) :])
     if classes and named[1 : len(classes) + 1] == tuple(classes):
         notes.append("background, which the class names lack, was put in front")
     found = Found(form, named, table, {name: len(ids) for name, ids in lists.items()})

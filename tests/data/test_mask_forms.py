@@ -229,7 +229,7 @@ def test_adk20ks_habit_of_0_for_ignored(put, tmp_path):
         (["leaf"], ["background", "leaf", "class 2"]),
         (["Background", "leaf"], ["Background", "leaf", "class 2"]),
         (["soil", "leaf", "spot"], ["soil", "leaf", "spot"]),
-        (["_background_", "leaf", "spot", "mould"], ["_background_", "leaf", "spot", "mould"]),
+        (["_background_", "leaf"], ["_background_", "leaf", "class 2"]),
     ],
 )
 def test_names_without_background_get_it_in_front(put, tmp_path, given, wanted):
