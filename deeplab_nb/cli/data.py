@@ -73,9 +73,9 @@ def convert(images, masks, out, classes, colours, **split):
     Then audit them. Masks may be palette or grey PNGs of class numbers, 0/255, or colours; or
     outlines, labelme's files or COCO's. Both may be one folder, and hold train, valid and test.
     """
-    from deeplab_nb.data import audit as audits, mask_forms, own
+    from deeplab_nb.data import audit as audits, own
 
-    table, named = mask_forms.read_colours(colours) if colours else (None, [])
+    table, named = own.read_colours(colours) if colours else (None, [])
     names = [name.strip() for name in classes.split(",") if name.strip()] or named
     found = own.convert(images, masks, out, classes=names, colours=table, **split)
     count = len(found.classes)

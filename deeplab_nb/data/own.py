@@ -17,6 +17,8 @@ from deeplab_nb.errors import LeftOut, WorkbookError
 from deeplab_nb.files import beside, write_lines
 from deeplab_nb.progress import in_threads
 
+read_colours = mask_forms.read_colours  # beside `convert`, which wants them
+
 
 class Found(NamedTuple):
     """What the masks turned out to be.
