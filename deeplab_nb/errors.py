@@ -31,6 +31,30 @@ def one_of(names, name, what):
     return names.index(name)
 
 
+class LeftOut(list):
+    """Sentences about what could not be read in files that are right otherwise.
+
+    strict: the first is raised as a WorkbookError instead.
+    """
+
+    def __init__(self, strict=False):
+        super().__init__()
+        self.strict = strict
+
+    @contextlib.contextmanager
+    def unless(self, what, value):
+        """For a block that reads a value, what it is; after an error, it goes on behind that."""
+        try:
+            yield
+        except WorkbookError:
+            raise
+        except Exception as error:  # of many kinds, for a file may hold anything
+            said = f"{what} ({value!r:.80}) cannot be read ({type(error).__name__}: {error})"
+            if self.strict:
+                raise WorkbookError(f"{said}: mend it, or convert without --strict")
+            self.append(said)
+
+
 @contextlib.contextmanager
 def writing(place):
     """Says in a sentence what the file system refuses, such as room or rights.

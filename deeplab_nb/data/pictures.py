@@ -66,9 +66,9 @@ def orientation(image):
     return found if found in range(1, 9) else 1
 
 
-def image_size(path):
-    """(height, width) of the upright photograph, from the file's header alone."""
-    with opened(path, "photograph") as image:
+def image_size(source):
+    """(height, width) of the upright photograph, a path or bytes, from its header alone."""
+    with opened(source, "photograph") as image:
         return image.size if orientation(image) > 4 else image.size[::-1]
 
 
@@ -119,17 +119,18 @@ def decoded_size(path):
     return read_image(path).shape[:2], held
 
 
-def as_trained(path):
+def as_trained(source):
     """A photograph's bytes, of which TensorFlow makes what `read_image` gives.
 
-    They are the file's own for upright JPEGs and PNGs of 8 bits, RGB or grey; else a PNG's.
+    source: a path, or bytes. They are its own for upright JPEGs and PNGs of 8 bits, RGB or grey;
+    else a PNG's.
     """
-    with opened(path, "photograph") as image:
+    with opened(source, "photograph") as image:
         plain = image.format in (*LOSSY, "PNG") and image.mode in ("RGB", "L")
         if plain and orientation(image) == 1:
-            return Path(path).read_bytes()
+            return source if isinstance(source, bytes) else Path(source).read_bytes()
     content = io.BytesIO()
-    Image.fromarray(read_image(path)).save(content, "PNG")
+    Image.fromarray(read_image(source)).save(content, "PNG")
     return content.getvalue()
 
 
