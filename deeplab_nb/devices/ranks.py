@@ -32,6 +32,11 @@ def rank_of(variables):
     return int(variables.get("RANK_ID") or variables[RANK])
 
 
+def leads():
+    """Whether this process is rank 0, or trains alone."""
+    return (os.environ.get("RANK_ID") or os.environ.get(RANK, "0")) == "0"
+
+
 def problem(ranks, variables):
     """None if these environment variables are those of one card among `ranks`, else one sentence.
 

@@ -19,7 +19,7 @@ from deeplab_nb.launch import job, launcher
 from deeplab_nb.network.checkpoints import find_checkpoint, newest_checkpoint
 from deeplab_nb.processes import alone_at
 from deeplab_nb.runs import state
-from deeplab_nb.training.loop import check_same_run, check_trainable, train
+from deeplab_nb.training.loop import check_same_run, check_trainable, ended, train
 
 SAMPLE_ROOT = settings_module.Settings().data_root
 
@@ -54,11 +54,16 @@ class Run:
         return write_records(self.data_root, list_name, folder, **classes)
 
     def train(self):
-        """Trains to the last step, from where it stands; returns the checkpoint's prefix."""
+        """Trains to the last step, from where it stands; returns the checkpoint's prefix.
+
+        A run that has ended is only read.
+        """
+        done = ended(self.settings, self.train_folder)
+        if done:
+            return done
         records = self.records(self.settings.train_list)
-        rank = os.environ.get("RANK_ID") or os.environ.get(ranks.RANK, "0")
         # rank 0 holds the folder for all
-        with alone_at(self.train_folder) if rank == "0" else contextlib.nullcontext():
+        with alone_at(self.train_folder) if ranks.leads() else contextlib.nullcontext():
             return train(self.settings, records, self.train_folder)
 
     def checkpoint(self):
