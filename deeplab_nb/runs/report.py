@@ -15,6 +15,8 @@ from PIL import Image
 
 from deeplab_nb import files, recipes, settings as settings_module
 from deeplab_nb.data.audit import audit
+from deeplab_nb.data.pictures import opened
+from deeplab_nb.data.voc import read_text
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.runs import state
 from deeplab_nb.runs.runner import command_line
@@ -180,8 +182,8 @@ def _overlays(run, results):
 
 
 def _ledger(run):
-    path = pathlib.Path(run, "ledger.txt")
-    return path.read_text(encoding="utf-8") if path.exists() else None
+    path = os.path.join(run, "ledger.txt")
+    return read_text(path) if os.path.exists(path) else None
 
 
 def _versions():
@@ -219,11 +221,11 @@ def _png(figure):
 
 
 def _as_jpeg(path):
-    with Image.open(path) as image:
-        image = image.convert("RGB")
-    image.thumbnail((WIDTH, WIDTH), Image.LANCZOS)
     file = io.BytesIO()
-    image.save(file, "JPEG", quality=80)
+    with opened(path, "overlay") as image:
+        image = image.convert("RGB")
+        image.thumbnail((WIDTH, WIDTH), Image.LANCZOS)
+        image.save(file, "JPEG", quality=80)
     return _address("jpeg", file)
 
 
