@@ -19,7 +19,8 @@ from deeplab_nb.launch import job, launcher
 from deeplab_nb.network.checkpoints import find_checkpoint, newest_checkpoint
 from deeplab_nb.processes import alone_at
 from deeplab_nb.runs import state
-from deeplab_nb.training.loop import check_same_run, check_trainable, ended, train
+from deeplab_nb.training.loop import check_same_run, check_trainable, train
+from deeplab_nb.training.validation import ended
 
 SAMPLE_ROOT = settings_module.Settings().data_root
 
@@ -58,6 +59,8 @@ class Run:
 
         A run that has ended is only read.
         """
+        check_trainable(self.settings)
+        check_same_run(self.settings, self.train_folder)
         done = ended(self.settings, self.train_folder)
         if done:
             return done

@@ -31,7 +31,7 @@ from deeplab_nb.training import objective
 from deeplab_nb.training.log import Log, best_before, cannot_write, log_folder, save_settings
 from deeplab_nb.training.saving import Checkpoints
 from deeplab_nb.training.step import is_finite, numbers, training_step
-from deeplab_nb.training.validation import QuickValidation, make_up, missing, validate
+from deeplab_nb.training.validation import QuickValidation, make_up, validate
 
 
 def train(settings, records, folder):
@@ -47,13 +47,12 @@ def train(settings, records, folder):
     With several `settings.cards` this process is one rank, see `collectives`: rank 0 alone writes
     into the folder, the others log into a folder of their own.
     """
-    resumed = ended(settings, folder)
-    if resumed:
-        return resumed
+    check_trainable(settings)
+    check_same_run(settings, folder)
     resumed = newest_checkpoint(folder)
     first_step = max(step_of(resumed), 0) if resumed else 0
     epoch = max(count_records(records) // settings.global_batch_size, 1)
-    if first_step >= settings.train_steps:
+    if resumed and first_step >= settings.train_steps:
         make_up(settings, folder, resumed, epoch)
         return resumed
     device = devices.find(settings)
@@ -89,18 +88,6 @@ def train(settings, records, folder):
                     settings, records, team, session, batches, step, log, checkpoints, validation
                 )
                 return training.run(first_step)
-
-
-def ended(settings, folder):
-    """The last checkpoint of a training to which nothing is left to be done, else None.
-
-    Writes nothing. Raises WorkbookError as `train` does for settings that do not go with the folder.
-    """
-    check_trainable(settings)
-    check_same_run(settings, folder)
-    newest = newest_checkpoint(folder)
-    if newest and step_of(newest) >= settings.train_steps and not missing(settings, folder, newest):
-        return newest
 
 
 # --- where it starts

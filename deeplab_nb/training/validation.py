@@ -12,7 +12,7 @@ from deeplab_nb.devices.ranks import leads
 from deeplab_nb.evaluation.evaluate import evaluate
 from deeplab_nb.evaluation.predict import Predictor
 from deeplab_nb.files import beside
-from deeplab_nb.network.checkpoints import step_of
+from deeplab_nb.network.checkpoints import newest_checkpoint, step_of
 from deeplab_nb.training.log import Log, best_before, validated_at
 
 
@@ -71,6 +71,13 @@ def keep_best(checkpoint, folder):
     for name in os.listdir(folder):
         if name not in names:
             os.remove(os.path.join(folder, name))
+
+
+def ended(settings, folder):
+    """The last checkpoint of a training to which nothing is left to be done, else None."""
+    newest = newest_checkpoint(folder)
+    if newest and step_of(newest) >= settings.train_steps and not missing(settings, folder, newest):
+        return newest
 
 
 def missing(settings, folder, resumed):

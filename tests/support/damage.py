@@ -1,4 +1,4 @@
-"""Files spoilt at random, from a seed: cut, flipped, spliced, of huge declared sizes, other types."""
+"""Files spoilt at random, from a seed: cut, flipped, spliced, of huge sizes, of other types."""
 
 import json
 import struct

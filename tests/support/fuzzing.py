@@ -1,4 +1,4 @@
-"""Damages one file after another and gives it to whatever reads such files, in a process of its own.
+"""Damages one file after another and gives it to whatever reads such files.
 
 `python -m tests.support.fuzzing FOLDER SEED COUNT` writes a line of JSON an input to its output:
 what was done to which file and what came of it, 'read' or the sentence, or else what went wrong.
@@ -128,12 +128,13 @@ class World:
             shapes = [{"label": "leaf", "points": CORNERS, "shape_type": "polygon"}]
             values = {"imageHeight": 33, "imageWidth": 49, "shapes": shapes}
             files.write_json(self.at("labelme", name + ".json"), values)
+        runs = {"size": [33, 49], "counts": [9, 1608]}
         annotations = [
             {"image_id": 0, "category_id": 4, "segmentation": [sum(CORNERS, [])]},
             {
                 "image_id": 1,
                 "category_id": 4,
-                "segmentation": {"size": [33, 49], "counts": [9, 1608]},
+                "segmentation": runs,
             },
         ]
         images = [
