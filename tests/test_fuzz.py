@@ -1,4 +1,4 @@
-"""300 damaged files, the same ones each time: a result or one sentence, and nothing else changes."""
+"""300 damaged files, always the same: each is read or told in a sentence, nothing else changes."""
 
 import json
 import os

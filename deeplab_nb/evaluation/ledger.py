@@ -252,7 +252,7 @@ def find(names=(), *, runs=files.RUNS):
     Raises WorkbookError for a name with nothing under it, and for a file that holds no results.
     """
     found = []
-    for name in names or (sorted(os.listdir(runs)) if os.path.isdir(runs) else ()):
+    for name in names or sorted(glob.glob(os.path.join(glob.escape(runs), "*", ""))):
         in_run = os.path.join(runs, name)
         paths = [name] if os.path.isfile(name) else _files(name) or _files(in_run)
         if names and not paths:

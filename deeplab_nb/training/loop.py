@@ -29,7 +29,7 @@ from deeplab_nb.progress import progress
 from deeplab_nb.tf1 import tf
 from deeplab_nb.training import objective
 from deeplab_nb.training.log import Log, best_before, cannot_write, log_folder, save_settings
-from deeplab_nb.training.saving import Checkpoints
+from deeplab_nb.training.saving import Checkpoints, refuse_foreign
 from deeplab_nb.training.step import is_finite, numbers, training_step
 from deeplab_nb.training.validation import QuickValidation, make_up, validate
 
@@ -280,7 +280,7 @@ def check_trainable(settings):
 def check_same_run(settings, folder):
     """Raises WorkbookError if the folder was trained with settings that do not go with these."""
     if not os.path.exists(os.path.join(folder, "settings.json")):
-        return
+        return refuse_foreign(folder)
     earlier = settings_module.load(folder)
     if earlier.global_batch_size != settings.global_batch_size:
         was, now = (f"{s.cards} x {s.train_batch_size}" for s in (earlier, settings))

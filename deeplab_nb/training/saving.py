@@ -10,6 +10,17 @@ from deeplab_nb.tf1 import tf
 from deeplab_nb.training.log import cannot_write
 
 
+def refuse_foreign(folder):
+    """Raises WorkbookError for a folder whose files no training here wrote: it would lose some."""
+    ours = {"best", "checkpoint", "log.jsonl", "train.log"}
+    names = ours.intersection(os.listdir(folder)) if os.path.isdir(folder) else ()
+    if names or whole_checkpoints(folder):
+        raise WorkbookError(
+            f"{folder} holds {min(names, default='checkpoints')} of another program, for there is "
+            "no settings.json: give another folder"
+        )
+
+
 class Checkpoints:
     """The checkpoints of a session in a folder; `settings.keep_checkpoints` of them stay.
 

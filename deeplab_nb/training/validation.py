@@ -69,7 +69,7 @@ def keep_best(checkpoint, folder):
             shutil.copyfile(path, part)
     names = {os.path.basename(path) for path in files}
     for name in os.listdir(folder):
-        if name not in names:
+        if name not in names and name.startswith("model.ckpt-"):
             os.remove(os.path.join(folder, name))
 
 

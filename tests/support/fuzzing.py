@@ -32,7 +32,7 @@ from deeplab_nb.network.deeplab import variables_of
 from deeplab_nb.runs import report, state
 from deeplab_nb.show import labelling
 from deeplab_nb.tf1 import tf
-from deeplab_nb.training import loop
+from deeplab_nb.training import loop, validation
 from deeplab_nb.training.log import best_before, drop_later_lines, read_log
 from tests.support.archives import packed
 from tests.support.cell import write as write_notebook
@@ -198,7 +198,7 @@ class World:
     def resumed(self, _):
         folder = os.path.dirname(self.prefix)
         loop.check_same_run(settings_module.load(folder), folder)
-        loop.ended(self.settings, folder)
+        validation.ended(self.settings, folder)
 
     def logged(self, path):
         read_log(path), best_before(os.path.dirname(path), 2)
