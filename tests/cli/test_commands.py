@@ -10,6 +10,7 @@ import pytest
 from deeplab_nb import files
 from deeplab_nb.data import voc
 from tests.support.command import call, shell
+from tests.support.files import digests
 from tests.support.tiny_voc import make_tiny_voc, write_list, write_pair
 
 
@@ -330,3 +331,26 @@ def test_a_folder_without_a_checkpoint_is_refused(tmp_path):
         "evaluate", "--checkpoint", str(tmp_path), "--data", make_tiny_voc(tmp_path / "voc"), code=1
     )
     assert "holds no checkpoint" in said
+
+
+def test_results_are_not_written_over_what_is_read(tmp_path):
+    root = make_tiny_voc(tmp_path / "voc")
+    mask, listed = voc.mask_path(root, "val_000"), voc.list_path(root, "val")
+    before = digests(tmp_path)
+    for path in (mask, listed):
+        said = call("score", root, "--data", root, "--json", path, "--overwrite", code=1)
+        assert f"{path} would be written over, and it is read" in said
+        said = call(
+            *("evaluate", "--checkpoint", root, "--data", root, "--json", path, "--overwrite"),
+            code=1,
+        )
+        assert f"{path} would be written over, and it is read" in said
+    assert digests(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["audit", "x", "--num-classes", "300"], ["convert", "x", "x", "--seed", "-1", "--out", "y"]],
+)
+def test_numbers_that_no_class_and_no_seed_has_are_refused(words):
+    assert "is not in the range" in call(*words, code=2)
