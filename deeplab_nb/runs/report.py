@@ -7,6 +7,7 @@ import pathlib
 import platform
 import subprocess
 import sys
+import tempfile
 import webbrowser
 
 import jinja2
@@ -38,8 +39,8 @@ PACKAGES = (
 )
 
 
-def write(run):
-    """Writes the page of a run folder and returns its path.
+def write(run, folder=None):
+    """Writes the page of a run folder, there or into another folder, and returns its path.
 
     A part whose files are missing says so in its place. Raises WorkbookError for a folder that no
     run wrote.
@@ -78,18 +79,19 @@ def write(run):
         raise WorkbookError(
             f"{state.evaluation_path(run)} lacks what a report shows ({error}): evaluate again"
         )
-    return files.write_text(os.path.join(run, NAME), page)
+    return files.write_text(os.path.join(folder or run, NAME), page)
 
 
 def show(run):
     """Opens the page, written first where it is missing or older than the run's results.
 
+    Where the run's folder cannot be written it lies in a temporary one.
     Returns (path, whether a browser took it).
     """
     path, results = os.path.join(run, NAME), os.path.join(run, "results.json")
     newest = os.path.getmtime(results) if os.path.exists(results) else 0
     if not os.path.exists(path) or os.path.getmtime(path) < newest:
-        write(run)
+        path = write(run, None if os.access(run, os.W_OK) else tempfile.mkdtemp())
     return path, _has_screen() and webbrowser.open("file://" + os.path.abspath(path))
 
 

@@ -59,7 +59,6 @@ class Run:
 
         A run that has ended is only read.
         """
-        check_trainable(self.settings)
         check_same_run(self.settings, self.train_folder)
         done = ended(self.settings, self.train_folder)
         if done:

@@ -11,13 +11,11 @@ from deeplab_nb.training.log import cannot_write
 
 
 def refuse_foreign(folder):
-    """Raises WorkbookError for a folder whose files no training here wrote: it would lose some."""
-    ours = {"best", "checkpoint", "log.jsonl", "train.log"}
-    names = ours.intersection(os.listdir(folder)) if os.path.isdir(folder) else ()
-    if names or whole_checkpoints(folder):
+    """Raises WorkbookError for a folder that another program trained in: it would lose some."""
+    if whole_checkpoints(folder) or os.path.exists(os.path.join(folder, "log.jsonl")):
         raise WorkbookError(
-            f"{folder} holds {min(names, default='checkpoints')} of another program, for there is "
-            "no settings.json: give another folder"
+            f"{folder} holds checkpoints or a log of another program, for there is no "
+            "settings.json: give another folder"
         )
 
 
