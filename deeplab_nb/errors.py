@@ -4,13 +4,21 @@ import contextlib
 import difflib
 import errno
 import os
+import re
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class WorkbookError(Exception):
     """One sentence for a person: which file or value is wrong, and the remedy.
 
-    The command line prints it without a stack trace and ends with exit code 1.
+    The command line prints it without a stack trace and ends with exit code 1. It is one line of
+    at most 2000 letters, for what is quoted from a file may hold any, and as many.
     """
+
+    def __init__(self, sentence):
+        line = _CONTROL.sub(lambda found: ascii(found.group())[1:-1], sentence)
+        super().__init__(line if len(line) < 2000 else f"{line[:1400]} ... {line[-500:]}")
 
 
 def nearest(name, names):

@@ -18,7 +18,7 @@ DATA = os.path.join(files.ROOT, "data")
 @click.option(
     "--list", "list_names", multiple=True, help="List to check; default: every list that is there."
 )
-@click.option("--num-classes", default=21, show_default=True)
+@click.option("--num-classes", default=21, show_default=True, type=click.IntRange(2, 255))
 def audit(voc_root, list_names, num_classes):
     """Check photographs, masks and lists before they are trusted; exit code 1 if one is wrong."""
     from deeplab_nb.data import audit as audits, voc
@@ -55,7 +55,9 @@ def audit(voc_root, list_names, num_classes):
     show_default=True,
     help="Share of the images that are kept for the score.",
 )
-@click.option("--seed", default=1, show_default=True, help="Of the split.")
+@click.option(
+    "--seed", default=1, show_default=True, type=click.IntRange(0, 2**32 - 1), help="Of the split."
+)
 @click.option("--strict", is_flag=True, help="Stop at an entry that cannot be read or drawn.")
 @click.option(
     "--unlabelled",
