@@ -1,6 +1,7 @@
 """A run on one page: RUN/report.html, whole in one file, to be sent, kept, read without network."""
 
 import base64
+import importlib
 import io
 import os
 import pathlib
@@ -179,14 +180,15 @@ def _ledger(run):
 
 def _versions():
     """[(what, version)] of what a repetition should have too."""
-    from importlib_metadata import PackageNotFoundError, version  # slow to load, needed here only
-
+    # slow to load, needed here only; a part of Python since 3.8
+    new = sys.version_info >= (3, 8)
+    metadata = importlib.import_module("importlib.metadata" if new else "importlib_metadata")
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
     rows = [("Python", platform.python_version()), ("machine", machine)]
     for name in PACKAGES:
         try:
-            rows.append((name, version(name)))
-        except PackageNotFoundError:
+            rows.append((name, metadata.version(name)))
+        except metadata.PackageNotFoundError:
             rows.append((name, "not installed"))
     return rows + [("revision", _revision())]
 

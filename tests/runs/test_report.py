@@ -11,6 +11,7 @@ from deeplab_nb import files, recipes, settings as settings_module
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.files import write_json
 from deeplab_nb.runs import parameters, report, state
+from deeplab_nb.tf1 import tf
 from tests.support.files import digests
 from tests.support.tiny_notebooks import mark
 from tests.support.tiny_voc import make_tiny_voc
@@ -77,7 +78,7 @@ def test_the_page_holds_all_that_the_run_found(whole):
         "data_root",
         "nothing is wrong",
         "train (4 images",
-        "1.15.5",
+        f"<td>tensorflow</td><td>{tf.version.VERSION}</td>",
         "deeplab-nb run sample --name r --set ",
     ):
         assert words in text, words
