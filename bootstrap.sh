@@ -120,8 +120,10 @@ no_python() {
 
 # --- uv, in a folder that is thrown away; 0.6.17 is the last that can download Python 3.7
 
+some_python() { on_path python3 | first_that 'sys.version_info >= (3, 8)'; }
+
 with_uv() (
-    python3=$(on_path python3 | first_that 'sys.version_info >= (3, 8)')
+    python3=$(some_python)
     [ -n "$python3" ] || return 1
     folder=$(mktemp -d)
     trap 'rm -rf "$folder"' EXIT
@@ -132,11 +134,13 @@ with_uv() (
 
 # What uv and pip say is kept for the sentence: without a network it is many lines.
 download_python() {
+    unfetched=', and none could be fetched, which takes a python3 of 3.8 or later with venv'
+    [ -n "$(some_python)" ] || return 1
     say "no $kind that serves on this machine, trying to download one into .python"
     said=$(with_uv python install --install-dir "$PWD/.python" $newest 2>&1) || {
         ls .python/*/bin/python3 >/dev/null 2>&1 || rm -rf .python
         said=$(printf '%s\n' "$said" | awk 'NF { last = $0 } END { print last }')
-        unfetched=", and none could be fetched (${said:-for that some python3 from 3.8 on is needed})"
+        unfetched=", and none could be fetched (${said#ERROR: })"
         return 1
     }
 }

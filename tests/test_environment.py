@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.support.checkout import FILES, OWN, holding, pins_of, wanted_of
@@ -139,3 +140,19 @@ def test_every_line_says_what_it_is_for(repo, name):
 def test_installing_the_project_brings_no_tensorflow(repo):
     with open(os.path.join(repo, "pyproject.toml")) as file:
         assert not re.search("^(dependencies|dynamic)", file.read(), re.MULTILINE)
+
+
+def test_what_a_hosted_service_is_asked_for_is_in_the_current_lock(repo):
+    with open(os.path.join(repo, "pyproject.toml")) as file:
+        (names,) = re.findall(r"^hosted = (\[.*?\])$", file.read(), re.MULTILINE | re.DOTALL)
+    asked = [Requirement(name) for name in json.loads(names)]
+    wanted = {r.name for r in wanted_of(repo, "current")}
+    assert "tensorflow" in wanted and {r.name for r in asked} <= wanted
+    pins = {pin.name: pin.version for pin in pins_of(repo, "current")}
+    assert all(r.specifier.contains(pins[canonicalize_name(r.name)]) for r in asked)
+
+
+def test_binders_python_is_one_that_the_current_environment_takes(repo):
+    with open(os.path.join(repo, ".binder", "runtime.txt")) as file:
+        assert file.read().strip().replace("python-", "") in PYTHONS
+    assert os.access(os.path.join(repo, ".binder", "postBuild"), os.X_OK)
