@@ -144,7 +144,7 @@ def _reader(prefix):
     try:
         with literal(prefix) as name:
             yield tf.train.load_checkpoint(name)
-    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+    except (tf.errors.OpError, ValueError, RuntimeError, LookupError) as error:
         said = str(getattr(error, "message", error)).split("\n")[0][:150]
         raise WorkbookError(
             f"checkpoint {prefix} is not readable ({said}): compare its files' sizes with their "

@@ -200,4 +200,6 @@ def checkpoint_class():
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(file.SerializeToString())
     found = pool.FindMessageTypeByName("mindspore.Checkpoint")
-    return message_factory.MessageFactory(pool).GetPrototype(found)
+    # protobuf 3 has the second only, 5 and later the first only
+    make = getattr(message_factory, "GetMessageClass", None)
+    return make(found) if make else message_factory.MessageFactory(pool).GetPrototype(found)

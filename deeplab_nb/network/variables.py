@@ -8,9 +8,7 @@ tenths of it.
 import collections
 import zlib
 
-from tensorflow.core.framework.variable_pb2 import VariableDef
-
-from deeplab_nb.tf1 import tf
+from deeplab_nb.tf1 import VariableDef, tf
 
 # what a layer asks for; `initial` is one of the three below
 Declaration = collections.namedtuple("Declaration", "name shape initial trainable")
@@ -68,7 +66,7 @@ def _nodes(declaration):
 
 
 def _constant_nodes(declaration):
-    return [_const(declaration.name + "/initial", declaration.initial.value, declaration.shape)]
+    return [constant(declaration.name + "/initial", declaration.initial.value, declaration.shape)]
 
 
 def _random_nodes(declaration):
@@ -76,9 +74,9 @@ def _random_nodes(declaration):
     scope, initial = declaration.name + "/initial", declaration.initial
     seeds = [tf.AttrValue(i=seed) for seed in tf.get_seed(zlib.crc32(declaration.name.encode()))]
     return [
-        _const(scope + "/shape", declaration.shape, dtype=_INT),
-        _const(scope + "/scale", initial.scale),
-        _const(scope + "/shift", initial.shift),
+        constant(scope + "/shape", declaration.shape),
+        constant(scope + "/scale", initial.scale),
+        constant(scope + "/shift", initial.shift),
         _node(
             initial.op,
             scope + "/drawn",
@@ -93,9 +91,11 @@ def _random_nodes(declaration):
     ]
 
 
-def _const(name, value, shape=None, dtype=_FLOAT):
-    tensor = tf.make_tensor_proto(value, tf.as_dtype(dtype.type), shape)
-    return _node("Const", name, dtype=dtype, value=tf.AttrValue(tensor=tensor))
+def constant(name, value, shape=None):
+    """The node of a constant; of Python's numbers it makes float32 and int32."""
+    tensor = tf.make_tensor_proto(value, shape=shape)
+    kind = tf.AttrValue(type=tensor.dtype)
+    return _node("Const", name, dtype=kind, value=tf.AttrValue(tensor=tensor))
 
 
 def _node(op, name, *inputs, **attributes):
