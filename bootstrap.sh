@@ -37,7 +37,7 @@ use() {
 }
 
 # TensorFlow 1.15.5 has wheels for x86-64 only; Ascend's containers bring their own.
-served() { case $(uname -m) in x86_64 | amd64) ;; *) [ -n "$ascend" ] ;; esac; }
+served() { case $environment$ascend:$(uname -m) in current:* | *yes:* | *:x86_64 | *:amd64) ;; *) return 1 ;; esac; }
 
 choose() {
     if [ -n "${ENVIRONMENT:-}" ]; then
@@ -102,7 +102,7 @@ cause() {
         elif "$candidate" -c "import sys; sys.exit(not ($fits))" </dev/null >/dev/null 2>&1; then
             echo "1 $candidate lacks venv or ensurepip, which Debian and Ubuntu keep apart (apt install python3-venv)"
         fi
-    done | sort -s -k1,1 | awk 'NR == 1 { sub(/^. /, ""); print; exit }'
+    done | sort | awk 'NR == 1 { sub(/^. /, ""); print; exit }'
 }
 
 no_python() {

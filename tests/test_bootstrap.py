@@ -163,6 +163,15 @@ def test_an_environment_that_there_is_not_is_refused(elsewhere, bare):
         assert result.returncode == 2 and "it can be reference or current" in result.stderr
 
 
+@pytest.mark.skipif(OWN == "reference", reason="builds the current environment")
+@pytest.mark.parametrize("processor", ["aarch64", "arm64"])
+def test_the_current_one_is_built_on_arm(ready, bare, tmp_path, processor):
+    variables = machine(offline(bare), tmp_path / "processor", processor)
+    del variables["ENVIRONMENT"]
+    result = bootstrap(ready, **variables)
+    assert result.returncode == 0 and "building .venv-current" in result.stderr, result.stderr
+
+
 def test_the_reference_is_refused_where_tensorflow_has_no_wheel(elsewhere, bare, tmp_path):
     fake_python(tmp_path / "good" / "python3.7", (3, 7))
     variables = machine(first(bare, tmp_path / "good"), tmp_path / "processor", "aarch64")

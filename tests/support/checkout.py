@@ -19,9 +19,7 @@ FOLDER = ".venv" if REFERENCE else ".venv-current"
 FILES = {"reference": "requirements", "current": "requirements-current"}
 
 # all that bootstrap.sh needs
-TOOLS = (
-    "sh dirname cat cmp date rm mv ls awk mktemp uname sort".split()  # each stands in POSIX
-)
+TOOLS = "sh dirname cat cmp date rm mv ls awk mktemp uname sort".split()
 
 Pin = collections.namedtuple("Pin", "name version marker hashes")
 
