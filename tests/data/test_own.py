@@ -135,7 +135,7 @@ def smooth():
         (palette_mask(), {"classes": ("a", "b", "c", "d")}, "4 class names for 3 classes"),
         (palette_mask().resize((30, 20)), {}, "is 30x20, its photograph 36x24"),
         (palette_mask(), {"val_share": 1.0}, "leaves one list empty"),
-        (Image.fromarray(IDS.astype(np.int32) * 1000, mode="I"), {}, "16 or more bits"),
+        (Image.fromarray(IDS.astype(np.uint16) * 257), {}, "16 or more bits"),
     ],
 )
 def test_what_is_not_certain_is_refused_and_nothing_is_left(tmp_path, mask, arguments, words):
