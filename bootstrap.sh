@@ -214,6 +214,14 @@ pip() { PYTHONWARNINGS=ignore $venv/bin/python -m pip -q --disable-pip-version-c
 # --no-build-isolation: what has no wheel is built with the lock's setuptools, not with the newest.
 install() { pip install --no-deps --no-build-isolation "$@"; }
 
+# Every kernel of ipykernel 7.4 warns that what passes between it and the notebook is not encrypted. That goes over
+# the loopback device, which only root listens to, and a reader can do nothing about it.
+quiet_kernel() {
+    mkdir -p $venv/etc/ipython
+    printf '%s\n' 'import logging' 'logging.getLogger("IPKernelApp").addFilter(lambda entry: "without encryption" not in str(entry.msg))' \
+        > $venv/etc/ipython/ipython_kernel_config.py
+}
+
 build() {
     started=$(date +%s)
     served || stop "TensorFlow 1.15.5 has no wheel for $(uname -m), outside Ascend's containers: take ENVIRONMENT=current" 3
@@ -231,6 +239,7 @@ build() {
     install -e . || stop "deeplab_nb could not be installed into $venv: see pip's lines above"
     [ -n "$ascend" ] || pip check || stop "the installed packages contradict each other: see pip's lines above"
     [ -z "$ascend" ] || adapter
+    [ $environment = reference ] || quiet_kernel
     stamp > $venv/stamp.part && mv $venv/stamp.part $venv/stamp
     say "ready after $(($(date +%s) - started)) s"
 }

@@ -113,6 +113,21 @@ def test_the_package_is_installed_in_place_with_its_command(repo, installed):
     )
 
 
+KERNEL = """
+from jupyter_client.manager import start_new_kernel
+manager, client = start_new_kernel(kernel_name="python3")
+client.execute_interactive("import sys; print(sys.prefix)")
+client.stop_channels(); manager.shutdown_kernel()
+"""
+
+
+def test_a_kernel_of_the_environment_starts_without_a_word():
+    done = subprocess.run(
+        [sys.executable, "-c", KERNEL], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, sys.prefix)
+
+
 def test_conda_takes_python_and_pip_of_the_lock(repo, conda):
     (pip,) = [pin.version for pin in pins_of(repo, "reference") if pin.name == "pip"]
     assert conda["name"] == "deeplab-nb"

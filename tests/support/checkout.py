@@ -19,7 +19,7 @@ FOLDER = ".venv" if REFERENCE else ".venv-current"
 FILES = {"reference": "requirements", "current": "requirements-current"}
 
 # all that bootstrap.sh needs
-TOOLS = "sh dirname cat cmp date rm mv ls awk mktemp uname sort".split()
+TOOLS = "sh dirname cat cmp date rm mv ls awk mktemp uname sort mkdir".split()
 
 Pin = collections.namedtuple("Pin", "name version marker hashes")
 
