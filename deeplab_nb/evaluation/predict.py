@@ -197,9 +197,6 @@ def padded(images, frame=None):
     return grey
 
 
-framed = padded  # its name in notebook 02
-
-
 # --- several scales, and flip
 
 

@@ -112,13 +112,13 @@ def show_prediction(
     return figure
 
 
-def two_rows(panels, width=3.1):
+def two_rows(panels):
     """Pictures in two rows, with room for captions above and a legend below.
 
     panels: as for `show_row`. Faster than a layout that is solved for.
     """
     columns, (height, breadth) = -(-len(panels) // 2), panels[0][1].shape[:2]
-    caption, legend = 0.3, 0.5  # inches
+    width, caption, legend = 3.1, 0.3, 0.5  # inches
     row = width * height / breadth + caption
     total = 2 * row + legend
     figure = Figure(figsize=(width * columns, total))

@@ -69,6 +69,36 @@ def untrained_labels(photograph, *, settings):
         return session.run(labels)[0, :height, :width].astype(np.uint8)
 
 
+def trap(rate=2):
+    """[(caption, map [9, 9])]: an atrous rate by TensorFlow's bare depthwise operation and by ours.
+
+    Of each what it makes of one bright pixel with nine equal weights, and the gradient of that at
+    its middle. All four ought to be alike; one that TensorFlow refuses is blank.
+    """
+    point, ones = np.zeros((1, 9, 9, 1), np.float32), np.ones((3, 3, 1, 1), np.float32)
+    point[0, 4, 4] = 1
+    strides, rates = [1, 1, 1, 1], [1, rate, rate, 1]
+    with tf.Graph().as_default(), _session() as session:
+        x = tf.constant(point)
+        bare = tf.nn.depthwise_conv2d_native(x, ones, strides, "SAME", dilations=rates)
+        layer = tf.nn.depthwise_conv2d(x, ones, strides, "SAME", rate=rates[1:3])
+        return [
+            _tried(session, caption, tensor)
+            for name, y in (
+                (f"bare, dilations {rate}", bare),
+                (f"as in layers, rate {rate}", layer),
+            )
+            for caption, tensor in ((name, y), ("its gradient", tf.gradients(y[:, 4, 4], x)[0]))
+        ]
+
+
+def _tried(session, caption, tensor):
+    try:
+        return caption, session.run(tensor)[0, ..., 0]
+    except tf.errors.UnimplementedError:
+        return caption + ": refused", np.zeros((9, 9))
+
+
 def show_taps(rates):
     """Where the nine weights of a 3 x 3 kernel lie at each atrous rate, on grids of pixels."""
     reach = max(rates) + 1

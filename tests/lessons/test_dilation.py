@@ -5,6 +5,7 @@ import numpy as np
 from deeplab_nb import settings as settings_module
 from deeplab_nb.evaluation.predict import padded
 from deeplab_nb.network.layers import Layers
+from deeplab_nb.tf1 import tf
 from lessons import dilation
 from tests.support import golden
 from tests.support.pictures import drawn
@@ -40,6 +41,24 @@ def test_a_photograph_is_padded_and_its_labels_are_not():
     )
     labels = dilation.untrained_labels(photograph, settings=SMALL)
     assert labels.shape == (20, 30) and labels.dtype == np.uint8 and labels.max() < 21
+
+
+def test_the_bare_operation_cannot_be_trusted_and_the_layers_form_can():
+    (_, bare), (_, bare_gradient), (_, layer), (_, gradient) = dilation.trap()
+    dilated, plain = np.zeros((9, 9)), np.zeros((9, 9))
+    dilated[2:7:2, 2:7:2], plain[3:6, 3:6] = 1, 1
+    assert (layer == dilated).all() and (gradient == dilated).all()
+    assert (bare_gradient == plain).all()  # in whatever release, and nothing says so
+    assert any((bare == one).all() for one in (plain, dilated, 0 * plain))
+
+
+def test_a_form_that_is_refused_is_blank_and_says_so():
+    class Refusing:
+        def run(self, tensor):
+            raise tf.errors.UnimplementedError(None, None, "does not support dilations")
+
+    caption, picture = dilation._tried(Refusing(), "bare", None)
+    assert caption == "bare: refused" and picture.shape == (9, 9) and not picture.any()
 
 
 def test_taps_are_nine_at_any_rate():
