@@ -7,14 +7,13 @@ they have. A machine's profile is found by what its files, environment and npu-s
 """
 
 import collections
-import difflib
 import functools
 import glob
 import os
 import re
 import subprocess
 
-from deeplab_nb.errors import WorkbookError
+from deeplab_nb.errors import one_of
 
 ROOT = "/usr/local/Ascend"
 INSTALLED = "/etc/Ascend/ascend_cann_install.info"
@@ -96,14 +95,7 @@ PUBLISHED = PROFILES[0]  # CANN 5.0.2 on a 910, with which both ports were publi
 
 def get(name):
     """The `Profile` of a name. Raises WorkbookError with the nearest name for an unknown one."""
-    if name not in NAMES:
-        close = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.4)
-        raise WorkbookError(
-            f"unknown Ascend profile '{name}'"
-            + (f", did you mean '{close[0]}'?" if close else "")
-            + f"; there are {', '.join(NAMES)}"
-        )
-    return PROFILES[NAMES.index(name)]
+    return PROFILES[one_of(NAMES, name, "Ascend profile")]
 
 
 def chosen(name="auto"):

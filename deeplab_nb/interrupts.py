@@ -33,3 +33,10 @@ def handle(handler, instead_of=signal.default_int_handler):
     """
     if signal.getsignal(signal.SIGINT) == instead_of:
         signal.signal(signal.SIGINT, handler)
+
+
+def is_behind(error):
+    """Whether Ctrl-C is what an error came from: TensorFlow's C++ makes a SystemError of it."""
+    while error and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__
+    return error is not None

@@ -4,6 +4,12 @@ Sources: the flags of train.py, eval.py and common.py in research/deeplab of ten
 in Huawei's port of it; config.py and the arguments of DeepLabV3 in the MindSpore zoo (2020).
 """
 
+
+def _same(words):
+    """{word: word} of those that are called alike here."""
+    return {word: word for word in words.split()}
+
+
 # the setting that takes a word's value as it is
 TRAIN = {
     "training_number_of_steps": "train_steps",
@@ -18,31 +24,13 @@ TRAIN = {
     "profile_logdir": "profiling_folder",
     "num_clones": "clones",
     "label_weights": "class_weights",
-    **{
-        name: name
-        for name in (
-            "train_batch_size",
-            "momentum",
-            "weight_decay",
-            "optimizer",
-            "end_learning_rate",
-            "decay_steps",
-            "learning_rate_decay_factor",
-            "learning_rate_decay_step",
-            "last_layer_gradient_multiplier",
-            "last_layers_contain_logits_only",
-            "upsample_logits",
-            "slow_start_step",
-            "slow_start_learning_rate",
-            "fine_tune_batch_norm",
-            "hard_example_mining_step",
-            "top_k_percent_pixels",
-            "output_stride",
-            "min_resize_value",
-            "max_resize_value",
-            "resize_factor",
-        )
-    },
+    **_same(
+        "train_batch_size momentum weight_decay optimizer end_learning_rate decay_steps "
+        "learning_rate_decay_factor learning_rate_decay_step last_layer_gradient_multiplier "
+        "last_layers_contain_logits_only upsample_logits slow_start_step slow_start_learning_rate "
+        "fine_tune_batch_norm hard_example_mining_step top_k_percent_pixels output_stride "
+        "min_resize_value max_resize_value resize_factor"
+    ),
 }
 EVAL = {
     "output_stride": "eval_output_stride",
@@ -61,18 +49,10 @@ CONFIG = {
     "checkpoint_url": "initial_checkpoint",
     "save_checkpoint_steps": "save_every",
     "save_checkpoint_num": "keep_checkpoints",
-    **{
-        name: name
-        for name in (
-            "learning_rate",
-            "momentum",
-            "weight_decay",
-            "output_stride",
-            "fine_tune_batch_norm",
-            "ignore_label",
-            "eval_scales",
-        )
-    },
+    **_same(
+        "learning_rate momentum weight_decay output_stride fine_tune_batch_norm ignore_label "
+        "eval_scales"
+    ),
 }
 
 # words whose value takes another form here, and how

@@ -7,7 +7,7 @@ A recipe is a set of settings with a name. Change single settings on the command
 import dataclasses
 
 from deeplab_nb import settings as settings_module
-from deeplab_nb.errors import WorkbookError
+from deeplab_nb.errors import one_of
 from deeplab_nb.network import zoo
 from deeplab_nb.settings import SIX_SCALES
 
@@ -197,8 +197,4 @@ RECIPES = (
 
 def get(name):
     """The recipe of this name. Raises WorkbookError with the nearest name for an unknown one."""
-    names = [recipe.name for recipe in RECIPES]
-    if name not in names:
-        near = settings_module.nearest(name, names)
-        raise WorkbookError(f"unknown recipe '{name}'{near}; there are {', '.join(names)}")
-    return RECIPES[names.index(name)]
+    return RECIPES[one_of([recipe.name for recipe in RECIPES], name, "recipe")]

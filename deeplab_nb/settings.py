@@ -5,7 +5,6 @@ ground files: errors, files, and the names of Ascend profiles and of the origina
 """
 
 import dataclasses
-import difflib
 import json
 import math
 import os
@@ -15,7 +14,7 @@ from typing import Mapping, Optional, Tuple
 import yaml
 
 from deeplab_nb import originals
-from deeplab_nb.errors import WorkbookError
+from deeplab_nb.errors import WorkbookError, nearest
 from deeplab_nb.fields import FIELDS, ClassWeights, Settings, known
 from deeplab_nb.files import ROOT, read_json, write_json
 
@@ -29,12 +28,6 @@ def crop_for(longest_side):
     At output strides 8 and 16 its corners then lie on the feature grid.
     """
     return -(-(longest_side - 1) // 16) * 16 + 1
-
-
-def nearest(name, names):
-    """', did you mean X?' for the closest of `names`, '' if none is close."""
-    close = difflib.get_close_matches(str(name), list(names), n=1, cutoff=0.5)
-    return f", did you mean '{close[0]}'?" if close else ""
 
 
 def hint(name, names):
@@ -52,13 +45,25 @@ def read(values: Mapping) -> Settings:
         if name not in FIELDS:
             raise WorkbookError(f"unknown setting '{name}'{hint(name, FIELDS)}")
     settings = Settings(**{name: _checked(FIELDS[name], value) for name, value in values.items()})
-    _check_together(settings)
+    for rules in (_of_data, _of_loss, _of_slow_start, _of_precision):
+        for sentence in rules(settings):
+            raise WorkbookError(sentence)
     return settings
 
 
 def override(settings: Settings, values: Mapping) -> Settings:
     """The same settings with some changed, as strictly checked as by `read`."""
     return read({**as_dict(settings), **values})
+
+
+def changes(before: Settings, after: Settings) -> dict:
+    """{setting: text} of what differs, as a person would type it."""
+    old = as_dict(before)
+    return {
+        name: ",".join(map(str, value)) if isinstance(value, list) else str(value)
+        for name, value in as_dict(after).items()
+        if value != old[name]
+    }
 
 
 def as_dict(settings: Settings) -> dict:
@@ -218,13 +223,7 @@ def _checked(field, value):
     return checked
 
 
-def _check_together(settings):
-    """Raises the first sentence of the rules that hold between settings."""
-    for rules in (_of_data, _of_loss, _of_slow_start, _of_precision):
-        for sentence in rules(settings):
-            raise WorkbookError(sentence)
-
-
+# rules that hold between settings: each yields a sentence for what does not go together
 def _of_data(settings):
     if settings.max_scale < settings.min_scale:
         yield f"max_scale {settings.max_scale} is below min_scale {settings.min_scale}: swap them"

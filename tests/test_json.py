@@ -3,12 +3,13 @@
 import json
 import os
 
+import numpy as np
 import pytest
 
 from deeplab_nb import files, settings
 from deeplab_nb.data import own
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.evaluation import confusion, ledger
+from deeplab_nb.evaluation import ledger, metrics
 from deeplab_nb.runs import report, state
 from deeplab_nb.show import plots
 from deeplab_nb.training.log import best_before, drop_later_lines, read_log
@@ -182,8 +183,20 @@ def test_counts_that_are_none_are_named_and_kept(tmp_path):
     for content in (b"", b"PK\x03\x04" + b"\0" * 60, b"\x93NUMPY\x01\0v\0{", b"no archive"):
         path.write_bytes(content)
         with pytest.raises(WorkbookError, match="counts .* are not readable .*move the file away"):
-            confusion.load_counts(str(path))
+            metrics.load_counts(str(path))
         assert path.read_bytes() == content
+
+
+def test_counts_of_other_conditions_than_an_evaluations_are_named(tmp_path):
+    path = str(tmp_path / "counts.npz")
+    for matrix, conditions in (
+        (np.eye(3, dtype=int), []),
+        (np.eye(3, dtype=int), {"protocol": 1, "list": "val"}),
+        (np.eye(3, dtype=int)[0], {"protocol": "tight", "list": "val"}),
+    ):
+        metrics.save_counts(path, metrics.Counts({"a": matrix}, {}, conditions, 0.0))
+        with pytest.raises(WorkbookError, match="counts .* are not readable"):
+            metrics.load_counts(path)
 
 
 def test_a_report_of_results_that_lack_something_is_refused(tmp_path):

@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings as drawing, strategies as so
 
 from deeplab_nb import settings
 from deeplab_nb.data import outlines as drawn, voc
-from deeplab_nb.errors import WorkbookError
+from deeplab_nb.errors import LeftOut, WorkbookError
 from deeplab_nb.evaluation import ledger
 from deeplab_nb.launch import rank_table
-from deeplab_nb.network import checkpoints
+from deeplab_nb.network import described
 from deeplab_nb.runs import parameters, state
 from deeplab_nb.training.log import drop_later_lines, read_log
 from tests.support.cell import CELL, write
@@ -279,10 +279,14 @@ RUNS = dict(
 
 def outlines(folder, annotations):
     """Names of the classes that the outlines show."""
-    found, labels = drawn.read(annotations)
+    paths = [annotations]
+    if os.path.isdir(annotations):
+        paths = [os.path.join(annotations, name) for name in os.listdir(annotations)]
+    left_out = LeftOut()
+    found, labels = drawn.read(paths, left_out)
     classes = ["background"] + [label for label in labels if label not in drawn.NO_CLASS]
     for each in found:
-        drawn.draw(each, classes, size=(8, 12))
+        drawn.draw(each, classes, left_out, size=(8, 12))
     return classes
 
 
@@ -429,6 +433,6 @@ def test_a_damaged_checkpoint_is_described_or_refused(checkpoint, data):
         whole = file.read()
     try:
         put(checkpoint + ".index", data.draw(damaged(whole)))
-        only_read(os.path.dirname(checkpoint), checkpoints.describe, checkpoint)
+        only_read(os.path.dirname(checkpoint), described.describe, checkpoint)
     finally:
         put(checkpoint + ".index", whole)

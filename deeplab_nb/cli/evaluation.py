@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from deeplab_nb import settings as settings_module
-from deeplab_nb.cli.main import choice, main, options, profile_option
+from deeplab_nb.cli.main import choice, main, options, overrides_of, profile_option, set_option
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.files import refuse_over, write_json
 
@@ -19,6 +19,7 @@ _network = options(
         metavar="PATH",
         help="Folder, prefix or any file of a checkpoint.",
     ),
+    set_option,
     option(
         "--output-stride", "eval_output_stride", type=click.Choice(["8", "16", "32"]), default="16"
     ),
@@ -95,7 +96,7 @@ def evaluate(checkpoint, data_root, shard, out, json_path, overwrite, **given):
             "--shard and --out go together, without --json: the numbers come from `score --merge`"
         )
     part = shard and shards.parse_shard(shard)
-    _check_json(json_path, overwrite)
+    _check_json(json_path, overwrite, data_root, checkpoint)
     settings, how = _settings_of(checkpoint, given, data_root=os.path.abspath(data_root))
     how.update(overwrite=overwrite)
     if shard:
@@ -118,7 +119,7 @@ def score(folder, merge, data_root, json_path, overwrite, trimap, **given):
     """Score saved predictions in FOLDER, class ids as PNG named by image, or merge shards."""
     from deeplab_nb.evaluation import evaluate as evaluation, shards
 
-    _check_json(json_path, overwrite)
+    _check_json(json_path, overwrite, data_root, folder)
     if merge:
         return _show(shards.merge(folder), json_path)
     if not data_root:
@@ -247,20 +248,32 @@ def export(checkpoint, out, form, size, images, soc_version, ascend_profile, **g
 
 
 def _settings_of(checkpoint, given, **values):
-    """(Settings of the network that the checkpoint describes, what of `given` is no setting)."""
-    from deeplab_nb.network.checkpoints import describe, find_checkpoint
+    """(Settings of the network that the checkpoint holds, what of `given` is no setting)."""
+    from deeplab_nb.network.checkpoints import find_checkpoint
+    from deeplab_nb.network.described import describe
 
-    values.update(describe(find_checkpoint(checkpoint)))
+    prefix, changed = find_checkpoint(checkpoint), overrides_of(given.pop("assignments"))
+    values.update(describe(prefix))
+    if not {"multi_grid"} & (values.keys() | changed) and values["backbone"] != "mobilenet_v2":
+        click.echo(
+            f"no settings lie beside {prefix}: multi_grid is taken as 1,1,1; give what it was "
+            "trained with by --set multi_grid=",
+            err=True,
+        )
     for name in settings_module.FIELDS.keys() & given:
         values[name] = given.pop(name)
-    return settings_module.read(values), given
+    return settings_module.override(settings_module.read(values), changed), given
 
 
-def _check_json(path, overwrite):
-    """Refuses to write over a file that holds no results."""
+def _check_json(path, overwrite, *read):
+    """Refuses to write over a file that holds no results, never mind which in what is read."""
 
     ours = lambda name: b'"miou":' in Path(name).read_bytes()  # noqa: E731
-    refuse_over([path] if path else [], ours=ours, overwrite=overwrite)
+    if path:
+        there = os.path.isfile(path) and not ours(path)
+        below = tuple(map(os.path.realpath, filter(None, read)))
+        inputs = [path] if there and os.path.realpath(path).startswith(below) else []
+        refuse_over([path], inputs=inputs, ours=ours, overwrite=overwrite)
 
 
 def _show(evaluation, json_path):
@@ -272,16 +285,7 @@ def _show(evaluation, json_path):
             f"{100 * results['miou']:>6.2f}  by the mindspore protocol: mean over "
             f"{results['mean_over']}"
         )
-    names = (
-        "protocol",
-        "output_stride",
-        "scales",
-        "flip",
-        "engine",
-        "list",
-        "images",
-        "seconds_an_image",
-    )
+    names = "protocol output_stride scales flip engine list images seconds_an_image".split()
     told = [f"{name.replace('_', ' ')} {results[name]}" for name in names if name in results]
     click.echo("; ".join(told))
     if json_path:

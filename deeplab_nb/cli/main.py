@@ -1,5 +1,6 @@
 """What all commands share; and those that only look: recipes, doctor."""
 
+import difflib
 import os
 import sys
 
@@ -69,6 +70,13 @@ class _Sentences(click.Group):
                 os._exit(130)
             raise
 
+    def resolve_command(self, context, words):
+        """As click does it; a word that is no command is told which one is near."""
+        close = difflib.get_close_matches(words[0], self.list_commands(context), n=1)
+        if close and words[0] not in self.commands:
+            raise click.UsageError(f"No such command '{words[0]}': did you mean '{close[0]}'?")
+        return super().resolve_command(context, words)
+
     def invoke(self, context):
         interrupts.handle(interrupts.interrupt, interrupts.leave)
         try:
@@ -76,7 +84,13 @@ class _Sentences(click.Group):
                 return super().invoke(context)
         except WorkbookError as error:
             raise click.ClickException(str(error))
-        except KeyboardInterrupt:
+        except MemoryError:
+            raise click.ClickException(
+                "this takes more memory than there is: give smaller pictures, or end other programs"
+            )
+        except (KeyboardInterrupt, SystemError) as error:
+            if not interrupts.is_behind(error):
+                raise
             click.echo("interrupted", err=True)
             sys.exit(130)
         finally:
@@ -96,6 +110,28 @@ def show_recipes():
         click.echo(f"{recipe.name}: {recipe.title}")
         for label in ("source", "hardware", "time", "expected"):
             click.echo(f"    {label:9s} {getattr(recipe, label)}")
+    click.echo(
+        "published: the published checkpoints on VOC 2012 val, as their numbers were obtained\n"
+        "    command   deeplab-nb run published"
+    )
+
+
+@main.command("settings")
+@click.argument("word", default="")
+def show_settings(word):
+    """List the settings with their defaults and what they do; WORD: those that speak of it."""
+    found = {
+        name: field
+        for name, field in settings_module.FIELDS.items()
+        if word.lower() in f"{name} {field.metadata['doc']}".lower()
+    }
+    for name, field in found.items():
+        choices = field.metadata["choices"]
+        click.echo(f"{name} = {field.default!r}\n    {field.metadata['doc']}")
+        if choices:
+            click.echo(f"    one of {', '.join(map(str, choices))}")
+    if not found:
+        raise WorkbookError(f"no setting speaks of '{word}': `deeplab-nb settings` lists all")
 
 
 @main.command()

@@ -8,6 +8,7 @@ import click
 from deeplab_nb import files, recipes, settings as settings_module
 from deeplab_nb.cli.main import main, overrides_of, set_option, with_given
 from deeplab_nb.errors import WorkbookError
+from deeplab_nb.launch import job
 from deeplab_nb.runs import parameters
 
 NO_RUNS = "yet: `make run` makes the first"
@@ -73,6 +74,8 @@ def _run_notebooks(recipe, assignments, name, from_, only, show_output):
     selected = runner.select(notebooks, from_=from_, only=only) if from_ or only else None
     overrides, values = _split(recipe, assignments, notebooks)
     settings = settings_module.override(recipe.settings, overrides)
+    if not selected:  # one notebook alone may do without
+        job.check_inputs(settings, os.path.join(files.RUNS, name or ""))
     folder = state.new_or_resumed_run(files.RUNS, recipe.name, settings, name=name)
     click.echo(f"{recipe.title}; time: {recipe.time}")
     results = runner.run_notebooks(

@@ -57,11 +57,11 @@ class ListAudit:
         frequency = np.divide(pixels, images * size, out=np.zeros(num_classes), where=images > 0)
         return _weights(np.median(frequency[images > 0]), frequency)
 
-    def inverse_log(self, num_classes, constant=1.02):
-        """1 / ln(constant + share of all pixels): milder (ENet, 1606.02147, section 5.2)."""
+    def inverse_log(self, num_classes):
+        """1 / ln(1.02 + share of all pixels): milder (ENet, 1606.02147, section 5.2)."""
         pixels, images = self._counts(num_classes)
         share = pixels / pixels.sum()
-        return _weights(1.0, np.where(images > 0, np.log(constant + share), 0))
+        return _weights(1.0, np.where(images > 0, np.log(1.02 + share), 0))
 
     def _counts(self, num_classes):
         pixels, images = np.array([self.pixels, self.images], float)[:, :num_classes]
@@ -269,8 +269,8 @@ def _twice(ids):
         twice = [i for i, times in collections.Counter(ids[name]).items() if times > 1]
         if twice:
             sentence = (
-                f"list {name} names {twice[0]} more than once ({len(twice)} such ids): it counts "
-                "each time"
+                f"list {name} names {twice[0]} more than once ({len(twice)} such ids): it trains "
+                "each time and is evaluated once"
             )
             found.append(("warning", name, sentence))
     return found

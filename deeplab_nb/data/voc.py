@@ -27,13 +27,13 @@ VOID = 255  # object borders and difficult pixels
 LIST_SIZES = {"train": 1464, "val": 1449, "trainval": 2913, "trainaug": 10582}
 
 
-def palette(size=256):
-    """VOC's colours, uint8 [size, 3], for any class count.
+def palette():
+    """VOC's colours, uint8 [256, 3], by class id.
 
     Bit 3i of the class id becomes bit 7-i of red, bit 3i+1 of green, bit 3i+2 of blue.
     """
-    ids = np.arange(size)
-    colours = np.zeros((size, 3), np.uint8)
+    ids = np.arange(256)
+    colours = np.zeros((256, 3), np.uint8)
     for i in range(8):
         for channel in range(3):
             colours[:, channel] |= ((ids >> (3 * i + channel) & 1) << (7 - i)).astype(np.uint8)

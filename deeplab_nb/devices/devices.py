@@ -28,7 +28,7 @@ def find(settings):
     if wanted == "gpu":
         raise WorkbookError(
             "device=gpu, but TensorFlow sees none: set device=cpu, or install tensorflow-gpu 1.15 "
-            "and its CUDA 10.0"
+            "and its CUDA 10.0, or a current tensorflow[and-cuda]"
         )
     return "cpu"
 
@@ -82,7 +82,7 @@ def join(device, settings, config):
     why_not = ranks.problem(settings.cards, os.environ)
     if why_not:
         raise WorkbookError(why_not)
-    return collectives.Team(ranks.rank_of(os.environ), settings.cards, "", None)
+    return collectives.Team(int(ranks.rank_of(os.environ)), settings.cards, "", None)
 
 
 def start_alike(device, session, first_step, team):

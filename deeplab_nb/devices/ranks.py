@@ -28,8 +28,13 @@ def size_of(variables):
 
 
 def rank_of(variables):
-    """Which rank a process with these environment variables is."""
-    return int(variables.get("RANK_ID") or variables[RANK])
+    """Which rank a process with these environment variables is, as text; None where none tells."""
+    return variables.get("RANK_ID") or variables.get(RANK)
+
+
+def leads():
+    """Whether this process is rank 0, or trains alone."""
+    return rank_of(os.environ) in (None, "0")
 
 
 def problem(ranks, variables):

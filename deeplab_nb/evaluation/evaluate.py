@@ -10,7 +10,6 @@ from PIL import Image
 from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation import metrics
-from deeplab_nb.evaluation.confusion import Tally
 from deeplab_nb.evaluation.ledger import origin
 from deeplab_nb.evaluation.predict import Predictor
 from deeplab_nb.files import refuse_over
@@ -53,7 +52,7 @@ def count(
     Raises WorkbookError naming a missing or damaged file, or a mask that does not fit.
     """
     root, every = listed(settings)
-    sides = [max(voc.image_size(voc.image_path(root, i))) for i in every]
+    sides = sides_of(root, every)
     common = common_side(sides)
     protocol = protocol_of(settings, common, sum(side > common for side in sides))
     many_frames = settings.eval_protocol in ("tight", "native")
@@ -78,7 +77,7 @@ def count(
         else Predictor(settings, checkpoint, engine=engine, images=len(every))
     )
     with opened as network:
-        tally = Tally(settings, trimap, _conditions(settings, protocol, network), kept)
+        tally = metrics.Tally(settings, trimap, _conditions(settings, protocol, network), kept)
         try:
             missing = [i for i in wanted if i not in tally.confusions]
             for image_id in progress(missing, label="evaluating"):
@@ -105,7 +104,7 @@ def score(settings, predictions, *, trimap=False):
     says = "saved predictions of whole images"
     if crop:
         says = "mindspore: saved predictions of the centre crop"
-    tally = Tally(settings, trimap, {"protocol": says, "list": settings.val_list})
+    tally = metrics.Tally(settings, trimap, {"protocol": says, "list": settings.val_list})
     for image_id in progress(ids, label="scoring"):
         mask = voc.mask_path(root, image_id)
         truth = fit(_read_classes("mask", mask, settings, settings.ignore_label), crop)
@@ -117,9 +116,9 @@ def score(settings, predictions, *, trimap=False):
 
 
 def listed(settings):
-    """(VOC folder, image ids of the evaluation list)."""
+    """(VOC folder, image ids of the evaluation list); one that the list names twice counts once."""
     root = voc.check_root(settings.data_root)
-    return root, voc.read_list(root, settings.val_list)
+    return root, list(dict.fromkeys(voc.read_list(root, settings.val_list)))
 
 
 def summarise(counts, names=None):
@@ -172,15 +171,18 @@ def _conditions(settings, protocol, network):
 Protocol = collections.namedtuple("Protocol", "says frame crop", defaults=[None])
 
 BATCH = 2  # of MindSpore's evaluation: its metric is a mean over batches, so it is part of it
-
-
 KNOWN = 513  # frame of VOC's photographs, which the published networks know
+
+
+def sides_of(root, ids):
+    """The longer side of each photograph, in pixels."""
+    return [max(voc.image_size(voc.image_path(root, image_id))) for image_id in ids]
 
 
 def common_side(sides):
     """The side, in pixels, that sets the frame of a list's photographs.
 
-    sides: the longer one of each. It is the largest within KNOWN, so that a few larger photographs
+    sides: what `sides_of` gives. It is the largest within KNOWN, so that a few larger photographs
     do not change the frame of the others; where all are larger, the largest.
     """
     return max([side for side in sides if side <= KNOWN] or sides)

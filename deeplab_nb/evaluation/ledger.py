@@ -13,6 +13,7 @@ from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.network import zoo
 from deeplab_nb.network.checkpoints import step_of
+from deeplab_nb.network.described import trained_with
 from deeplab_nb.settings import SIX_SCALES
 
 TRAINING = ("data", "init", "batch", "batch_norm", "steps", "crop")
@@ -68,9 +69,8 @@ def training(settings, steps, images):
 
 
 def _training_beside(prefix):
-    try:
-        settings = settings_module.load(os.path.dirname(os.path.abspath(prefix)))
-    except WorkbookError:  # none, or of another version
+    settings = trained_with(prefix)
+    if settings is None:
         return None
     try:
         images = len(voc.read_list(voc.check_root(settings.data_root), settings.train_list))
@@ -252,7 +252,7 @@ def find(names=(), *, runs=files.RUNS):
     Raises WorkbookError for a name with nothing under it, and for a file that holds no results.
     """
     found = []
-    for name in names or (sorted(os.listdir(runs)) if os.path.isdir(runs) else ()):
+    for name in names or sorted(glob.glob(os.path.join(glob.escape(runs), "*", ""))):
         in_run = os.path.join(runs, name)
         paths = [name] if os.path.isfile(name) else _files(name) or _files(in_run)
         if names and not paths:

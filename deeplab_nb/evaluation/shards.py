@@ -5,8 +5,8 @@ import os
 import re
 
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.evaluation.confusion import Counts, load_counts, save_counts
 from deeplab_nb.evaluation.evaluate import count, listed, summarise
+from deeplab_nb.evaluation.metrics import Counts, load_counts, save_counts
 
 
 def parse_shard(text):

@@ -38,7 +38,6 @@ def plan(
     here=None,
     server_ip=None,
     conf=this_machine.HCCN_CONF,
-    tool="hccn_tool",
 ):
     """The `Plan` that trains a `recipes.Recipe` with one process a card.
 
@@ -46,7 +45,7 @@ def plan(
     `train`. cards: ranks in all; None takes the recipe's. Several NPUs need rank_table, a file, or
     chief, here and server_ip, see `chief_environments`. server: which of the servers this machine
     is, from 0. addresses: HOST:PORT of every rank on CPUs or GPUs; None takes free ports of this
-    machine. conf, tool: where this machine's cards have their addresses.
+    machine. conf: the file in which this machine's cards have their addresses.
     Raises WorkbookError for a table, chief or addresses that do not fit.
     """
     if cards is not None:
@@ -58,7 +57,7 @@ def plan(
         environments = chief_environments(settings, chief, here, server, server_ip)
     elif rank_table:
         table = rank_tables.of_launch(settings, rank_table)
-        here = [card.rank for card in rank_tables.cards_here(table, server, conf, tool)]
+        here = [card.rank for card in rank_tables.cards_here(table, server, conf)]
         environments = {rank: environment(rank, settings.cards, table.path) for rank in here}
         warnings = table.warnings
     else:
@@ -123,18 +122,26 @@ def _refused(count, settings):
 
 def preflight(plan):
     """Looks for what ranks would miss and writes nothing. Raises WorkbookError for the first."""
+    _check_cards(plan)
+    check_inputs(plan.settings, plan.folder)
+
+
+def check_inputs(settings, folder):
+    """Raises WorkbookError where data or weights that a run reads are not there.
+
+    folder: the run's; weights to start from are no matter once it has checkpoints.
+    """
     from deeplab_nb.data import voc
     from deeplab_nb.data.records import existing_shards
     from deeplab_nb.network.checkpoints import find_checkpoint, newest_checkpoint
 
-    _check_cards(plan)
-    settings = settings_module.resolve(plan.settings)
+    settings = settings_module.resolve(settings)
     # the drawn sample is made when it is needed
     if settings.data_root != os.path.join(files.ROOT, settings_module.Settings().data_root):
         for name in [settings.train_list] + [settings.val_list] * bool(settings.validate_every):
             if not existing_shards(settings.data_root, name):
                 voc.read_list(voc.check_root(settings.data_root), name)
-    if settings.initial_checkpoint and not newest_checkpoint(os.path.join(plan.folder, "train")):
+    if settings.initial_checkpoint and not newest_checkpoint(os.path.join(folder, "train")):
         find_checkpoint(settings.initial_checkpoint)
 
 

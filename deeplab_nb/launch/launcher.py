@@ -20,7 +20,7 @@ import time
 from deeplab_nb.devices.ranks import HEARTBEAT
 from deeplab_nb.errors import WorkbookError, writing
 from deeplab_nb.processes import Watcher, locked, terminable
-from deeplab_nb.progress import HEADLESS
+from deeplab_nb.progress import HEADLESS, say
 
 SILENCE = 2400  # seconds: longer than HCCL waits for ranks that still compile
 GRACE = 7  # seconds for a rank to save and leave by itself
@@ -54,7 +54,7 @@ def launch(
         "another folder"
     )
     with locked(os.path.join(folder, f".launch_{ranks[0]}"), in_use), terminable():
-        with _Job(folder, on_line or _print) as job:
+        with _Job(folder, on_line or say) as job:
             for place, rank in enumerate(ranks):
                 job.start(
                     rank,
@@ -76,8 +76,8 @@ def cores_of(place, count):
 class _Job:
     """The ranks of one launch. Leaving it, in whatever way, ends them all."""
 
-    def __init__(self, folder, say):
-        self.folder, self.say, self.workers, self.began = folder, say, [], time.monotonic()
+    def __init__(self, folder, tell):
+        self.folder, self.say, self.workers, self.began = folder, tell, [], time.monotonic()
         self._ended, self._ends, self._watcher = [], queue.Queue(), Watcher()
         self._signs, self._rest = {}, b""  # by worker; what is shown no whole line yet
 
@@ -264,7 +264,3 @@ def _made(folder):
     with writing(folder):
         os.makedirs(folder, exist_ok=True)
     return folder
-
-
-def _print(line):
-    print(line, flush=True)

@@ -117,14 +117,13 @@ def of_launch(settings, path):
     return table
 
 
-def cards_here(table, server, conf=HCCN_CONF, tool="hccn_tool"):
+def cards_here(table, server, conf=HCCN_CONF):
     """The table's cards in this machine; their addresses are compared where it knows them."""
     listed = servers(table)
     said = f"{table.path} lists {len(listed)} servers"
     name, cards = listed[place_among(listed, server, said)]
-    if os.path.exists(conf) or shutil.which(tool):
-        devices = [card.device for card in cards if card.address]
-        known = addresses(devices, conf=conf, tool=tool)
+    if os.path.exists(conf) or shutil.which("hccn_tool"):
+        known = addresses([card.device for card in cards if card.address], conf=conf)
         check_addresses(table, name, known)
     return cards
 
@@ -247,7 +246,7 @@ def _write(path, profile, listed, version="1.0", *, status="completed", pods=Non
     table = _judged(path, content, profile)
     if os.path.lexists(path) and not _holds(path, content):
         raise WorkbookError(
-            f"{path} exists and is another table: give another name with --out, or delete it"
+            f"{path} exists and is another table: give another name with --out, or move it away"
         )
     write_json(path, content)
     return table

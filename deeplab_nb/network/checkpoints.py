@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import glob
+import hashlib
 import itertools
 import os
 import re
@@ -109,11 +110,14 @@ def step_of(prefix):
     return int(match.group(1)) if match else -1
 
 
-def blocks(prefix):
-    """The bytes of a checkpoint's files, in pieces, for a digest."""
+def digest(prefix, text=""):
+    """A SHA-256 of a text and the bytes of a checkpoint's files, which can be gone on with."""
+    found = hashlib.sha256(text.encode())
     for path in _files(prefix):
         with open(path, "rb") as file:
-            yield from iter(lambda: file.read(1 << 20), b"")
+            for block in iter(lambda: file.read(1 << 20), b""):
+                found.update(block)
+    return found
 
 
 def _files(prefix):
@@ -139,12 +143,25 @@ def literal(path):
 
 
 @contextlib.contextmanager
-def _reader(prefix):
-    """tf.train.NewCheckpointReader of a checkpoint. Raises WorkbookError where it is unreadable."""
+def _opened(prefix):
+    """`(shapes, value)` of a checkpoint: {variable name: shape}, and the array of a name.
+
+    Raises WorkbookError for a file that is unreadable, then or when a value is read.
+    """
+    if mindspore.is_checkpoint(prefix):
+        values = mindspore.read_variables(prefix)
+        yield {name: list(array.shape) for name, array in values.items()}, values.get
+        return
     try:
         with literal(prefix) as name:
-            yield tf.train.load_checkpoint(name)
-    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+            reader = tf.train.load_checkpoint(name)
+            # its text, for get_variable_to_shape_map of TensorFlow 1.15 leaks 200 bytes a variable
+            found = _SHAPES.findall(reader.debug_string().decode())
+            shapes = {
+                name: [int(side) for side in re.findall(r"\d+", text)] for name, text in found
+            }
+            yield shapes, reader.get_tensor
+    except (tf.errors.OpError, ValueError, RuntimeError, LookupError) as error:
         said = str(getattr(error, "message", error)).split("\n")[0][:150]
         raise WorkbookError(
             f"checkpoint {prefix} is not readable ({said}): compare its files' sizes with their "
@@ -154,54 +171,8 @@ def _reader(prefix):
 
 def read_shapes(prefix):
     """{variable name: shape} of a checkpoint. Raises WorkbookError for a file that is none."""
-    if mindspore.is_checkpoint(prefix):
-        return {name: list(array.shape) for name, array in mindspore.read_variables(prefix).items()}
-    with _reader(prefix) as reader:
-        # its text: get_variable_to_shape_map of TensorFlow 1.15 leaves 200 bytes a variable behind
-        found = _SHAPES.findall(reader.debug_string().decode())
-    return {name: [int(side) for side in shape.split(",") if side] for name, shape in found}
-
-
-def describe(prefix):
-    """The network settings that a checkpoint's variables imply: a dict for `settings.read`.
-
-    So no one has to retype width, classes or head of a checkpoint. Raises WorkbookError for a
-    foreign one.
-    """
-    implied = outline(prefix)
-    if implied["backbone"] is None or implied["num_classes"] is None:
-        raise WorkbookError(
-            f"checkpoint {prefix} is not of a DeepLab network with a class layer: "
-            "give a trained one"
-        )
-    return implied
-
-
-def outline(prefix):
-    """As `describe`, of part of a network too: backbone and num_classes may be None."""
-    shapes = read_shapes(prefix)
-    scopes = {name.split("/")[0] for name in shapes}
-    backbone = next((b for scope, b in _BACKBONES.items() if scope in scopes), None)
-    last = shapes.get("MobilenetV2/expanded_conv_16/project/weights", [320])
-    return {
-        "backbone": backbone,
-        "depth_multiplier": last[-1] / 320,
-        "num_classes": shapes.get(LOGITS_SCOPE + "/weights", [None])[-1],
-        "aspp": any(scope.startswith("aspp1") for scope in scopes),
-        "separable_head": "aspp1/weights" not in shapes,
-        "decoder": "decoder" in scopes,
-    }
-
-
-# the scope of a backbone's variables: the backbone
-_BACKBONES = {
-    "MobilenetV2": "mobilenet_v2",
-    "xception_41": "xception_41",
-    "xception_65": "xception_65",
-    "xception_71": "xception_71",
-    "resnet_v1_50": "resnet_v1_50_beta",
-    "resnet_v1_101": "resnet_v1_101_beta",
-}
+    with _opened(prefix) as (shapes, _):
+        return shapes
 
 
 class RestoreReport(collections.namedtuple("RestoreReport", "checkpoint restored fresh unused")):
@@ -242,7 +213,18 @@ def plan_restore(prefix, shapes, variables, *, layers="all"):
             fresh[name] = f"{shapes[name][-1]} classes there, {shape[-1]} here"
         else:
             wrong[name] = f"{list(shapes[name])} there, {shape} here"
-    _refuse_foreign(prefix, restored, wrong)
+    if wrong:
+        name, why = min(wrong.items())
+        raise WorkbookError(
+            f"checkpoint {prefix} is of another network: {name} has shape {why}; "
+            "check backbone and depth_multiplier"
+        )
+    # alike in all networks: only a backbone tells whose file it is
+    head = LAST_LAYERS["without_last_layers"] + ("global_step",)
+    if all(name.startswith(head) for name in restored):
+        raise WorkbookError(
+            f"checkpoint {prefix} has none of this network's variables: check backbone"
+        )
     unused = sorted(set(shapes) - {v.op.name for v in variables})
     return RestoreReport(prefix, restored, fresh, unused)
 
@@ -255,46 +237,20 @@ def restore(session, path, variables, *, complete=False, layers="all"):
       layer.
     """
     prefix = find_checkpoint(path)
-    report = plan_restore(prefix, read_shapes(prefix), variables, layers=layers)
-    if complete and report.fresh:
-        name, why = sorted(report.fresh.items())[0]
-        raise WorkbookError(
-            f"checkpoint {prefix} does not fill {len(report.fresh)} of the "
-            f"network's variables, {name} among them ({why}): check num_classes, "
-            "backbone and aspp"
-        )
-    wanted = {variable.op.name: variable for variable in variables}
-    _load(session, prefix, {name: wanted[name] for name in report.restored})
-    return report
-
-
-def _load(session, prefix, variables):
-    """Gives each of {name: variable} its value from the checkpoint.
-
-    The initialisers run with the file's values in place of their own: one run, no operations added,
-    so that a network which is filled again and again does not grow.
-    """
-    if mindspore.is_checkpoint(prefix):
-        values = mindspore.read_variables(prefix)
-    else:
-        with _reader(prefix) as reader:
-            values = {name: reader.get_tensor(name) for name in variables}
+    with _opened(prefix) as (shapes, value):
+        report = plan_restore(prefix, shapes, variables, layers=layers)
+        if complete and report.fresh:
+            name, why = min(report.fresh.items())
+            raise WorkbookError(
+                f"checkpoint {prefix} does not fill {len(report.fresh)} of the network's "
+                f"variables, {name} among them ({why}): check num_classes, backbone and aspp"
+            )
+        values = {name: value(name) for name in report.restored}
+    filled = [variable for variable in variables if variable.op.name in values]
+    # The initialisers run with the file's values in place of their own: one run, no operations
+    # added, so that a network which is filled again and again does not grow.
     session.run(
-        [v.initializer for v in variables.values()],
-        {v.initializer.inputs[1]: values[name] for name, v in variables.items()},
+        [v.initializer for v in filled],
+        {v.initializer.inputs[1]: values[v.op.name] for v in filled},
     )
-
-
-def _refuse_foreign(prefix, restored, wrong):
-    if wrong:
-        name, why = sorted(wrong.items())[0]
-        raise WorkbookError(
-            f"checkpoint {prefix} is of another network: {name} has shape {why}; "
-            "check backbone and depth_multiplier"
-        )
-    # alike in all networks: only a backbone tells whose file it is
-    head = LAST_LAYERS["without_last_layers"] + ("global_step",)
-    if all(name.startswith(head) for name in restored):
-        raise WorkbookError(
-            f"checkpoint {prefix} has none of this network's variables: check backbone"
-        )
+    return report

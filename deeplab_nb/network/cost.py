@@ -6,6 +6,8 @@ sizes.
 
 import collections
 
+import numpy as np
+
 from deeplab_nb.network.variables import Constant, Declaration
 
 # stands for a tensor: `shape` is all that a network asks of one
@@ -30,23 +32,14 @@ class Counter:
         self.batch_norm_training = batch_norm_training
         self.variables, self.multiply_adds, self.kept, self.largest = [], 0, 0, 0
 
-    def convolution(
-        self, x, scope, filters, *, kernel=1, stride=1, rate=1, initializer, batch_norm=None, **_
-    ):
+    def convolution(self, x, scope, filters, *, kernel=1, **options):
         shape = [kernel, kernel, x.shape[-1], filters]
-        self._declare(scope + "/weights", shape, initializer(shape))
-        if batch_norm is None:
-            self._declare(scope + "/biases", [filters], Constant(0.0))
-        y = _shrunk(x, stride, filters)
-        self.multiply_adds += _size(_rounded(y, rate)) * kernel * kernel * x.shape[-1]
-        return self._finish(x, y, scope, batch_norm)
+        return self._layer(x, scope, "weights", shape, filters, **options)
 
-    def depthwise(self, x, scope, *, stride=1, rate=1, initializer, batch_norm, **_):
-        shape = [3, 3, x.shape[-1], 1]
-        self._declare(scope + "/depthwise_weights", shape, initializer(shape))
-        y = _shrunk(x, stride, x.shape[-1])
-        self.multiply_adds += _size(_rounded(y, rate)) * 9
-        return self._finish(x, y, scope, batch_norm)
+    def depthwise(self, x, scope, **options):
+        channels = x.shape[-1]
+        shape = [3, 3, channels, 1]
+        return self._layer(x, scope, "depthwise_weights", shape, channels, **options)
 
     def relu(self, x):
         return self._note(x, x)
@@ -70,21 +63,26 @@ class Counter:
     def dropout(self, x, scope, keep):
         return x
 
-    def _declare(self, name, shape, initial, trainable=True):
-        self.variables.append(Declaration(name, shape, initial, trainable))
-
-    def _finish(self, x, y, scope, batch_norm):
+    def _layer(
+        self, x, scope, name, shape, filters, *, initializer, stride=1, rate=1, batch_norm=None, **_
+    ):
+        """A layer with weights; shape: of its kernel."""
+        self._declare(f"{scope}/{name}", shape, initializer(shape))
+        y = _shrunk(x, stride, filters)
+        height, width = (-(-side // rate) * rate for side in y.shape[1:3])
+        self.multiply_adds += height * width * int(np.prod(shape))
         self._note(x, y)
         if batch_norm is None:
+            self._declare(scope + "/biases", [filters], Constant(0.0))
             return y
-        for name, value, trained in (
-            ("gamma", 1.0, True),
-            ("beta", 0.0, True),
-            ("moving_mean", 0.0, False),
-            ("moving_variance", 1.0, False),
-        ):
-            self._declare(f"{scope}/BatchNorm/{name}", [y.shape[-1]], Constant(value), trained)
+        for statistic in ("gamma", "beta", "moving_mean", "moving_variance"):
+            first = Constant(float(statistic in ("gamma", "moving_variance")))
+            trainable = not statistic.startswith("moving")
+            self._declare(f"{scope}/BatchNorm/{statistic}", [filters], first, trainable)
         return self._note(y, y) if self.batch_norm_training else y
+
+    def _declare(self, name, shape, initial, trainable=True):
+        self.variables.append(Declaration(name, shape, initial, trainable))
 
     def _note(self, x, y):
         self.kept += _size(y)
@@ -94,10 +92,6 @@ class Counter:
 
 def _shrunk(x, stride, channels):
     return Map((1, -(-x.shape[1] // stride), -(-x.shape[2] // stride), channels))
-
-
-def _rounded(x, rate):
-    return Map((1, -(-x.shape[1] // rate) * rate, -(-x.shape[2] // rate) * rate, x.shape[3]))
 
 
 def _size(x):

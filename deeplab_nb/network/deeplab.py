@@ -24,12 +24,11 @@ def build_logits(images, *, settings, layers=None):
     return network(layers, normalise(images), settings)
 
 
-def training_layers(settings, kind=Layers, *, clone=0, step=0, rank=0, ranks=1):
+def training_layers(settings, kind=Layers, *, clone=0, **place):
     """Layers of a kind that train as the settings say.
 
     clone: of those that share a batch; each has statistics and dropout of its own.
-    step: of the training; dropout differs from step to step, and is the same again at the same one.
-    rank, ranks: this process among those that train together.
+    place: the step of the training, and the rank among so many ranks, see `layers.Layers`.
     """
     return kind(
         variables_of(settings),
@@ -37,9 +36,7 @@ def training_layers(settings, kind=Layers, *, clone=0, step=0, rank=0, ranks=1):
         batch_norm_training=settings.fine_tune_batch_norm,
         batch_norm_decay=settings.batch_norm_decay,
         seed=settings.seed + clone,
-        step=step,
-        rank=rank,
-        ranks=ranks,
+        **place,
     )
 
 
@@ -57,29 +54,18 @@ def cost(settings, *, size=513):
 
 def network(layers, images, settings):
     """DeepLabv3, and with `settings.decoder` DeepLabv3+: normalised images to logits."""
-    features = backbone(layers, images, settings)
-    x = aspp(
-        layers, features.high, atrous_rates=settings.atrous_rates, separable=settings.separable_head
-    )
+    high, low = backbone(layers, images, settings)
+    separable = settings.separable_head
+    x = aspp(layers, high, atrous_rates=settings.atrous_rates, separable=separable)
     if settings.decoder:
-        x = decoder(layers, x, features.low, separable=settings.separable_head)
+        x = decoder(layers, x, low, separable=separable)
     return classifier(layers, x, settings.num_classes)
 
 
 def backbone(layers, images, settings):
     """`layers.Features` of normalised images."""
-    stride = settings.output_stride
-    if settings.backbone == "mobilenet_v2":
-        width = settings.depth_multiplier
-        return mobilenet_v2(layers, images, depth_multiplier=width, output_stride=stride)
-    family = xception if settings.backbone.startswith("xception") else resnet
-    return family(
-        layers,
-        images,
-        variant=settings.backbone,
-        output_stride=stride,
-        multi_grid=settings.multi_grid,
-    )
+    families = {"mobilenet": mobilenet_v2, "xception": xception, "resnet": resnet}
+    return families[settings.backbone.split("_")[0]](layers, images, settings)
 
 
 def normalise(images):

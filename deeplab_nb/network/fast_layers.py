@@ -10,103 +10,10 @@ import uuid
 
 import numpy as np
 
-from deeplab_nb.network.layers import Layers, resize
+from deeplab_nb.network.layers import Layers, resize, zeros_around
 from deeplab_nb.tf1 import tf
 
-
-class FoldedLayers(Layers):
-    """Batch norm with stored statistics is a scale and a shift; the kernel before takes the scale.
-
-    Full convolutions are left to TensorFlow, which joins batch norm to them by itself.
-    """
-
-    folds = {"depthwise_weights"}
-
-    def _linear(self, x, scope, kernel, convolve, batch_norm):
-        if not batch_norm or self.batch_norm_training or kernel not in self.folds:
-            return super()._linear(x, scope, kernel, convolve, batch_norm)
-        with tf.name_scope(scope + "/"):
-            weights, shift = fold(
-                self.variables[f"{scope}/{kernel}"],
-                *self._statistics(scope),
-                epsilon=batch_norm.epsilon,
-            )
-            y = convolve(x, weights)
-        return self.add_bias(y, shift)
-
-
-def fold(weights, gamma, beta, mean, variance, *, epsilon):
-    """`(weights, shift)`: a convolution with them is one with `weights`, then batch norm.
-
-    weights: [..., inputs, outputs], or [3, 3, channels, 1] of a depthwise convolution; mean and
-    variance are stored ones.
-    """
-    scale = gamma * tf.rsqrt(variance + epsilon)
-    depthwise = int(weights.shape[3]) != int(scale.shape[0])
-    factors = tf.reshape(scale, [-1, 1]) if depthwise else scale
-    return weights * factors, beta - mean * scale
-
-
-class FastLayers(FoldedLayers):
-    """For training on a CPU, gradients included.
-
-    In evaluation TensorFlow's own forms stay: it joins batch norm to a 1x1 convolution, and
-    converters to other formats know how it dilates.
-    """
-
-    folds = {"weights", "depthwise_weights"}
-
-    def _convolve(self, x, weights, padding, stride, rate):
-        if weights.shape[:2].as_list() == [1, 1] and stride == 1:
-            return multiply(x, weights)
-        if rate > 1:
-            return dilated(x, rate, lambda x: tf.nn.conv2d(x, weights, padding="SAME"))
-        return super()._convolve(x, weights, padding, stride, rate)
-
-    def _convolve_depthwise(self, x, weights, padding, stride, rate):
-        if rate > 1:
-            return dilated_depthwise(x, weights, rate)
-        return super()._convolve_depthwise(x, weights, padding, stride, rate)
-
-    @staticmethod
-    def add_bias(x, bias):
-        return add_bias(x, bias)
-
-    @staticmethod
-    def normalise_batch(x, gamma, beta, *, epsilon):
-        return normalise_batch(x, gamma, beta, epsilon=epsilon)
-
-    @staticmethod
-    def upsample(x, size):
-        known = x.shape.is_fully_defined() and isinstance(size, list)
-        return resize_by_products(x, size) if known else resize(x, size)
-
-    @staticmethod
-    def pixel_losses(logits, labels):
-        return softmax_losses(logits, labels)
-
-
-class HalfLayers(FastLayers):
-    """float16's rounding, simulated in float32: what mixed precision does to a network.
-
-    As on a device: input, kernel and output of every convolution and matrix product are float16
-    numbers, and so are the three gradients of the backward pass; too large a number is inf, too
-    small a one 0. Weights, batch norm, loss, weight decay and optimizer are float32. A kernel is
-    rounded as it is multiplied, so where batch norm with stored statistics is folded into it, after
-    that.
-
-    Not as on a device: additions, rectifications and resizes between the convolutions, which there
-    may be float16 too, as the Ascend compiler's list or TensorFlow's GPU rewrite decides; the sums
-    inside a convolution, which are float32 here; the Ascend 910's saturation, which gives the
-    largest number in place of inf (`devices.precision`); and speed, which suffers here.
-    """
-
-    def _convolve(self, x, weights, *how):
-        return round_to_half(super()._convolve(round_to_half(x), round_to_half(weights), *how))
-
-    def _convolve_depthwise(self, x, weights, *how):
-        x, weights = round_to_half(x), round_to_half(weights)
-        return round_to_half(super()._convolve_depthwise(x, weights, *how))
+# --- convolutions
 
 
 def round_to_half(x):
@@ -114,43 +21,11 @@ def round_to_half(x):
     return tf.cast(tf.cast(x, tf.float16), tf.float32)
 
 
-class DilatedLayers(FoldedLayers):
-    """The atrous rate stands on the operation itself, where ONNX reads it; maps are padded before.
-
-    Not for running in TensorFlow, whose depthwise operation ignores `dilations` on a CPU.
-    """
-
-    def _convolve(self, x, weights, padding, stride, rate):
-        x, padding = _zeros_around(x, padding, int(weights.shape[0]), rate)
-        return tf.nn.conv2d(
-            x, weights, [1, stride, stride, 1], padding, dilations=[1, rate, rate, 1]
-        )
-
-    def _convolve_depthwise(self, x, weights, padding, stride, rate):
-        x, padding = _zeros_around(x, padding, 3, rate)
-        return tf.nn.depthwise_conv2d_native(
-            x, weights, [1, stride, stride, 1], padding, dilations=[1, rate, rate, 1]
-        )
-
-
-def _zeros_around(x, padding, kernel, rate):
-    """`(x, padding)`: with an atrous rate, SAME is so many zeros on all sides of any map."""
-    if rate == 1 or padding != "SAME":
-        return x, padding
-    zeros = [kernel // 2 * rate] * 2
-    return tf.pad(x, [[0, 0], zeros, zeros, [0, 0]]), "VALID"
-
-
-# --- convolutions
-
-
 def multiply(x, weights):
     """A 1x1 convolution as the matrix product that it is: its gradient is computed sooner."""
     inputs, outputs = weights.shape.as_list()[2:]
     product = tf.matmul(tf.reshape(x, [-1, inputs]), tf.reshape(weights, [inputs, outputs]))
-    if x.shape.is_fully_defined():
-        return tf.reshape(product, x.shape[:3].concatenate(outputs))
-    return tf.reshape(product, tf.concat([tf.shape(x)[:3], [outputs]], axis=0))
+    return tf.reshape(product, x.shape[:3].concatenate(outputs))
 
 
 def dilated_depthwise(x, weights, rate):
@@ -182,6 +57,18 @@ def dilated(x, rate, convolve):
 # --- batch norm and bias
 
 
+def fold(weights, gamma, beta, mean, variance, *, epsilon):
+    """`(weights, shift)`: a convolution with them is one with `weights`, then batch norm.
+
+    weights: [..., inputs, outputs], or [3, 3, channels, 1] of a depthwise convolution; mean and
+    variance are stored ones.
+    """
+    scale = gamma * tf.rsqrt(variance + epsilon)
+    depthwise = int(weights.shape[3]) != int(scale.shape[0])
+    factors = tf.reshape(scale, [-1, 1]) if depthwise else scale
+    return weights * factors, beta - mean * scale
+
+
 def normalise_batch(x, gamma, beta, *, epsilon):
     """`(y, mean, variance)` of `x` [batch, h, w, c]: y has mean `beta`, deviation `gamma`.
 
@@ -192,8 +79,6 @@ def normalise_batch(x, gamma, beta, *, epsilon):
     The variance that is returned is the unbiased one, which moving averages collect; y is made with
     the biased one.
     """
-    if not x.shape.is_fully_defined():  # as in no training of ours
-        return tf.nn.fused_batch_norm(x, gamma, beta, epsilon=epsilon)
     channels = int(x.shape[-1])
     n = x.shape.num_elements() // channels
     row = tf.fill([1, n], 1 / n)  # row @ values is the mean of each channel
@@ -250,6 +135,8 @@ def resize_by_products(x, size):
 
     With its gradient it takes two thirds of the CPU seconds of TensorFlow's operation.
     """
+    if tf.is_tensor(size):
+        return resize(x, size)
     batch, height, width, channels = x.shape.as_list()
     wide = tf.matmul(
         _interpolation(width, size[1]), tf.reshape(x, [batch * height, width, channels])
@@ -292,3 +179,88 @@ def softmax_losses(logits, labels):
         return tf.squeeze(tf.log(sums) + largest, 1) - of_label, gradient
 
     return tf.reshape(losses(tf.reshape(logits, [-1, classes])), tf.shape(labels))
+
+
+# --- kinds of layers
+
+
+class FoldedLayers(Layers):
+    """Batch norm with stored statistics is a scale and a shift; the kernel before takes the scale.
+
+    Full convolutions are left to TensorFlow, which joins batch norm to them by itself.
+    """
+
+    folds = {"depthwise_weights"}
+
+    def _normalised(self, linear, scope, kernel, batch_norm):
+        if not batch_norm or self.batch_norm_training or kernel not in self.folds:
+            return super()._normalised(linear, scope, kernel, batch_norm)
+        weights, statistics = self.variables[f"{scope}/{kernel}"], self._statistics(scope)
+        with tf.name_scope(scope + "/"):
+            weights, shift = fold(weights, *statistics, epsilon=batch_norm.epsilon)
+            y = linear(weights)
+        return self.add_bias(y, shift)
+
+
+class FastLayers(FoldedLayers):
+    """For training on a CPU, gradients included.
+
+    In evaluation TensorFlow's own forms stay: it joins batch norm to a 1x1 convolution, and
+    converters to other formats know how it dilates.
+    """
+
+    folds = {"weights", "depthwise_weights"}
+
+    add_bias = staticmethod(add_bias)
+    normalise_batch = staticmethod(normalise_batch)
+    upsample = staticmethod(resize_by_products)
+    pixel_losses = staticmethod(softmax_losses)
+
+    def _convolve(self, x, weights, padding, stride, rate):
+        if weights.shape[:2].as_list() == [1, 1] and stride == 1:
+            return multiply(x, weights)
+        if rate > 1:
+            return dilated(x, rate, lambda x: tf.nn.conv2d(x, weights, padding="SAME"))
+        return super()._convolve(x, weights, padding, stride, rate)
+
+    def _convolve_depthwise(self, x, weights, padding, stride, rate):
+        if rate > 1:
+            return dilated_depthwise(x, weights, rate)
+        return super()._convolve_depthwise(x, weights, padding, stride, rate)
+
+
+class HalfLayers(FastLayers):
+    """float16's rounding, simulated in float32: what mixed precision does to a network.
+
+    As on a device: input, kernel and output of every convolution and matrix product are float16
+    numbers, and so are the three gradients of the backward pass; too large a number is inf, too
+    small a one 0. Weights, batch norm, loss, weight decay and optimizer are float32. A kernel is
+    rounded as it is multiplied, so where batch norm with stored statistics is folded into it, after
+    that.
+
+    Not as on a device: additions, rectifications and resizes between the convolutions, which there
+    may be float16 too, as the Ascend compiler's list or TensorFlow's GPU rewrite decides; the sums
+    inside a convolution, which are float32 here; the Ascend 910's saturation, which gives the
+    largest number in place of inf (`devices.precision`); and speed, which suffers here.
+    """
+
+    def _layer(self, x, scope, kernel, convolve, **options):
+        def in_half(x, weights, *how):
+            return round_to_half(convolve(round_to_half(x), round_to_half(weights), *how))
+
+        return super()._layer(x, scope, kernel, in_half, **options)
+
+
+class DilatedLayers(FoldedLayers):
+    """The atrous rate stands on the operation itself, where ONNX reads it; maps are padded before.
+
+    Not for running in TensorFlow, see `layers.Layers.depthwise`.
+    """
+
+    def _convolve(self, x, weights, padding, stride, rate, operation=tf.nn.conv2d):
+        if rate > 1:  # SAME is so many zeros on all sides of any map
+            x, padding = zeros_around(x, weights, rate)
+        return operation(x, weights, [1, stride, stride, 1], padding, dilations=[1, rate, rate, 1])
+
+    def _convolve_depthwise(self, *how):
+        return self._convolve(*how, operation=tf.nn.depthwise_conv2d_native)

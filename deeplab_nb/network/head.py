@@ -5,7 +5,7 @@ from deeplab_nb.tf1 import tf
 
 DEPTH = 256
 LOW_LEVEL_DEPTH = 48  # 1802.02611, Table 1: best of 8 to 64; more would drown the head's 256
-BATCH_NORM = BatchNorm(decay=0.9997, epsilon=1e-5)
+RECTIFIED = dict(batch_norm=BatchNorm(decay=0.9997, epsilon=1e-5), activation=tf.nn.relu)
 KEEP_PROBABILITY = 0.9  # of the dropout after the projection
 LOGITS_SCOPE = "logits/semantic"
 
@@ -65,32 +65,10 @@ def convolution_3x3(layers, x, scope, *, rate=1, separable):
     """
     if not separable:
         return convolution(layers, x, scope, DEPTH, kernel=3, rate=rate)
-    x = layers.depthwise(
-        x,
-        scope + "_depthwise",
-        rate=rate,
-        initializer=truncated_normal(0.33),
-        batch_norm=BATCH_NORM,
-        activation=tf.nn.relu,
-    )
-    return layers.convolution(
-        x,
-        scope + "_pointwise",
-        DEPTH,
-        initializer=truncated_normal(0.06),
-        batch_norm=BATCH_NORM,
-        activation=tf.nn.relu,
-    )
+    depthwise, pointwise = truncated_normal(0.33), truncated_normal(0.06)
+    x = layers.depthwise(x, scope + "_depthwise", rate=rate, initializer=depthwise, **RECTIFIED)
+    return layers.convolution(x, scope + "_pointwise", DEPTH, initializer=pointwise, **RECTIFIED)
 
 
-def convolution(layers, x, scope, filters, *, kernel=1, rate=1):
-    return layers.convolution(
-        x,
-        scope,
-        filters,
-        kernel=kernel,
-        rate=rate,
-        initializer=xavier,
-        batch_norm=BATCH_NORM,
-        activation=tf.nn.relu,
-    )
+def convolution(layers, x, scope, filters, **options):
+    return layers.convolution(x, scope, filters, initializer=xavier, **options, **RECTIFIED)

@@ -11,9 +11,10 @@ argument at the call.
 """
 
 import collections
+import dataclasses
 import zlib
 
-from deeplab_nb.network.variables import TruncatedNormal, Uniform
+from deeplab_nb.network.variables import Drawn
 from deeplab_nb.tf1 import tf
 
 # decay of the moving statistics and the epsilon added to the variance
@@ -24,6 +25,12 @@ BatchNorm = collections.namedtuple("BatchNorm", "decay epsilon")
 Features = collections.namedtuple("Features", "high low")
 
 
+def resize(x, size):
+    """Bilinear resize `[batch, h, w, c] -> [batch, *size, c]`; corners stay corners."""
+    return tf.image.resize_bilinear(x, size, align_corners=True)
+
+
+@dataclasses.dataclass(eq=False)
 class Layers:
     """Makes layers for one network: all in training mode or all in inference mode.
 
@@ -38,77 +45,33 @@ class Layers:
     updates: after building, the operations that move the statistics; run them with each step.
     """
 
-    def __init__(
-        self,
-        variables,
-        *,
-        is_training=False,
-        batch_norm_training=False,
-        batch_norm_decay=None,
-        seed=0,
-        step=0,
-        rank=0,
-        ranks=1,
-    ):
-        self.variables = variables
-        self.is_training = is_training
-        self.batch_norm_training = batch_norm_training
-        self.batch_norm_decay = batch_norm_decay
-        self.seed, self.step, self.rank, self.ranks = seed, step, rank, ranks
-        self.updates = []
+    variables: dict
+    is_training: bool = False
+    batch_norm_training: bool = False
+    batch_norm_decay: float = None
+    seed: int = 0
+    step: int = 0
+    rank: int = 0
+    ranks: int = 1
+    updates: list = dataclasses.field(default_factory=list)
 
-    def convolution(
-        self,
-        x,
-        scope,
-        filters,
-        *,
-        kernel=1,
-        stride=1,
-        rate=1,
-        initializer,
-        batch_norm=None,
-        activation=None,
-        symmetric=False,
-    ):
+    def convolution(self, x, scope, filters, *, kernel=1, initializer, **options):
         """Convolution `[batch, h, w, in] -> [batch, ceil(h/stride), ceil(w/stride), filters]`.
 
-        With `batch_norm` there is no bias; without it there is one and no activation is usual.
-        symmetric: pad a strided convolution alike on all sides, see `pad_symmetric`.
+        kernel: its height and width; initializer: of its weights. options: of `_layer`.
         """
+        return self._layer(x, scope, "weights", self._convolve, **options)
 
-        def convolve(x, weights):
-            padded, padding = _padded(x, kernel, stride, symmetric)
-            return self._convolve(padded, weights, padding, stride, rate)
-
-        return self._layer(x, scope, "weights", convolve, batch_norm, activation)
-
-    def depthwise(
-        self,
-        x,
-        scope,
-        *,
-        stride=1,
-        rate=1,
-        initializer,
-        batch_norm,
-        activation=None,
-        symmetric=False,
-    ):
+    def depthwise(self, x, scope, *, initializer, **options):
         """3x3 convolution of each channel by itself; stride and atrous rate are never both above 1.
 
-        The atrous form must be `rate=` here: TensorFlow 1.15 rearranges space into the batch for
-        it, whereas `dilations` of the bare operation is silently ignored on a CPU.
+        The atrous form must be `rate=` here: TensorFlow rearranges space into the batch for it,
+        whereas on a CPU `dilations` of the bare operation is silently ignored, by 1.15 altogether
+        and by 2.21 in the gradient.
         """
+        return self._layer(x, scope, "depthwise_weights", self._convolve_depthwise, **options)
 
-        def convolve(x, weights):
-            padded, padding = _padded(x, 3, stride, symmetric)
-            return self._convolve_depthwise(padded, weights, padding, stride, rate)
-
-        return self._layer(x, scope, "depthwise_weights", convolve, batch_norm, activation)
-
-    def relu(self, x):
-        return tf.nn.relu(x)
+    relu = staticmethod(tf.nn.relu)
 
     def add(self, x, y):
         return x + y
@@ -129,46 +92,53 @@ class Layers:
         return resize(x, tf.shape(other)[1:3])
 
     def dropout(self, x, scope, keep):
-        """Keeps this share of the values, in training only.
-
-        What is kept follows from seed, scope and step alone, so that a resumed run goes on as if
-        never interrupted.
-        """
+        """Keeps this share of the values, in training only."""
         if not self.is_training:
             return x
         with tf.name_scope(scope + "/"):
-            seed = tf.stack(
-                [
-                    tf.constant(self.seed + zlib.crc32(scope.encode()), tf.int64),
-                    tf.cast(self.step, tf.int64),
-                ]
-            )
-            # for the batch of all ranks, of which this one has its images
-            drawn = tf.random.stateless_uniform(tf.shape(x) * [self.ranks, 1, 1, 1], seed)
-            drawn = drawn[self.rank :: self.ranks] if self.ranks > 1 else drawn
-            return x * (tf.cast(drawn < keep, x.dtype) / keep)
+            return self._drop(x, keep, self.seed + zlib.crc32(scope.encode()))
 
-    # --- what other kinds of layers do in another way
+    # --- the loss on top of the network
 
-    add_bias = staticmethod(tf.nn.bias_add)
-    normalise_batch = staticmethod(tf.nn.fused_batch_norm)
+    upsample = staticmethod(resize)
 
-    def _convolve(self, x, weights, padding, stride, rate):
-        return tf.nn.convolution(
-            x, weights, padding, strides=[stride] * 2, dilation_rate=[rate] * 2
-        )
+    @staticmethod
+    def pixel_losses(logits, labels):
+        """Softmax cross-entropy of float32 [batch, h, w, classes] and int32 [batch, h, w]."""
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
 
-    def _convolve_depthwise(self, x, weights, padding, stride, rate):
-        return tf.nn.depthwise_conv2d(x, weights, [1, stride, stride, 1], padding, rate=[rate] * 2)
+    # --- what a layer is made of, which other kinds of layers do in another way
 
-    def _layer(self, x, scope, kernel, convolve, batch_norm, activation):
-        """A convolution, then batch norm or a bias, then the activation."""
-        y = self._linear(x, scope, kernel, convolve, batch_norm)
+    def _layer(
+        self,
+        x,
+        scope,
+        kernel,
+        convolve,
+        *,
+        stride=1,
+        rate=1,
+        batch_norm=None,
+        activation=None,
+        symmetric=False,
+    ):
+        """A convolution, then batch norm or a bias, then the activation.
+
+        symmetric: pad a strided convolution alike on all sides, see `pad_symmetric`.
+        """
+
+        def linear(weights):
+            pads = symmetric and stride > 1
+            padded, padding = pad_symmetric(x, weights) if pads else (x, "SAME")
+            return convolve(padded, weights, padding, stride, rate)
+
+        y = self._normalised(linear, scope, kernel, batch_norm)
         return activation(y) if activation else y
 
-    def _linear(self, x, scope, kernel, convolve, batch_norm):
+    def _normalised(self, linear, scope, kernel, batch_norm):
+        """A convolution `linear`, a function of its weights, then batch norm or a bias."""
         with tf.name_scope(scope + "/"):
-            y = convolve(x, self.variables[f"{scope}/{kernel}"])
+            y = linear(self.variables[f"{scope}/{kernel}"])
         if batch_norm:
             return self._normalise(y, scope, batch_norm)
         return self.add_bias(y, self.variables[scope + "/biases"])
@@ -193,17 +163,24 @@ class Layers:
         names = "gamma", "beta", "moving_mean", "moving_variance"
         return [self.variables[f"{scope}/BatchNorm/{name}"] for name in names]
 
-    # --- the loss on top of the network
+    add_bias = staticmethod(tf.nn.bias_add)
+    normalise_batch = staticmethod(tf.nn.fused_batch_norm)
 
-    @staticmethod
-    def upsample(x, size):
-        """Bilinear resize `[batch, h, w, c] -> [batch, *size, c]`."""
-        return resize(x, size)
+    def _convolve(self, x, weights, padding, stride, rate):
+        return tf.nn.convolution(
+            x, weights, padding, strides=[stride] * 2, dilation_rate=[rate] * 2
+        )
 
-    @staticmethod
-    def pixel_losses(logits, labels):
-        """Softmax cross-entropy of float32 [batch, h, w, classes] and int32 [batch, h, w]."""
-        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+    def _convolve_depthwise(self, x, weights, padding, stride, rate):
+        return tf.nn.depthwise_conv2d(x, weights, [1, stride, stride, 1], padding, rate=[rate] * 2)
+
+    def _drop(self, x, keep, seed):
+        """What is kept follows from seed and step alone, so that a resumed run goes on as if never
+        interrupted."""
+        seed = tf.stack([tf.constant(seed, tf.int64), tf.cast(self.step, tf.int64)])
+        # for the batch of all ranks, of which this one has its images
+        drawn = tf.random.stateless_uniform(tf.shape(x) * [self.ranks, 1, 1, 1], seed)
+        return x * (tf.cast(drawn[self.rank :: self.ranks] < keep, x.dtype) / keep)
 
 
 class CardLayers(Layers):
@@ -215,12 +192,8 @@ class CardLayers(Layers):
     loss is by the operations of the published port: a 910 has no kernel for the sparse form.
     """
 
-    def dropout(self, x, scope, keep):
-        if not self.is_training:
-            return x
-        with tf.name_scope(scope + "/"):
-            seed = (self.seed + zlib.crc32(scope.encode())) % 2**31
-            return tf.nn.dropout(x, rate=1 - keep, seed=seed)
+    def _drop(self, x, keep, seed):
+        return tf.nn.dropout(x, rate=1 - keep, seed=seed % 2**31)
 
     def _normalise(self, x, scope, batch_norm):
         with tf.compat.forward_compatibility_horizon(2019, 5, 1):
@@ -239,7 +212,7 @@ class Dilation:
     instead; the unit that loses its stride still runs at the old rate.
     """
 
-    def __init__(self, output_stride, *, reached=1):
+    def __init__(self, output_stride, *, reached):
         self.output_stride, self.reached, self.rate = output_stride, reached, 1
 
     def next(self, stride):
@@ -251,35 +224,30 @@ class Dilation:
         return 1, rate
 
 
-def _padded(x, kernel, stride, symmetric):
-    return pad_symmetric(x, kernel) if symmetric and stride > 1 else (x, "SAME")
-
-
-def pad_symmetric(x, kernel):
+def pad_symmetric(x, weights):
     """`(x, padding)` for a strided convolution that adds as many zeros before as after.
 
     TensorFlow's SAME does so for odd sides only; for even ones it would add a zero less before, and
     the features would sit half a stride aside of where Xception and ResNet were trained to have
     them.
     """
-    height, width = x.shape.as_list()[1:3]
-    if height and width and height % 2 and width % 2:
-        return x, "SAME"
-    zeros = [kernel // 2] * 2
+    odd = all(side and side % 2 for side in x.shape.as_list()[1:3])
+    return (x, "SAME") if odd else zeros_around(x, weights)
+
+
+def zeros_around(x, weights, rate=1):
+    """`(x, padding)`: what a kernel at an atrous rate reaches beyond the map is zeros."""
+    zeros = [int(weights.shape[0]) // 2 * rate] * 2
     return tf.pad(x, [[0, 0], zeros, zeros, [0, 0]]), "VALID"
 
 
 def truncated_normal(stddev):
     """Initialiser: normal, redrawn beyond two standard deviations."""
-    return lambda shape: TruncatedNormal(stddev)
+    return lambda shape: Drawn("TruncatedNormal", scale=stddev, shift=0.0)
 
 
 def xavier(shape):
     """Initialiser: uniform, so wide that the variance is kept (Glorot and Bengio, 2010)."""
     height, width, inputs, outputs = shape
-    return Uniform((6.0 / (height * width * (inputs + outputs))) ** 0.5)
-
-
-def resize(x, size):
-    """Bilinear resize of `[batch, h, w, c]`; corners stay corners (DeepLab's only kind)."""
-    return tf.image.resize_bilinear(x, size, align_corners=True)
+    limit = (6.0 / (height * width * (inputs + outputs))) ** 0.5
+    return Drawn("RandomUniform", scale=2 * limit, shift=-limit)

@@ -10,7 +10,7 @@ import os
 import re
 
 import numpy as np
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf import descriptor_pb2, message_factory, text_format
 from google.protobuf.message import DecodeError
 
 from deeplab_nb.errors import WorkbookError
@@ -40,21 +40,30 @@ _LEAVES = {
     "moving_variance": "BatchNorm/moving_variance",
 }
 
-_TYPES = (
-    "Bool",
-    "Int8",
-    "Int16",
-    "Int32",
-    "Int64",
-    "Uint8",
-    "Uint16",
-    "Uint32",
-    "Uint64",
-    "Float16",
-    "Float32",
-    "Float64",
-)
+_TYPES = re.compile(r"Bool|(Int|Uint)(8|16|32|64)|Float(16|32|64)")
 
+# The two texts, tag and tensor_type, are declared as bytes, which are the same in a file: a damaged
+# one is then ours to report.
+_FORM = """
+name: "mindspore_checkpoint.proto" package: "mindspore" syntax: "proto2"
+message_type {
+  name: "TensorProto"
+  field { name: "dims" number: 1 label: LABEL_REPEATED type: TYPE_INT64 }
+  field { name: "tensor_type" number: 2 label: LABEL_REQUIRED type: TYPE_BYTES }
+  field { name: "tensor_content" number: 3 label: LABEL_REQUIRED type: TYPE_BYTES }
+}
+message_type {
+  name: "Checkpoint"
+  nested_type {
+    name: "Value"
+    field { name: "tag" number: 1 label: LABEL_REQUIRED type: TYPE_BYTES }
+    field { name: "tensor" number: 2 label: LABEL_REQUIRED type: TYPE_MESSAGE
+            type_name: ".mindspore.TensorProto" }
+  }
+  field { name: "value" number: 1 label: LABEL_REPEATED type: TYPE_MESSAGE
+          type_name: ".mindspore.Checkpoint.Value" }
+}
+"""
 
 _TABLE = bytes.fromhex("57fb808b247547db")  # how TensorFlow's old form ends, a table of LevelDB
 
@@ -134,13 +143,13 @@ def _parse(path):
             raise DecodeError
     except OSError as error:
         raise WorkbookError(
-            f"checkpoint {path} cannot be opened ({error.strerror}): "
-            "give the path of a MindSpore .ckpt"
+            f"checkpoint {path} cannot be opened ({error.strerror}): give the path of a MindSpore "
+            ".ckpt"
         )
     except DecodeError:
         raise WorkbookError(
-            f"checkpoint {path} is not a whole MindSpore checkpoint, it is cut "
-            "short or of another program: copy it again"
+            f"checkpoint {path} is not a whole MindSpore checkpoint, it is cut short or of another "
+            "program: copy it again"
         )
     if not message.value:
         raise WorkbookError(
@@ -152,14 +161,15 @@ def _parse(path):
 def _array(path, name, tensors):
     """The slices of one tensor as one float32 array."""
     kind, shape = tensors[0].tensor_type.decode("utf-8", "replace"), list(tensors[0].dims)
-    if kind not in _TYPES:
+    if not _TYPES.fullmatch(kind):
         raise WorkbookError(
             f"checkpoint {path}: {name} has the unknown type {kind!r}: save it as Float32"
         )
     dtype = np.dtype(kind.lower()).newbyteorder("<")
     content = b"".join(tensor.tensor_content for tensor in tensors)
     shape = [] if shape == [0] else shape  # MindSpore's way to write a scalar
-    if min(shape, default=0) < 0 or len(content) != int(np.prod(shape)) * dtype.itemsize:
+    size = np.prod(np.array(shape, object)) * dtype.itemsize
+    if min(shape, default=0) < 0 or len(content) != size:
         raise WorkbookError(
             f"checkpoint {path}: {name} has {len(content)} bytes, which does not "
             f"fit its shape {shape} of {kind}: copy the file again"
@@ -171,33 +181,7 @@ def _array(path, name, tensors):
 def checkpoint_class():
     """The message class of MindSpore's `Checkpoint`, from its few fields, without generated code.
 
-    The pool is private, so that the name TensorProto cannot meet TensorFlow's. The two texts, tag
-    and tensor_type, are declared as bytes, which are the same in a file: a damaged one is then ours
-    to report.
+    Its pool is not TensorFlow's, whose TensorProto is another.
     """
-    kind = descriptor_pb2.FieldDescriptorProto
-    file = descriptor_pb2.FileDescriptorProto(
-        name="mindspore_checkpoint.proto", package="mindspore", syntax="proto2"
-    )
-    tensor, checkpoint = (file.message_type.add(name=n) for n in ("TensorProto", "Checkpoint"))
-    value = checkpoint.nested_type.add(name="Value")
-    for message, number, name, label, of, message_type in (
-        (tensor, 1, "dims", kind.LABEL_REPEATED, kind.TYPE_INT64, None),
-        (tensor, 2, "tensor_type", kind.LABEL_REQUIRED, kind.TYPE_BYTES, None),
-        (tensor, 3, "tensor_content", kind.LABEL_REQUIRED, kind.TYPE_BYTES, None),
-        (value, 1, "tag", kind.LABEL_REQUIRED, kind.TYPE_BYTES, None),
-        (value, 2, "tensor", kind.LABEL_REQUIRED, kind.TYPE_MESSAGE, ".mindspore.TensorProto"),
-        (
-            checkpoint,
-            1,
-            "value",
-            kind.LABEL_REPEATED,
-            kind.TYPE_MESSAGE,
-            ".mindspore.Checkpoint.Value",
-        ),
-    ):
-        message.field.add(name=name, number=number, label=label, type=of, type_name=message_type)
-    pool = descriptor_pool.DescriptorPool()
-    pool.AddSerializedFile(file.SerializeToString())
-    found = pool.FindMessageTypeByName("mindspore.Checkpoint")
-    return message_factory.MessageFactory(pool).GetPrototype(found)
+    form = text_format.Parse(_FORM, descriptor_pb2.FileDescriptorProto())
+    return message_factory.GetMessages([form])["mindspore.Checkpoint"]

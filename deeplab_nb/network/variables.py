@@ -8,31 +8,15 @@ tenths of it.
 import collections
 import zlib
 
-from tensorflow.core.framework.variable_pb2 import VariableDef
+from deeplab_nb.tf1 import VariableDef, tf
 
-from deeplab_nb.tf1 import tf
-
-# what a layer asks for; `initial` is one of the three below
+# what a layer asks for; `initial` is one of the two below
 Declaration = collections.namedtuple("Declaration", "name shape initial trainable")
 
+Constant = collections.namedtuple("Constant", "value")
 
-class Constant(collections.namedtuple("Constant", "value")):
-    op = "Const"
-
-
-class TruncatedNormal(collections.namedtuple("TruncatedNormal", "stddev")):
-    """Redrawn beyond two standard deviations."""
-
-    op, shift = "TruncatedNormal", 0.0
-    scale = property(lambda self: self.stddev)
-
-
-class Uniform(collections.namedtuple("Uniform", "limit")):
-    """Between -limit and limit."""
-
-    op = "RandomUniform"
-    scale, shift = property(lambda self: 2 * self.limit), property(lambda self: -self.limit)
-
+# what TensorFlow's operation of this name draws, times scale, plus shift
+Drawn = collections.namedtuple("Drawn", "operation scale shift")
 
 _FLOAT = tf.AttrValue(type=tf.float32.as_datatype_enum)
 _INT = tf.AttrValue(type=tf.int32.as_datatype_enum)
@@ -55,47 +39,39 @@ def create_variables(declarations):
 
 def _nodes(declaration):
     """The graph's nodes of one variable: first value, storage, assignment and reading."""
-    name = declaration.name
-    constant = declaration.initial.op == "Const"
-    initial = _constant_nodes(declaration) if constant else _random_nodes(declaration)
+    name, shape, initial, _ = declaration
+    if isinstance(initial, Constant):
+        first = [constant(name + "/initial", initial.value, shape)]
+    else:
+        first = _drawn_nodes(name, shape, initial)
     beside = tf.AttrValue(list=tf.AttrValue.ListValue(s=[f"loc:@{name}".encode()]))
-    shape = tf.AttrValue(shape=tf.TensorShape(declaration.shape).as_proto())
-    return initial + [
+    shape = tf.AttrValue(shape=tf.TensorShape(shape).as_proto())
+    return first + [
         _node("VariableV2", name, dtype=_FLOAT, shape=shape),
-        _node("Assign", name + "/Assign", name, initial[-1].name, T=_FLOAT, _class=beside),
+        _node("Assign", name + "/Assign", name, name + "/initial", T=_FLOAT, _class=beside),
         _node("Identity", name + "/read", name, T=_FLOAT, _class=beside),
     ]
 
 
-def _constant_nodes(declaration):
-    return [_const(declaration.name + "/initial", declaration.initial.value, declaration.shape)]
-
-
-def _random_nodes(declaration):
-    """drawn * scale + shift"""
-    scope, initial = declaration.name + "/initial", declaration.initial
-    seeds = [tf.AttrValue(i=seed) for seed in tf.get_seed(zlib.crc32(declaration.name.encode()))]
+def _drawn_nodes(name, shape, initial):
+    scope = name + "/initial"
+    seed, seed2 = (tf.AttrValue(i=seed) for seed in tf.get_seed(zlib.crc32(name.encode())))
+    drawn = initial.operation, scope + "/drawn", scope + "/shape"
     return [
-        _const(scope + "/shape", declaration.shape, dtype=_INT),
-        _const(scope + "/scale", initial.scale),
-        _const(scope + "/shift", initial.shift),
-        _node(
-            initial.op,
-            scope + "/drawn",
-            scope + "/shape",
-            dtype=_FLOAT,
-            T=_INT,
-            seed=seeds[0],
-            seed2=seeds[1],
-        ),
+        constant(scope + "/shape", shape),
+        constant(scope + "/scale", initial.scale),
+        constant(scope + "/shift", initial.shift),
+        _node(*drawn, dtype=_FLOAT, T=_INT, seed=seed, seed2=seed2),
         _node("Mul", scope + "/scaled", scope + "/drawn", scope + "/scale", T=_FLOAT),
         _node("Add", scope, scope + "/scaled", scope + "/shift", T=_FLOAT),
     ]
 
 
-def _const(name, value, shape=None, dtype=_FLOAT):
-    tensor = tf.make_tensor_proto(value, tf.as_dtype(dtype.type), shape)
-    return _node("Const", name, dtype=dtype, value=tf.AttrValue(tensor=tensor))
+def constant(name, value, shape=None):
+    """The node of a constant; of Python's numbers it makes float32 and int32."""
+    tensor = tf.make_tensor_proto(value, shape=shape)
+    kind = tf.AttrValue(type=tensor.dtype)
+    return _node("Const", name, dtype=kind, value=tf.AttrValue(tensor=tensor))
 
 
 def _node(op, name, *inputs, **attributes):
@@ -104,17 +80,17 @@ def _node(op, name, *inputs, **attributes):
 
 def _register(declaration):
     """TensorFlow's object for a variable's nodes, listed where savers and optimisers look."""
-    name = declaration.name
+    name, _, _, trainable = declaration
     variable = tf.Variable.from_proto(
         VariableDef(
             variable_name=name + ":0",
             initial_value_name=name + "/initial:0",
             initializer_name=name + "/Assign",
             snapshot_name=name + "/read:0",
-            trainable=declaration.trainable,
+            trainable=trainable,
         )
     )
     tf.add_to_collection(tf.GraphKeys.GLOBAL_VARIABLES, variable)
-    if declaration.trainable:
+    if trainable:
         tf.add_to_collection(tf.GraphKeys.TRAINABLE_VARIABLES, variable)
     return variable

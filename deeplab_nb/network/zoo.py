@@ -5,18 +5,16 @@ neither the folders in them nor the prefixes are taken as known. Nothing in this
 TensorFlow.
 """
 
-import dataclasses
 import os
-from typing import Optional, Tuple
+from typing import NamedTuple, Optional, Tuple
 
-from deeplab_nb.errors import WorkbookError
-from deeplab_nb.settings import SIX_SCALES, nearest
+from deeplab_nb.errors import one_of
+from deeplab_nb.settings import SIX_SCALES
 
 BASE = "http://download.tensorflow.org/models/"
 
 
-@dataclasses.dataclass(frozen=True)
-class Number:
+class Number(NamedTuple):
     """A published mean IoU and how it was obtained."""
 
     name: str
@@ -36,8 +34,7 @@ class Number:
         return f"mIoU {self.miou:.2f} % on VOC 2012 {self.list} at {self.how}"
 
 
-@dataclasses.dataclass(frozen=True)
-class Published:
+class Published(NamedTuple):
     name: str
     file: str  # below BASE
     size: str
@@ -114,41 +111,17 @@ PUBLISHED = (
         {"backbone": "xception_65"},
         "the start of the deeplabv3plus recipes",
     ),
+) + tuple(
     Published(
-        "xception_65_imagenet",
-        "deeplabv3_xception_2018_01_04.tar.gz",
-        "447 MB",
-        {"backbone": "xception_65"},
-        "a backbone to start from",
-    ),
-    Published(
-        "xception_41_imagenet",
-        "xception_41_2018_05_09.tar.gz",
-        "288 MB",
-        {"backbone": "xception_41"},
-        "a backbone to start from",
-    ),
-    Published(
-        "xception_71_imagenet",
-        "xception_71_2018_05_09.tar.gz",
-        "474 MB",
-        {"backbone": "xception_71"},
-        "a backbone to start from",
-    ),
-    Published(
-        "resnet_v1_50_beta_imagenet",
-        "resnet_v1_50_2018_05_04.tar.gz",
-        "274 MB",
-        {"backbone": "resnet_v1_50_beta"},
-        "a backbone to start from",
-    ),
-    Published(
-        "resnet_v1_101_beta_imagenet",
-        "resnet_v1_101_2018_05_04.tar.gz",
-        "477 MB",
-        {"backbone": "resnet_v1_101_beta"},
-        "a backbone to start from",
-    ),
+        backbone + "_imagenet", file, size, {"backbone": backbone}, "a backbone to start from"
+    )
+    for backbone, file, size in (
+        ("xception_65", "deeplabv3_xception_2018_01_04.tar.gz", "447 MB"),
+        ("xception_41", "xception_41_2018_05_09.tar.gz", "288 MB"),
+        ("xception_71", "xception_71_2018_05_09.tar.gz", "474 MB"),
+        ("resnet_v1_50_beta", "resnet_v1_50_2018_05_04.tar.gz", "274 MB"),
+        ("resnet_v1_101_beta", "resnet_v1_101_2018_05_04.tar.gz", "477 MB"),
+    )
 )
 
 # what can be measured here, since VOC's test masks are not public; the cheapest first
@@ -164,11 +137,7 @@ NAMES = tuple(row.name for row in PUBLISHED)
 
 def get(name):
     """The published checkpoint of this name; WorkbookError names the nearest to an unknown one."""
-    if name not in NAMES:
-        raise WorkbookError(
-            f"unknown weights '{name}'{nearest(name, NAMES)}; there are {', '.join(NAMES)}"
-        )
-    return PUBLISHED[NAMES.index(name)]
+    return PUBLISHED[one_of(NAMES, name, "weights")]
 
 
 def name_of(prefix):

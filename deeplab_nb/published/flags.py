@@ -3,20 +3,13 @@
 import re
 
 from deeplab_nb import originals
-from deeplab_nb.errors import WorkbookError
-from deeplab_nb.settings import FIELDS, nearest
+from deeplab_nb.errors import WorkbookError, nearest
+from deeplab_nb.settings import FIELDS
 
 LISTS = (
-    "atrous_rates",
-    "eval_scales",
-    "multi_grid",
-    "label_weights",
-    "image_pyramid",
-    "train_crop_size",
-    "eval_crop_size",
-    "image_pooling_crop_size",
-    "image_pooling_stride",
-)
+    "atrous_rates eval_scales multi_grid label_weights image_pyramid train_crop_size "
+    "eval_crop_size image_pooling_crop_size image_pooling_stride"
+).split()
 OURS = {
     "cards": "ranks that train together",
     "rank_table": "file that says which card is which rank",

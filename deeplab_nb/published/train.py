@@ -39,7 +39,9 @@ def enter(translate, action, about):
         return 0
     except WorkbookError as error:
         said = f"Error: {error}"
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemError) as error:
+        if not interrupts.is_behind(error):
+            raise
         code, said = 130, "Error: interrupted"
     print(said, file=sys.stderr, flush=True)
     return code

@@ -21,8 +21,10 @@ from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation.evaluate import evaluate
 from deeplab_nb.files import write_json, write_text
 from deeplab_nb.launch import job
-from deeplab_nb.network.checkpoints import describe, find_checkpoint, newest_checkpoint, step_of
+from deeplab_nb.network.checkpoints import find_checkpoint, newest_checkpoint, step_of
+from deeplab_nb.network.described import describe
 from deeplab_nb.processes import terminable
+from deeplab_nb.progress import say
 from deeplab_nb.runs.run import Run, train_together
 from deeplab_nb.training.log import read_log, steps_of
 from deeplab_nb.training.loop import check_same_run, check_trainable
@@ -39,15 +41,16 @@ Places = collections.namedtuple("Places", "mindspore logs train")
 def train(request):
     """Trains from where an earlier run stopped; all is checked before a file is written."""
     began, folder = time.time(), os.path.abspath(request.folder)
-    rank, recipe, plan = _rank(request), recipes.get(request.recipe), None
+    rank, recipe = _rank(request), recipes.get(request.recipe)
     data = layouts.find(os.path.abspath(request.data), request.split)
     settings, epoch = _train_settings(request, recipe, data, folder)
-    if settings.cards > 1 and not rank:
+    table, launched = None, settings.cards > 1 and not rank
+    if launched:
         settings, table = _on_cards(settings, request)
-        plan = job.plan(recipe, _changes(recipe, settings), folder, rank_table=table)
-    kind, changes = "launch" if plan else "train", _changes(recipe, settings)
-    words = ["deeplab-nb"] + job.words(kind, recipe, changes, folder)
-    print("$", *map(shlex.quote, words), flush=True)
+    changes = settings_module.changes(recipe.settings, settings)
+    plan = job.plan(recipe, changes, folder, rank_table=table) if launched else None
+    words = ["deeplab-nb"] + job.words("launch" if plan else "train", recipe, changes, folder)
+    say(" ".join(["$", *map(shlex.quote, words)]))
     if "dry_run" in request.given:
         return
     found = places(request.mindspore, folder, plan, rank)
@@ -56,7 +59,7 @@ def train(request):
     check_trainable(settings)
     check_same_run(settings_module.resolve(settings), found.train)
     if not plan:
-        print(f"note: this trains on the {devices.find(settings)}", flush=True)
+        say(f"note: this trains on the {devices.find(settings)}")
     link_logs(found)
     if data.kind == "edge":  # records are read where they are
         layouts.lay_out(data, folder)
@@ -94,19 +97,9 @@ def _train_settings(request, recipe, data, folder):
     return settings_module.override(recipe.settings, values), epoch
 
 
-def _changes(recipe, settings):
-    """{setting: text} of what differs from the recipe."""
-    before, after = map(settings_module.as_dict, (recipe.settings, settings))
-    return {
-        name: ",".join(map(str, value)) if isinstance(value, list) else str(value)
-        for name, value in after.items()
-        if value != before[name]
-    }
-
-
 def _rank(request):
     """This process's rank as a text, where a script has started each rank itself; else None."""
-    own = os.environ.get("RANK_ID") or os.environ.get(ranks.RANK)
+    own = ranks.rank_of(os.environ)
     return own if request.cards > 1 and "cards" not in request.given else None
 
 

@@ -1,12 +1,14 @@
 """A run on one page: RUN/report.html, whole in one file, to be sent, kept, read without network."""
 
 import base64
+import importlib
 import io
 import os
 import pathlib
 import platform
 import subprocess
 import sys
+import tempfile
 import webbrowser
 
 import jinja2
@@ -15,7 +17,9 @@ from PIL import Image
 
 from deeplab_nb import files, recipes, settings as settings_module
 from deeplab_nb.data.audit import audit
-from deeplab_nb.errors import WorkbookError
+from deeplab_nb.data.pictures import opened
+from deeplab_nb.data.voc import read_text
+from deeplab_nb.errors import WorkbookError, nearest
 from deeplab_nb.runs import state
 from deeplab_nb.runs.runner import command_line
 from deeplab_nb.show import plots
@@ -25,19 +29,12 @@ NAME = "report.html"
 OVERLAYS = 12  # shown, spread from the worst to the best
 WIDTH = 1000  # pixels of an overlay: as a JPEG about 80 kB, so that a page stays below 5 MB
 PACKAGES = (
-    "deeplab_nb",
-    "tensorflow",
-    "numpy",
-    "pillow",
-    "matplotlib",
-    "onnxruntime",
-    "papermill",
-    "jupyterlab",
-)
+    "deeplab_nb tensorflow numpy pillow matplotlib onnxruntime papermill jupyterlab"
+).split()
 
 
-def write(run):
-    """Writes the page of a run folder and returns its path.
+def write(run, folder=None):
+    """Writes the page of a run folder, there or into another folder, and returns its path.
 
     A part whose files are missing says so in its place. Raises WorkbookError for a folder that no
     run wrote.
@@ -46,8 +43,8 @@ def write(run):
     settings = settings_module.as_dict(loaded)
     results = state.evaluation_of(run)
     recipe = next((one for one in recipes.RECIPES if one.name == record["recipe"]), None)
-    usual = settings_module.as_dict(recipe.settings if recipe else settings_module.Settings())
-    changed = {name: value for name, value in settings.items() if value != usual[name]}
+    usual = recipe.settings if recipe else settings_module.Settings()
+    changed = settings_module.changes(usual, loaded)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("deeplab_nb", "runs"),
         autoescape=True,
@@ -76,18 +73,19 @@ def write(run):
         raise WorkbookError(
             f"{state.evaluation_path(run)} lacks what a report shows ({error}): evaluate again"
         )
-    return files.write_text(os.path.join(run, NAME), page)
+    return files.write_text(os.path.join(folder or run, NAME), page)
 
 
 def show(run):
     """Opens the page, written first where it is missing or older than the run's results.
 
+    Where the run's folder cannot be written it lies in a temporary one.
     Returns (path, whether a browser took it).
     """
     path, results = os.path.join(run, NAME), os.path.join(run, "results.json")
     newest = os.path.getmtime(results) if os.path.exists(results) else 0
     if not os.path.exists(path) or os.path.getmtime(path) < newest:
-        write(run)
+        path = write(run, None if os.access(run, os.W_OK) else tempfile.mkdtemp())
     return path, _has_screen() and webbrowser.open("file://" + os.path.abspath(path))
 
 
@@ -96,7 +94,7 @@ def folder_of(name):
     for folder in (os.path.join(files.RUNS, name), os.path.abspath(name)):
         if os.path.isfile(os.path.join(folder, "run.json")):
             return folder
-    close = settings_module.nearest(name, [info.name for info in state.list_runs(files.RUNS)])
+    close = nearest(name, [info.name for info in state.list_runs(files.RUNS)])
     raise WorkbookError(f"there is no run '{name}'{close}: `deeplab-nb runs` lists them")
 
 
@@ -110,11 +108,7 @@ def _command(run, record, changed):
     parameters = {}
     for stem in record["notebooks"]:
         parameters.update(state.parameters_of(run, stem) or {})
-    overrides = {
-        name: ",".join(map(str, value)) if isinstance(value, list) else value
-        for name, value in changed.items()
-    }
-    return command_line(run, record["recipe"], overrides, parameters)
+    return command_line(run, record["recipe"], changed, parameters)
 
 
 def _audit(settings):
@@ -180,20 +174,21 @@ def _overlays(run, results):
 
 
 def _ledger(run):
-    path = pathlib.Path(run, "ledger.txt")
-    return path.read_text(encoding="utf-8") if path.exists() else None
+    path = os.path.join(run, "ledger.txt")
+    return read_text(path) if os.path.exists(path) else None
 
 
 def _versions():
     """[(what, version)] of what a repetition should have too."""
-    from importlib_metadata import PackageNotFoundError, version  # slow to load, needed here only
-
+    # slow to load, needed here only; a part of Python since 3.8
+    new = sys.version_info >= (3, 8)
+    metadata = importlib.import_module("importlib.metadata" if new else "importlib_metadata")
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
     rows = [("Python", platform.python_version()), ("machine", machine)]
     for name in PACKAGES:
         try:
-            rows.append((name, version(name)))
-        except PackageNotFoundError:
+            rows.append((name, metadata.version(name)))
+        except metadata.PackageNotFoundError:
             rows.append((name, "not installed"))
     return rows + [("revision", _revision())]
 
@@ -219,11 +214,11 @@ def _png(figure):
 
 
 def _as_jpeg(path):
-    with Image.open(path) as image:
-        image = image.convert("RGB")
-    image.thumbnail((WIDTH, WIDTH), Image.LANCZOS)
     file = io.BytesIO()
-    image.save(file, "JPEG", quality=80)
+    with opened(path, "overlay") as image:
+        image = image.convert("RGB")
+        image.thumbnail((WIDTH, WIDTH), Image.LANCZOS)
+        image.save(file, "JPEG", quality=80)
     return _address("jpeg", file)
 
 

@@ -20,6 +20,7 @@ from deeplab_nb.network.checkpoints import find_checkpoint, newest_checkpoint
 from deeplab_nb.processes import alone_at
 from deeplab_nb.runs import state
 from deeplab_nb.training.loop import check_same_run, check_trainable, train
+from deeplab_nb.training.validation import ended
 
 SAMPLE_ROOT = settings_module.Settings().data_root
 
@@ -54,11 +55,17 @@ class Run:
         return write_records(self.data_root, list_name, folder, **classes)
 
     def train(self):
-        """Trains to the last step, from where it stands; returns the checkpoint's prefix."""
+        """Trains to the last step, from where it stands; returns the checkpoint's prefix.
+
+        A run that has ended is only read.
+        """
+        check_same_run(self.settings, self.train_folder)
+        done = ended(self.settings, self.train_folder)
+        if done:
+            return done
         records = self.records(self.settings.train_list)
-        rank = os.environ.get("RANK_ID") or os.environ.get(ranks.RANK, "0")
         # rank 0 holds the folder for all
-        with alone_at(self.train_folder) if rank == "0" else contextlib.nullcontext():
+        with alone_at(self.train_folder) if ranks.leads() else contextlib.nullcontext():
             return train(self.settings, records, self.train_folder)
 
     def checkpoint(self):
@@ -106,14 +113,25 @@ def open_run(recipe="sample", run_folder=None, overrides=None):
     """The run that a notebook works in.
 
     recipe: a name of recipes.py; overrides: settings that differ from it; run_folder: None, in
-    JupyterLab, takes papermill_runs/notebook-RECIPE. Raises WorkbookError for an unknown recipe or
-    setting.
+    JupyterLab, takes the newest finished run of the recipe with these settings and says so, else
+    papermill_runs/notebook-RECIPE. Raises WorkbookError for an unknown recipe or setting.
     """
     recipe = recipes.get(recipe)
     settings = settings_module.override(recipe.settings, overrides or {})
-    folder = os.path.abspath(run_folder or os.path.join(files.RUNS, "notebook-" + recipe.name))
-    settings_module.save(settings, folder)
+    folder = run_folder and os.path.abspath(run_folder) or _finished_run(recipe, settings)
+    if not folder:
+        folder = os.path.join(files.RUNS, "notebook-" + recipe.name)
+        settings_module.save(settings, folder)
     return Run(recipe, settings, folder)
+
+
+def _finished_run(recipe, settings):
+    """The newest finished run of these settings that has its weights still; None without one."""
+    for run in state.finished_runs(files.RUNS, recipe.name, settings):
+        if settings.train_steps == 0 or newest_checkpoint(os.path.join(run, "train")):
+            print(f"this notebook looks at the finished run {os.path.relpath(run, files.ROOT)}")
+            return run
+    return None
 
 
 def train_together(recipe, plan, *, silence=None, on_line=None):

@@ -16,7 +16,9 @@ from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
 from papermill.exceptions import PapermillExecutionError
 
+from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
+from deeplab_nb.files import parse_json
 from deeplab_nb.processes import Watcher, terminable
 from deeplab_nb.progress import HEADLESS, duration, say, signs_of_life
 from deeplab_nb.runs import state
@@ -84,6 +86,9 @@ def run_notebooks(
     """
     run = os.path.abspath(run)
     resume = command_line(run, recipe, overrides, parameters)
+    if selected:
+        which = "--only" if selected[-1] != notebooks[-1] or len(selected) == 1 else "--from"
+        resume += f" {which} {selected[0].number}"
     own = {
         notebook.stem: {
             name: value for name, value in parameters.items() if name in notebook.declared
@@ -104,6 +109,7 @@ def run_notebooks(
         todo = selected or list(itertools.dropwhile(is_done, notebooks))  # each reads those before
         state.forget_results(run)
         expected = state.expected_seconds(os.path.dirname(run), recipe)
+        started = time.time()
         for position, notebook in enumerate(listed, 1):
             label = f"notebook {position} of {len(listed)}: {notebook.stem}"
             if notebook not in todo:
@@ -121,6 +127,7 @@ def run_notebooks(
                 bar=bar,
                 expected=expected.get(notebook.stem),
             )
+        say(f"{len(todo)} of {len(listed)} notebooks in {duration(time.time() - started)}")
         return state.write_results(run, record)
 
 
@@ -139,8 +146,13 @@ def _run_one(notebook, run, record, given, *, label, resume, bar, expected):
         whole = expected and duration(expected)
         say(f"{label} runs" + (f", {whole} expected" if whole else ""))
         of_about = f" of about {whole}" if whole else ""
+
         # a cell that trains shows nothing for long
-        with signs_of_life(lambda: say(f"{label}: {duration(time.time() - started)}{of_about}")):
+        def tell():
+            trained = training_since(run, started)
+            say(f"{label}: {duration(time.time() - started)}{of_about}{trained}")
+
+        with signs_of_life(tell):
             _execute(notebook, target, given, bar)
     except KeyboardInterrupt:
         elapsed = note(state.INTERRUPTED)
@@ -153,6 +165,22 @@ def _run_one(notebook, run, record, given, *, label, resume, bar, expected):
             f"{os.path.relpath(target)}, then continue with `{resume}`"
         )
     say(f"{label} is done after {note(state.DONE)}")
+
+
+def training_since(run, started):
+    """', step 40 of 200, loss 1.23' of a training that has gone on since then; '' of none."""
+    path = os.path.join(run, "train", "log.jsonl")
+    try:
+        if os.path.getmtime(path) < started:
+            return ""
+        with open(path, "rb") as file:
+            file.seek(max(0, os.path.getsize(path) - 4000))  # some of its last lines
+            entries = [line for line in file.read().splitlines() if b'"loss"' in line]
+        last = parse_json(entries[-1].decode(), finite=False)
+        steps = settings_module.load(run).train_steps
+        return f", step {last['step']} of {steps}, loss {last['loss']:.3f}"
+    except (OSError, ValueError, LookupError, TypeError, WorkbookError):  # of a line half written
+        return ""
 
 
 def _execute(notebook, target, given, bar):
@@ -175,6 +203,8 @@ def _execute(notebook, target, given, bar):
 
 class _Kernel(AsyncKernelManager):
     """A kernel of this very Python, whose processes end with it and with the runner."""
+
+    transport_encryption = "auto"  # without it a newer kernel warns of eavesdroppers
 
     @property
     def kernel_spec(self):

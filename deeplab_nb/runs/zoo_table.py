@@ -5,18 +5,17 @@ RUN/ROW/eval/results.json  written when the row is complete
 RUN/table.txt              the table as last printed
 """
 
-import hashlib
 import json
 import os
 
 from deeplab_nb import files, recipes, settings as settings_module
 from deeplab_nb.data import voc
-from deeplab_nb.errors import WorkbookError
-from deeplab_nb.evaluation.confusion import load_counts
+from deeplab_nb.errors import WorkbookError, nearest
 from deeplab_nb.evaluation.evaluate import count, summarise
+from deeplab_nb.evaluation.metrics import load_counts
 from deeplab_nb.evaluation.predict import Predictor
 from deeplab_nb.network import zoo
-from deeplab_nb.network.checkpoints import blocks, find_checkpoint
+from deeplab_nb.network.checkpoints import digest, find_checkpoint
 from deeplab_nb.network.weights import fetch_weights, misfit
 from deeplab_nb.processes import peak_memory, terminable
 from deeplab_nb.progress import duration, say
@@ -78,9 +77,7 @@ def select(only=None, checkpoint=None):
     """
     names = ", ".join(ROWS)
     if only is not None and only not in ROWS:
-        raise WorkbookError(
-            f"there is no row '{only}'{settings_module.nearest(only, ROWS)}; there are {names}"
-        )
+        raise WorkbookError(f"there is no row '{only}'{nearest(only, ROWS)}; there are {names}")
     chosen = [pair for pair in zoo.VOC_VAL if only in (None, pair[1].name)]
     if checkpoint and len({row.name for row, _ in chosen}) > 1:
         raise WorkbookError(
@@ -113,10 +110,12 @@ def _checkpoint(row, given, weights, base):
 def _evaluated(settings, prefix, folder):
     """Results of the whole list: those that are there, or counted from where that ended."""
     ids = voc.read_list(settings.data_root, settings.val_list)
-    digest, done = _digest(settings, prefix, ids), state.evaluation_of(folder)
-    if done.get("digest") == digest:
+    # all that the counts depend on
+    made_of = json.dumps([settings_module.as_dict(settings), ids], sort_keys=True)
+    key, done = digest(prefix, made_of).hexdigest()[:16], state.evaluation_of(folder)
+    if done.get("digest") == key:
         return done
-    kept = os.path.join(folder, f"counts-{digest}.npz")
+    kept = os.path.join(folder, f"counts-{key}.npz")
     with Predictor(settings, prefix, engine="auto", images=len(ids)) as predictor:
         options = dict(predictor=predictor, kept=kept)
         some = ids[: MEASURED if settings.eval_scales == (1.0,) else 2]
@@ -127,16 +126,7 @@ def _evaluated(settings, prefix, folder):
             f"for {len(ids):,} images; {len(load_counts(kept).confusions):,} are counted"
         )
         results = summarise(count(settings, None, **options)).results
-    return dict(results, digest=digest, memory=round(peak_memory()))
-
-
-def _digest(settings, prefix, ids):
-    """Of all that the counts depend on."""
-    made_of = json.dumps([settings_module.as_dict(settings), ids], sort_keys=True)
-    digest = hashlib.sha256(made_of.encode())
-    for block in blocks(prefix):
-        digest.update(block)
-    return digest.hexdigest()[:16]
+    return dict(results, digest=key, memory=round(peak_memory()))
 
 
 def table(outcomes):

@@ -15,7 +15,7 @@ import numpy as np
 from deeplab_nb import settings as settings_module
 from deeplab_nb.data import pictures, voc
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.evaluation.evaluate import common_side, fit, protocol_of, read_pair
+from deeplab_nb.evaluation.evaluate import common_side, fit, protocol_of, read_pair, sides_of
 from deeplab_nb.evaluation.metrics import Scores, confusion_matrix
 from deeplab_nb.evaluation.predict import Predictor
 from deeplab_nb.evaluation.tiles import shrunk
@@ -72,8 +72,7 @@ class Explorer:
         self.image_miou = image_miou
         self._root = voc.check_root(settings.data_root)
         self.names = voc.class_names(settings.num_classes, self._root)
-        sizes = [voc.image_size(voc.image_path(self._root, i)) for i in image_miou]
-        self._longest = common_side([max(size) for size in sizes])
+        self._longest = common_side(sides_of(self._root, image_miou))
         self._scales = SIX_SCALES if settings.eval_scales == (1.0,) else settings.eval_scales
         self._own = {}  # the reader's photographs
         self._shown_in = {}  # {image id: class ids of its mask}, read when first asked for

@@ -4,20 +4,19 @@ A PNG written here bears a digest of its photograph, the checkpoint and the opti
 `files.mark_of`: by it the same command, once interrupted, knows what is done.
 """
 
-import hashlib
 import json
 import os
 from pathlib import Path
 
-from deeplab_nb import settings as settings_module
 from deeplab_nb.data import voc
 from deeplab_nb.data.pictures import SUFFIXES
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.evaluation.evaluate import KNOWN, common_side
+from deeplab_nb.evaluation.evaluate import KNOWN, common_side, listed, sides_of
 from deeplab_nb.evaluation.predict import Predictor
 from deeplab_nb.evaluation.tiles import known_labels
 from deeplab_nb.files import mark_of, refuse_over
 from deeplab_nb.network import checkpoints, zoo
+from deeplab_nb.network.described import trained_with
 from deeplab_nb.progress import progress
 from deeplab_nb.settings import crop_for
 from deeplab_nb.show import plots
@@ -44,9 +43,8 @@ def label(
     refuse_over(results, inputs=targets, overwrite=overwrite)
     tile = tile or max(TILE, side or 0)
     how = [settings.eval_output_stride, settings.eval_scales, settings.eval_flip, side, tile, names]
-    prefix, digest = checkpoints.find_checkpoint(checkpoint), hashlib.sha256()
-    for block in checkpoints.blocks(prefix):
-        digest.update(block)
+    prefix = checkpoints.find_checkpoint(checkpoint)
+    digest = checkpoints.digest(prefix)
     digest.update(json.dumps(how).encode())
     failed, todo = {}, []
     for path, written in targets.items():
@@ -139,23 +137,11 @@ def _targets(found, out):
 # --- what a checkpoint knows, beside its variables
 
 
-def trained_with(prefix):
-    """The settings of a checkpoint's training, which lie beside it; None where there are none."""
-    try:
-        return settings_module.resolve(
-            settings_module.load(os.path.dirname(os.path.abspath(prefix)))
-        )
-    except WorkbookError:  # none, or of another version
-        return None
-
-
 def known_side(prefix):
     """The side, in pixels, of the frame in which a checkpoint's run evaluates; else KNOWN."""
     settings = trained_with(prefix)
     try:
-        root = voc.check_root(settings.data_root)
-        ids = voc.read_list(root, settings.val_list)
-        return crop_for(common_side([max(voc.image_size(voc.image_path(root, i))) for i in ids]))
+        return crop_for(common_side(sides_of(*listed(settings))))
     except (WorkbookError, AttributeError):
         return max(KNOWN, settings.train_crop_size if settings else 0)
 

@@ -112,13 +112,13 @@ def show_prediction(
     return figure
 
 
-def two_rows(panels, width=3.1):
+def two_rows(panels):
     """Pictures in two rows, with room for captions above and a legend below.
 
     panels: as for `show_row`. Faster than a layout that is solved for.
     """
     columns, (height, breadth) = -(-len(panels) // 2), panels[0][1].shape[:2]
-    caption, legend = 0.3, 0.5  # inches
+    width, caption, legend = 3.1, 0.3, 0.5  # inches
     row = width * height / breadth + caption
     total = 2 * row + legend
     figure = Figure(figsize=(width * columns, total))
@@ -182,16 +182,14 @@ def add_legend(figure, labels, truth, names, ignore_label, *, errors=False, pale
     entries += [("void", ERROR_COLOURS["ignored"])] * (ignore_label in seen)
     figure.set_label(shares(labels, names))
     handles = [
-        patches.Patch(
-            facecolor=np.divide(colour, 255), edgecolor="black", linewidth=0.5, label=name
-        )
+        patches.Patch(facecolor=np.divide(colour, 255), ec="black", lw=0.5, label=name)
         for name, colour in entries
     ]
     breadth, height = figure.get_size_inches()
     name = max([len(name) for name, _ in entries], default=1)
     columns = max(1, min(12, int(breadth / (0.45 + 0.09 * name))))
     # rows that find no place below the pictures make the figure higher
-    more = max(0, 0.21 * -(-len(handles) // columns) + 0.1 - figure.subplotpars.bottom * height)
+    more = max(0, 0.22 * -(-len(handles) // columns) + 0.1 - figure.subplotpars.bottom * height)
     if more:
         sides = figure.subplotpars
         bottom, top = (

@@ -5,6 +5,7 @@ train.log   the same in the words that users of the two published systems search
 events.*    for `tensorboard --logdir FOLDER`: the numbers, a training crop, validation pictures
 """
 
+import collections
 import contextlib
 import io
 import json
@@ -14,12 +15,11 @@ import time
 import numpy as np
 from PIL import Image
 
-from deeplab_nb import settings as settings_module
 from deeplab_nb.data import voc
 from deeplab_nb.devices import ranks
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.files import parse_json, write_text
-from deeplab_nb.progress import prints_logs
+from deeplab_nb.progress import prints_logs, say
 from deeplab_nb.tf1 import tf
 
 _NUMBERS = {"loss", "cross_entropy", "learning_rate", "seconds_a_step"}  # that readers count with
@@ -35,15 +35,13 @@ class Log:
 
     def __init__(self, folder, first_step, steps_per_epoch):
         self.folder = folder
-        self._epoch, self._last, self._clock = steps_per_epoch, first_step, time.time()
-        self._epoch_start = first_step, self._clock
-        self._input_seconds, self._all_reduce_seconds = 0.0, None
-        try:
+        self._epoch, self._last, self._epoch_start = steps_per_epoch, first_step, first_step
+        self._clock = self._epoch_clock = time.time()
+        self._waited = collections.Counter()
+        with writing_into(folder):
             drop_later_lines(os.path.join(folder, "log.jsonl"), first_step)
             self._json = open(os.path.join(folder, "log.jsonl"), "a")
             self._text = open(os.path.join(folder, "train.log"), "a")
-        except OSError as error:
-            raise cannot_write(folder, error)
         self._events = tf.summary.FileWriter(folder)
         # TensorBoard forgets what an interrupted run drew beyond this step
         self._events.add_session_log(tf.SessionLog(status=tf.SessionLog.START), first_step)
@@ -53,51 +51,43 @@ class Log:
 
     def __exit__(self, *_):
         for file in (self._json, self._text, self._events):
-            try:
+            with contextlib.suppress(OSError):  # a full disk has been reported by then
                 file.close()
-            except OSError:  # a full disk has been reported by then
-                pass
 
-    def waited(self, seconds, all_reduce=None):
-        """Counts the seconds that a step waited for its batch, and those of its all-reduce."""
-        self._input_seconds += seconds
-        if all_reduce is not None:
-            self._all_reduce_seconds = (self._all_reduce_seconds or 0.0) + all_reduce
+    def waited(self, **seconds):
+        """Counts the seconds that a step waited: for its `input`, with ranks for `all_reduce`."""
+        self._waited.update(seconds)
 
     def steps(self, step, numbers, *, images_a_step, steps_left):
         """An entry of the steps since the last one. numbers: {name: float} of the newest step."""
-        since = max(step - self._last, 1)
-        seconds, waiting = (time.time() - self._clock) / since, self._input_seconds / since
+        since = step - self._last
+        seconds = (time.time() - self._clock) / since
+        waits = {name: total / since for name, total in self._waited.items()}
         entry = dict(
             numbers,
             step=step,
             seconds_a_step=round(seconds, 4),
-            input_seconds_a_step=round(waiting, 4),
             images_a_second=round(images_a_step / seconds, 2),
             seconds_left=round(steps_left * seconds),
         )
-        if self._all_reduce_seconds is not None:
-            reducing = self._all_reduce_seconds / since
-            entry.update(
-                all_reduce_seconds_a_step=round(reducing, 4),
-                compute_seconds_a_step=round(seconds - waiting - reducing, 4),
-            )
+        if "all_reduce" in waits:
+            waits["compute"] = seconds - sum(waits.values())
+        entry.update((f"{name}_seconds_a_step", round(wait, 4)) for name, wait in waits.items())
         self._write(entry)
         loss, epoch, place = numbers["loss"], *divmod(step - 1, self._epoch)
         self._say(f"INFO:tensorflow:global step {step}: loss = {loss:.4f} ({seconds:.3f} sec/step)")
         self._say(f"INFO:tensorflow:global_step/sec: {1 / seconds:.4g}")
         self._say(f"epoch: {epoch + 1} step: {place + 1}, loss is {loss:.6g}")
         self._last, self._clock = step, time.time()
-        self._input_seconds, self._all_reduce_seconds = 0.0, None
+        self._waited.clear()
 
     def epoch(self, step):
         """The line that ends an epoch, where `step` is its last."""
         if step % self._epoch:
             return
-        first, started = self._epoch_start
-        taken = 1000 * (time.time() - started)
-        self._say(f"Epoch time: {taken:.3f}, per step time: {taken / (step - first):.3f}")
-        self._epoch_start = step, time.time()
+        taken, steps = 1000 * (time.time() - self._epoch_clock), step - self._epoch_start
+        self._say(f"Epoch time: {taken:.3f}, per step time: {taken / steps:.3f}")
+        self._epoch_start, self._epoch_clock = step, time.time()
 
     def validation(self, step, miou, images):
         """An entry of a quick validation on some images."""
@@ -115,7 +105,7 @@ class Log:
         yield
         away = time.time() - began
         self._clock += away
-        self._epoch_start = self._epoch_start[0], self._epoch_start[1] + away
+        self._epoch_clock += away
 
     def picture(self, step, name, photograph, *masks):
         """A photograph and masks in VOC's colours, side by side, for TensorBoard."""
@@ -142,7 +132,7 @@ class Log:
         self._text.write(line + "\n")
         self._text.flush()
         if prints_logs():
-            print(line, flush=True)
+            say(line)
 
 
 def drop_later_lines(path, step):
@@ -222,15 +212,17 @@ def log_folder(folder, team):
     return path
 
 
-def save_settings(settings, folder):
-    """Writes FOLDER/settings.json."""
-    settings_module.save(settings, folder)
+@contextlib.contextmanager
+def writing_into(folder, *errors):
+    """Round what writes there: WorkbookError for a disk that is full, or a folder that may not be.
 
-
-def cannot_write(folder, error):
-    """The sentence for a disk that is full or a folder that may not be written."""
-    said = str(error).split("\n")[0][:120]
-    return WorkbookError(
-        f"cannot write into {folder} ({said}): make room on the disk or mend the "
-        "folder's rights; the same command resumes from the newest checkpoint"
-    )
+    errors: what else says so, beside OSError.
+    """
+    try:
+        yield
+    except (OSError,) + errors as error:
+        said = str(error).split("\n")[0][:120]
+        raise WorkbookError(
+            f"cannot write into {folder} ({said}): make room on the disk or mend the "
+            "folder's rights; the same command resumes from the newest checkpoint"
+        )

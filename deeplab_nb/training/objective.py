@@ -49,7 +49,7 @@ def cross_entropy(
     Returns a float32 scalar, 0 if every pixel is ignored.
     """
     labels = compared(labels, logits, stride, upsample)
-    logits = layers.upsample(logits, _size(labels)) if upsample else logits
+    logits = layers.upsample(logits, labels.shape.as_list()[1:3]) if upsample else logits
     counted = tf.not_equal(labels, ignore_label)
     # ignored pixels get class 0, a label outside the classes would be an error in the losses
     safe = tf.where(counted, labels, tf.zeros_like(labels))
@@ -79,12 +79,6 @@ def share_counted(labels, logits, settings):
     return tf.maximum(counted, 1.0) / tf.cast(tf.size(labels), tf.float32)
 
 
-def _size(labels):
-    """Height and width: a list where they are known, else a tensor."""
-    known = labels.shape.is_fully_defined()
-    return labels.shape.as_list()[1:3] if known else tf.shape(labels)[1:3]
-
-
 def mean_of_hardest(losses, share):
     """Mean of the largest losses (online hard example mining, Shrivastava et al., 1604.03540).
 
@@ -93,10 +87,11 @@ def mean_of_hardest(losses, share):
       divide nothing.
     """
     losses = tf.reshape(losses, [-1])
-    count = tf.cast(share * tf.cast(tf.size(losses), tf.float32), tf.int32)
-    # a card takes fixed shapes only
-    if isinstance(share, float) and losses.shape.is_fully_defined():
-        count = int(np.float32(share) * np.float32(losses.shape.num_elements()))
+    size = np.float32(losses.shape.num_elements())
+    if isinstance(share, float):
+        count = int(np.float32(share) * size)  # a card takes fixed shapes only
+    else:
+        count = tf.cast(share * size, tf.int32)
     largest = tf.nn.top_k(losses, count, sorted=False).values
     return _mean(largest, tf.cast(tf.not_equal(largest, 0.0), tf.float32))
 
@@ -231,11 +226,10 @@ class Momentum(tf.train.MomentumOptimizer):
     """
 
     def _create_slots(self, var_list):
-        declared = {
-            v: Declaration(v.op.name + "/Momentum", v.shape.as_list(), Constant(0.0), False)
+        memories = [
+            Declaration(v.op.name + "/Momentum", v.shape.as_list(), Constant(0.0), False)
             for v in var_list
-        }
-        made = create_variables(declared.values())
-        self._slot_dict("momentum").update(
-            ((v.op.graph, v.op.name), made[d.name]) for v, d in declared.items()
-        )
+        ]
+        slots = self._slot_dict("momentum")
+        for variable, memory in zip(var_list, create_variables(memories).values()):
+            slots[variable.op.graph, variable.op.name] = memory

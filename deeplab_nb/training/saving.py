@@ -7,7 +7,16 @@ import time
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.network.checkpoints import whole_checkpoints
 from deeplab_nb.tf1 import tf
-from deeplab_nb.training.log import cannot_write
+from deeplab_nb.training.log import writing_into
+
+
+def refuse_foreign(folder):
+    """Raises WorkbookError for a folder that another program trained in: it would lose some."""
+    if whole_checkpoints(folder) or os.path.exists(os.path.join(folder, "log.jsonl")):
+        raise WorkbookError(
+            f"{folder} holds checkpoints or a log of another program, for there is no "
+            "settings.json: give another folder"
+        )
 
 
 class Checkpoints:
@@ -17,14 +26,13 @@ class Checkpoints:
     training goes on from. Rank 0 writes them, for all ranks.
     """
 
-    def __init__(self, session, folder, name, settings, team, newest=None):
+    def __init__(self, session, folder, name, settings, rank, newest):
         self._session, self._folder, self._settings = session, folder, settings
         self._base = os.path.join(name, "model.ckpt")
-        self._rank, self._clock, self._newest = team.rank, time.time(), newest
-        if team.rank == 0:
-            self._saver = tf.train.Saver(
-                max_to_keep=settings.keep_checkpoints, save_relative_paths=True
-            )
+        self._rank, self._clock, self._newest = rank, time.time(), newest
+        if rank == 0:
+            kept = settings.keep_checkpoints
+            self._saver = tf.train.Saver(max_to_keep=kept, save_relative_paths=True)
             earlier = [p for p in whole_checkpoints(name) if p.startswith(self._base + "-")]
             self._saver.recover_last_checkpoints(earlier)
             # what a kill left of one that was being written
@@ -47,10 +55,8 @@ class Checkpoints:
         prefix = os.path.join(self._folder, f"model.ckpt-{step}")
         if self._rank > 0 or self._newest == prefix:
             return prefix
-        try:
+        with writing_into(self._folder, tf.errors.OpError, ValueError):
             self._saver.save(self._session, self._base, step, write_meta_graph=False)
-        except (tf.errors.OpError, ValueError, OSError) as error:
-            raise cannot_write(self._folder, error)
         if gone:
             raise WorkbookError(
                 f"the folder {self._folder} was removed while training: it was made again and "

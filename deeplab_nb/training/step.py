@@ -30,7 +30,7 @@ def training_step(images, labels, settings, device="cpu", team=collectives.ALONE
             team,
             weight=weight,
             losses=[total, loss],
-            statistics=moving_averages() if updates else [],
+            statistics=tf.global_variables(".*/moving_(mean|variance):") if updates else [],
         )
     optimizer, manager = devices.wrapped(optimizer, device, settings)
     with tf.control_dependencies(updates):
@@ -60,13 +60,6 @@ def training_logits(images, settings, kind, step, team):
         build_logits(part, settings=settings, layers=layers) for part, layers in zip(parts, clones)
     ]
     return tf.concat(logits, axis=0) if len(clones) > 1 else logits[0], clones[0].updates
-
-
-def moving_averages():
-    """The statistics of batch norm."""
-    return [
-        v for v in tf.global_variables() if v.op.name.endswith(("/moving_mean", "/moving_variance"))
-    ]
 
 
 def numbers(values, done, settings):

@@ -144,7 +144,7 @@ def _same_array(yours, wanted, tolerance):
         return bool(np.all(yours == wanted))
     finite = np.abs(wanted[np.isfinite(wanted)])
     noise = 1e-3 * tolerance * finite.max() if finite.size else 0  # of float32, near 0
-    return np.allclose(yours, wanted, rtol=tolerance, atol=noise, equal_nan=True)
+    return np.allclose(yours, wanted, rtol=tolerance, atol=noise + 1e-12, equal_nan=True)
 
 
 def _short(value):

@@ -9,7 +9,9 @@ import pytest
 
 from deeplab_nb import files
 from deeplab_nb.data import voc
+from deeplab_nb.fields import FIELDS
 from tests.support.command import call, shell
+from tests.support.files import digests
 from tests.support.tiny_voc import make_tiny_voc, write_list, write_pair
 
 
@@ -24,6 +26,11 @@ from tests.support.tiny_voc import make_tiny_voc, write_list, write_pair
         (
             ["run", "sample", "--set", "train_steps=soon"],
             "'train_steps' needs a whole number, got 'soon'",
+        ),
+        (["settings", "colour"], "no setting speaks of 'colour'"),
+        (
+            ["run", "published_mobilenetv2"],
+            "`deeplab-nb fetch voc` brings VOC 2012",
         ),
         (["run", "sample", "--only", "77"], "there is no notebook 77"),
         (["run", "sample", "--set", "seed"], "write name=value"),
@@ -330,3 +337,45 @@ def test_a_folder_without_a_checkpoint_is_refused(tmp_path):
         "evaluate", "--checkpoint", str(tmp_path), "--data", make_tiny_voc(tmp_path / "voc"), code=1
     )
     assert "holds no checkpoint" in said
+
+
+def test_a_misspelt_command_is_told_which_one_is_near():
+    said = call("evalute", code=2)
+    assert "Error: No such command 'evalute': did you mean 'evaluate'?" in said
+    assert "No such command 'xyz'." in call("xyz", code=2)
+
+
+def test_settings_are_listed_whole_or_by_a_word():
+    every = call("settings")
+    assert all(f"\n{name} = " in "\n" + every for name in FIELDS)
+    found = call("settings", "atrous")
+    assert "multi_grid = (1, 1, 1)\n    factors of the last block" in found
+    assert "\nseed = " not in "\n" + found
+    assert "    one of poly, step, cosine, constant\n" in call("settings", "learning_rate_policy")
+
+
+def test_recipes_name_the_run_that_is_none():
+    assert "\npublished: " in call("recipes") and "deeplab-nb run published" in call("recipes")
+
+
+def test_results_are_not_written_over_what_is_read(tmp_path):
+    root = make_tiny_voc(tmp_path / "voc")
+    mask, listed = voc.mask_path(root, "val_000"), voc.list_path(root, "val")
+    before = digests(tmp_path)
+    for path in (mask, listed):
+        said = call("score", root, "--data", root, "--json", path, "--overwrite", code=1)
+        assert f"{path} would be written over, and it is read" in said
+        said = call(
+            *("evaluate", "--checkpoint", root, "--data", root, "--json", path, "--overwrite"),
+            code=1,
+        )
+        assert f"{path} would be written over, and it is read" in said
+    assert digests(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["audit", "x", "--num-classes", "300"], ["convert", "x", "x", "--seed", "-1", "--out", "y"]],
+)
+def test_numbers_that_no_class_and_no_seed_has_are_refused(words):
+    assert "is not in the range" in call(*words, code=2)

@@ -7,8 +7,9 @@ import sys
 import time
 
 import pytest
+from click.testing import CliRunner
 
-from deeplab_nb import interrupts
+from deeplab_nb import cli, doctor, interrupts
 from tests.support.command import COMMAND
 
 NOISE = ("Traceback", "Exception", "Error", "never retrieved", "was destroyed", "Aborted")
@@ -78,6 +79,21 @@ def test_a_command_that_is_interrupted_as_it_starts_says_no_more(tmp_path, name,
         assert process.returncode == 130 or name in ("help", "evaluate", "doctor"), said
     if process.returncode == 130:
         assert said.endswith("interrupted\n") and not any(word in said for word in NOISE), said
+
+
+@pytest.mark.parametrize("fault, code", [(KeyboardInterrupt(), 130), (ValueError("other"), 1)])
+def test_one_that_came_through_tensorflows_code_is_known(monkeypatch, fault, code):
+    """Its wrappers hand on a SystemError, which is raised from the KeyboardInterrupt."""
+
+    def examine(_):
+        try:
+            raise fault
+        except BaseException as behind:
+            raise SystemError("returned a result with an error set") from behind
+
+    monkeypatch.setattr(doctor, "examine", examine)
+    ended = CliRunner().invoke(cli.main, ["doctor"])
+    assert ended.exit_code == code and ("interrupted" in ended.output) == (code == 130)
 
 
 def test_one_that_is_ignored_stays_ignored():

@@ -1,6 +1,7 @@
 """A disk that is full, and a folder that takes no files: a sentence that names it, everywhere."""
 
 import contextlib
+import glob
 import os
 import resource
 import shutil
@@ -79,7 +80,10 @@ def into(monkeypatch):
         monkeypatch.setattr(files, "RUNS", os.path.join(str(folder), "runs"))
         monkeypatch.setattr(data_commands, "DATA", os.path.join(str(folder), "data"))
 
-    return send
+    runs = glob.glob(os.path.join(files.RUNS, "mine-*"))
+    yield send
+    for run in set(glob.glob(os.path.join(files.ROOT, "papermill_runs", "mine-*"))) - set(runs):
+        os.rmdir(run)  # a trial of a sweep is a process of its own, and had no room
 
 
 def one_sentence(said, *names):

@@ -225,7 +225,11 @@ def test_an_id_that_is_listed_twice_is_a_warning(root):
     write_list(root, "train", ["train_000", "train_001", "train_000"])
     ((name, sentence),) = audit(root, ["train"]).warnings
     assert name == "train"
-    assert sentence == "list train names train_000 more than once (1 such ids): it counts each time"
+    assert (
+        sentence
+        == "list train names train_000 more than once (1 such ids): it trains each time and is "
+        "evaluated once"
+    )
 
 
 def test_raise_if_bad_counts_and_names_the_first(root):

@@ -98,7 +98,8 @@ def test_a_checkpoint_folder_that_is_read_only_is_named(records, tmp_path):
     folder.chmod(0o555)
     with failing(tmp_path, (0, 1), "rank 0 exited with code 1"):
         ranks_of(records, tmp_path, 2, prelude=NO_OVERRIDE)
-    assert f"WorkbookError: cannot write into {folder} (" in said(tmp_path, 0)
+    refused = f"WorkbookError: {folder}/.settings.json.lock cannot be read or written (Permission"
+    assert refused in said(tmp_path, 0)
     assert os.listdir(str(folder)) == []
 
 

@@ -9,7 +9,7 @@ from deeplab_nb import cli, recipes, settings as settings_module
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation import ledger
 from deeplab_nb.evaluation.ledger import network_name, origin, training
-from deeplab_nb.files import write_json
+from deeplab_nb.files import write_json, write_text
 from deeplab_nb.network import zoo
 from deeplab_nb.settings import SIX_SCALES
 from tests.support.tiny_voc import make_tiny_voc
@@ -194,7 +194,11 @@ def test_the_command_finds_runs_rows_and_files(tmp_path, monkeypatch):
         "runs/published/mobilenetv2/eval/results.json",
         dict(RESULTS, network="mobilenet_v2", weights="mobilenetv2_coco_voc_trainaug"),
     )
+    (tmp_path / "runs" / "README.md").write_text("of all runs")
+    (tmp_path / "README.md").write_text("of the folder that one stands in")
     write_json("mine.json", {"eval": dict(RESULTS, images=31), "miou": 0.7})
+    for folder in ("", "runs/"):  # a text of this name in both, as in the project's own folder
+        write_text(folder + "README.md", "no results")
     assert [name for name, _ in ledger.find(runs="runs")] == [
         "runs/one/eval/results.json",
         "runs/published/mobilenetv2/eval/results.json",

@@ -188,7 +188,7 @@ def test_no_checkpoint_is_hashed_where_nothing_is_kept_and_tensorflow_is_taken(
     copied, monkeypatch, capsys
 ):
     os.remove(os.path.join(copied, conversions(copied)[0]))
-    monkeypatch.setattr(onnx_runtime, "blocks", None)
+    monkeypatch.setattr(onnx_runtime, "digest", None)
     with Predictor(SMALLEST, copied, engine="auto", images=99) as predictor:
         assert predictor.engine == "tensorflow"
     assert "which pays from 100 images" in capsys.readouterr().out

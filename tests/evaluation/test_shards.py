@@ -7,8 +7,8 @@ import pytest
 
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation import shards
-from deeplab_nb.evaluation.confusion import Counts, save_counts
 from deeplab_nb.evaluation.evaluate import summarise
+from deeplab_nb.evaluation.metrics import Counts, save_counts
 
 CONDITIONS = {"protocol": "mindspore: for the test", "list": "val"}
 

@@ -184,7 +184,7 @@ def test_a_start_without_rank_table(tmp_path, monkeypatch):
     assert all(
         found.environments[11][name] is None for name in ("RANK_TABLE_FILE", "RANK_ID", "RANK_SIZE")
     )
-    assert ranks.size_of(given(found, 11)) == "16" and ranks.rank_of(given(found, 11)) == 11
+    assert ranks.size_of(given(found, 11)) == "16" and ranks.rank_of(given(found, 11)) == "11"
     three = plan(tmp_path, overrides=A2, cards=3, chief="10.0.0.1:6000")
     assert [given(three, rank)["CM_WORKER_IP"] for rank in three.ranks] == ["10.0.0.1"] * 3
     pairs = plan(

@@ -26,6 +26,7 @@ def some(monkeypatch):
         "table": Exercise(lambda: {"a": [1, 2.5], "b": "x"}, "a dict"),
         "kinds": Exercise(lambda: {1, 2}, "a set"),
         "seen": Exercise(lambda: np.array([True, False]), "compare"),
+        "nothing": Exercise(lambda: 0.0, "nothing"),
         "loose": Exercise(lambda: 3.0, "about", tolerance=0.1),
         "twice": Exercise(twice, "times two", cases=[(NUMBERS,), (np.zeros((2, 2)),)]),
     }
@@ -57,6 +58,7 @@ def test_a_refusal_is_shown_and_its_absence_is_a_fault(capsys):
         ("picture", np.eye(3)),
         ("picture", np.eye(3).tolist()),
         ("table", {"b": "x", "a": (1, np.float64(2.5))}),
+        ("nothing", 1e-17),
         ("kinds", [2, 1]),
         ("seen", [True, False]),
         ("loose", 3.2),

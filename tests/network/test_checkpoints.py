@@ -9,7 +9,7 @@ import pytest
 
 from deeplab_nb import settings as settings_module
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.network import checkpoints, deeplab
+from deeplab_nb.network import checkpoints, deeplab, described
 from deeplab_nb.tf1 import tf
 from tests.support import golden
 
@@ -106,7 +106,7 @@ def test_v3_weights_leave_the_decoder_of_v3_plus_fresh(whole):
 
 
 def test_a_checkpoint_describes_its_network(whole):
-    assert checkpoints.describe(whole["xception_65"]) == {
+    assert described.describe(whole["xception_65"]) == {
         "backbone": "xception_65",
         "depth_multiplier": 1.0,
         "num_classes": 21,
@@ -114,7 +114,7 @@ def test_a_checkpoint_describes_its_network(whole):
         "decoder": True,
         "separable_head": True,
     }
-    assert checkpoints.describe(whole["mobilenet_v2"])["aspp"] is False
+    assert described.describe(whole["mobilenet_v2"])["aspp"] is False
 
 
 @pytest.mark.parametrize(
@@ -196,8 +196,8 @@ def test_a_foreign_checkpoint_is_refused(tmp_path):
     with pytest.raises(WorkbookError, match="none of this network's variables"):
         plan(prefix, network(SETTINGS))
     with pytest.raises(WorkbookError, match="not of a DeepLab network"):
-        checkpoints.describe(prefix)
-    assert checkpoints.outline(prefix)["backbone"] is None
+        described.describe(prefix)
+    assert described.outline(prefix)["backbone"] is None
 
 
 def test_a_damaged_checkpoint_is_named(folder, tmp_path):
@@ -281,8 +281,8 @@ def test_later_checkpoints_are_set_aside_and_none_is_lost(folder, tmp_path):
 
 
 def test_a_checkpoint_describes_its_own_network(folder):
-    described = checkpoints.describe(checkpoints.find_checkpoint(folder))
-    assert described == {
+    found = described.describe(checkpoints.find_checkpoint(folder))
+    assert found == {
         "backbone": "mobilenet_v2",
         "depth_multiplier": 0.25,
         "num_classes": 5,
@@ -298,8 +298,8 @@ def test_a_checkpoint_describes_its_own_network(folder):
 )
 def test_real_weights_restore_with_nothing_missing(shared, name, width):
     prefix = checkpoints.find_checkpoint(os.path.join(shared, "weights", name))
-    described = checkpoints.describe(prefix)
-    assert described["depth_multiplier"] == width and described["num_classes"] == 21
-    with network(described).as_default(), tf.Session() as session:
+    found = described.describe(prefix)
+    assert found["depth_multiplier"] == width and found["num_classes"] == 21
+    with network(found).as_default(), tf.Session() as session:
         report = checkpoints.restore(session, prefix, tf.global_variables(), complete=True)
     assert len(report.restored) == 272 and not report.fresh

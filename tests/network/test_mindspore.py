@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.network import checkpoints, mindspore, resnet
+from deeplab_nb.network import checkpoints, described, mindspore, resnet
 from deeplab_nb.tf1 import tf
 from tests.support import golden
 from tests.support.network_parts import build
@@ -215,7 +215,7 @@ def test_a_truncated_file_is_named(tmp_path, keep):
 def test_a_foreign_file_is_named_and_never_run(tmp_path, content):
     (tmp_path / "foreign.ckpt").write_bytes(content)
     with pytest.raises(WorkbookError, match="foreign.ckpt is not a whole MindSpore checkpoint"):
-        checkpoints.describe(checkpoints.find_checkpoint(str(tmp_path / "foreign.ckpt")))
+        described.describe(checkpoints.find_checkpoint(str(tmp_path / "foreign.ckpt")))
 
 
 def test_an_empty_file_is_named(tmp_path):
@@ -288,7 +288,7 @@ def test_the_file_describes_its_network(zoo):
     assert (
         checkpoints.find_checkpoint(zoo) == checkpoints.find_checkpoint(os.path.dirname(zoo)) == zoo
     )
-    assert checkpoints.describe(zoo) == {
+    assert described.describe(zoo) == {
         "backbone": "resnet_v1_50_beta",
         "depth_multiplier": 1.0,
         "num_classes": 21,
@@ -392,3 +392,11 @@ def convolved(x, kernel):
         for row in range(size)
         for column in range(size)
     )
+
+
+def test_a_shape_whose_product_no_whole_number_holds_is_refused(tmp_path):
+    path = write(
+        tmp_path / "a-1_1.ckpt", [("deeplabv3.fc2.weight", "Float32", [2**32, 2**32], b"")]
+    )
+    with pytest.raises(WorkbookError, match="has 0 bytes, which does not fit its shape"):
+        mindspore.read_checkpoint(path)

@@ -10,7 +10,7 @@ import pytest
 from deeplab_nb import progress
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.runs import runner, state
-from deeplab_nb.settings import Settings
+from deeplab_nb.settings import Settings, override
 from tests.support.tiny_notebooks import folder, mark, run, states, text_of, write  # noqa: F401
 
 COUNT = 'open(run_folder + "/count_{}", "a").write("x")'
@@ -232,3 +232,41 @@ def test_a_long_cell_shows_that_it_is_still_running(run, folder, capsys, monkeyp
     write(folder, "01_long", "import time; time.sleep(2)")
     execute(run, folder)
     assert capsys.readouterr().out.count("notebook 1 of 1: 01_long: ") >= 2
+
+
+def test_a_failed_selection_resumes_as_it_was_selected(folder, run, capsys):
+    for name in ("01_a", "02_b", "03_c"):
+        write(folder, name, "1 / 0" if name == "03_c" else "")
+    found = runner.find_notebooks(str(folder))
+    for which, words in (({"only": "03"}, "--only 03"), ({"from_": "02"}, "--from 02"), ({}, "")):
+        with pytest.raises(WorkbookError) as failed:
+            execute(run, folder, selected=which and runner.select(found, **which))
+        assert str(failed.value).endswith(
+            f"continue with `deeplab-nb run x --name r {words}".rstrip() + "`"
+        )
+    execute(run, folder, selected=runner.select(found, only="01"))
+    assert capsys.readouterr().out.splitlines()[-1].startswith("1 of 1 notebooks in ")
+
+
+@pytest.mark.parametrize(
+    "lines, said",
+    [
+        (['{"step": 0, "loss": 3.0}', '{"step": 40, "loss": 1.2345}'], "step 40 of 7, loss 1.234"),
+        (
+            ['{"step": 5, "loss": 2.0, "norm": Infinity}', '{"step": 5, "validation_miou": 0.5}'],
+            "step 5 of 7, loss 2.000",
+        ),
+        (['{"step": 5, "loss": 2.'], ""),
+        ([], ""),
+    ],
+)
+def test_how_far_a_training_is(tmp_path, lines, said):
+    run = state.new_or_resumed_run(
+        str(tmp_path), "sample", override(Settings(), {"train_steps": 7})
+    )
+    assert runner.training_since(run, 0) == ""
+    os.mkdir(os.path.join(run, "train"))
+    log = tmp_path / os.path.basename(run) / "train" / "log.jsonl"
+    log.write_text("\n".join(lines))
+    assert runner.training_since(run, 0) == (f", {said}" if said else "")
+    assert runner.training_since(run, log.stat().st_mtime + 1) == ""  # of an earlier training

@@ -5,10 +5,16 @@ import os
 
 import pytest
 
+from deeplab_nb import files, recipes
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.runs import state
+from deeplab_nb.runs.run import open_run
 from deeplab_nb.settings import Settings, load, override, save
+from tests.support.files import digests
+from tests.support.tiny_checkpoint import make_tiny_checkpoint
 from tests.support.tiny_notebooks import mark
+
+SAMPLE = recipes.get("sample").settings
 
 OTHER = override(Settings(), {"train_steps": 7})
 
@@ -209,3 +215,31 @@ def test_a_run_of_an_older_version_is_read(tmp_path):
     assert state.parameters_of(run, "01_a") == {"images": 3}
     assert state.parameters_of(run, "02_b") is None
     assert state.new_or_resumed_run(str(tmp_path), "sample", Settings(), name="mine") == run
+
+
+def test_finished_runs_of_the_same_settings(tmp_path):
+    runs = str(tmp_path)
+    for name, recipe, settings, how in (
+        ("one", "sample", Settings(), state.DONE),
+        ("two", "sample", OTHER, state.DONE),
+        ("three", "voc", Settings(), state.DONE),
+        ("four", "sample", Settings(), state.FAILED),
+        ("five", "sample", Settings(), state.DONE),
+    ):
+        finish(state.new_or_resumed_run(runs, recipe, settings, name=name), how)
+    found = state.finished_runs(runs, "sample", Settings())
+    assert [os.path.basename(run) for run in found] == ["five", "one"]
+
+
+def test_a_notebook_in_jupyterlab_opens_the_newest_finished_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(files, "RUNS", str(tmp_path))
+    given = {"train_steps": 7}
+    run = state.new_or_resumed_run(str(tmp_path), "sample", override(SAMPLE, given), name="mine")
+    finish(run)
+    before = digests(run)
+    assert open_run("sample", None, given).folder == str(tmp_path / "notebook-sample")
+    make_tiny_checkpoint(os.path.join(run, "train"))  # the run above had lost its weights
+    assert open_run("sample", None, given).folder == run
+    assert "looks at the finished run" in capsys.readouterr().out
+    assert before.items() <= digests(run).items()
+    assert open_run("sample").folder == str(tmp_path / "notebook-sample")  # of other settings

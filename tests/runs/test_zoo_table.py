@@ -15,8 +15,8 @@ import pytest
 from deeplab_nb import settings as settings_module
 from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.evaluation.confusion import load_counts
 from deeplab_nb.evaluation.evaluate import evaluate
+from deeplab_nb.evaluation.metrics import load_counts
 from deeplab_nb.network import zoo
 from deeplab_nb.runs import zoo_table
 from tests.support.archives import packed, packed_file
