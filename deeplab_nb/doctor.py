@@ -71,34 +71,44 @@ def _judged(good, text, remedy):
 
 # --- Python and its packages
 
+TESTED = ("1.15.5", "2.21.0")  # of TensorFlow: what the two requirements ask for
+
 
 def python(found=sys.version_info):
     return _judged(
-        tuple(found[:2]) == (3, 7),
+        tuple(found[:2]) == (3, 7) or tuple(found[:2]) >= (3, 10),
         "{}.{}.{}".format(*found[:3]),
-        "TensorFlow 1.15 needs 3.7, `make test` looks for one",
+        "TensorFlow 1.15 needs 3.7, a current one 3.10 or later; `make test` looks for one",
     )
 
 
-def numpy(found):
-    numbers = tuple(int(part) for part in (found or "0.0").split(".")[:2])
+def numpy(found, python=sys.version_info):
+    reference = tuple(python[:2]) == (3, 7)
     return _judged(
-        (1, 17) <= numbers < (1, 19),
+        (1, 17) <= _numbers(found) < (1, 19) if reference else _numbers(found) >= (1, 26),
         found or "does not load",
-        "TensorFlow 1.15 and matplotlib need 1.17 or 1.18",
+        "TensorFlow 1.15 and matplotlib need 1.17 or 1.18"
+        if reference
+        else "a current TensorFlow needs 1.26 or later",
     )
+
+
+def _numbers(version):
+    """(1, 15) of 1.15.5; of None (0, 0)."""
+    return tuple(int(part) for part in (version or "0.0").split(".")[:2])
 
 
 def tensorflow(found):
     if found is None:
-        return "wrong", "does not load: `make test` builds an environment with 1.15.5"
-    if not found.startswith("1.15."):
+        return "wrong", "does not load: `make test` builds an environment with it"
+    if _numbers(found) != (1, 15) and _numbers(found) < (2, 15):
         return "wrong", (
-            f"{found}: the workbook is written for 1.15, `make test` builds an environment with it"
+            f"{found}: the workbook is written for 1.15 and for 2.15 or later, `make test` builds "
+            "an environment with one of them"
         )
-    if found == "1.15.5":
-        return "present", "1.15.5, with which the workbook is tested"
-    return "present", f"{found}; tested with 1.15.5, the same but for bug and security fixes"
+    if found in TESTED:
+        return "present", f"{found}, with which the workbook is tested"
+    return "present", f"{found}; tested with {' and '.join(TESTED)}"
 
 
 # --- the rest of the machine
@@ -113,7 +123,7 @@ def gpu(usable, dev="/dev"):
         return "present", "; ".join(names)
     return "absent", (
         f"TensorFlow sees none of those in {dev}: that takes tensorflow-gpu 1.15 with CUDA 10.0 "
-        "and cuDNN 7"
+        "and cuDNN 7, or a current tensorflow[and-cuda]"
     )
 
 

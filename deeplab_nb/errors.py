@@ -4,13 +4,21 @@ import contextlib
 import difflib
 import errno
 import os
+import re
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class WorkbookError(Exception):
     """One sentence for a person: which file or value is wrong, and the remedy.
 
-    The command line prints it without a stack trace and ends with exit code 1.
+    The command line prints it without a stack trace and ends with exit code 1. It is one line of
+    at most 2000 letters, for what is quoted from a file may hold any, and as many.
     """
+
+    def __init__(self, sentence):
+        line = _CONTROL.sub(lambda found: ascii(found.group())[1:-1], sentence)
+        super().__init__(line if len(line) < 2000 else f"{line[:1400]} ... {line[-500:]}")
 
 
 def nearest(name, names):
@@ -29,6 +37,30 @@ def one_of(names, name, what):
             f"unknown {what} '{name}'{nearest(name, names)}; there are {', '.join(names)}"
         )
     return names.index(name)
+
+
+class LeftOut(list):
+    """Sentences about what could not be read in files that are right otherwise.
+
+    strict: the first is raised as a WorkbookError instead.
+    """
+
+    def __init__(self, strict=False):
+        super().__init__()
+        self.strict = strict
+
+    @contextlib.contextmanager
+    def unless(self, what, value):
+        """For a block that reads a value, what it is; after an error, it goes on behind that."""
+        try:
+            yield
+        except WorkbookError:
+            raise
+        except Exception as error:  # of many kinds, for a file may hold anything
+            said = f"{what} ({value!r:.80}) cannot be read ({type(error).__name__}: {error})"
+            if self.strict:
+                raise WorkbookError(f"{said}: mend it, or convert without --strict")
+            self.append(said)
 
 
 @contextlib.contextmanager

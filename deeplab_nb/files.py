@@ -6,6 +6,7 @@ import math
 import os
 import re
 import shutil
+from pathlib import Path
 
 from deeplab_nb.errors import WorkbookError, writing
 from deeplab_nb.processes import alone_at
@@ -130,7 +131,9 @@ def write_json(path, values):
 
 
 def write_text(path, text):
-    """Writes a text beside, then renames; returns the path."""
+    """Writes a text beside, then renames, unless it is there already; returns the path."""
+    if os.path.isfile(path) and Path(path).read_bytes() == text.encode():
+        return path
     with beside(path) as part, open(part, "w", encoding="utf-8") as file:
         file.write(text)
     return path

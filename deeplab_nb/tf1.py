@@ -1,19 +1,55 @@
-"""TensorFlow 1.15, imported in one place so that its import is quiet everywhere.
+"""TensorFlow's graphs and sessions, imported in one place: 1.15's, and a current one's as 1.15's.
 
-The C++ start-up lines and the deprecation warnings of TensorFlow's own code go; its errors stay.
+Its import is quiet everywhere: the C++ start-up lines and the deprecation warnings of TensorFlow's
+own code go; its errors stay.
 """
 
+import contextlib
 import os
 import sys
+import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import tensorflow.compat.v1 as tf  # noqa: E402  (the line above must come first)
+
+@contextlib.contextmanager
+def _unheard():
+    """Keeps back what TensorFlow 2 says before it heeds the level above; shown if it fails."""
+    with tempfile.TemporaryFile() as said, open(os.dup(2), "wb") as stderr:
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            said.seek(0)
+            stderr.write(said.read())
+            raise
+        finally:
+            os.dup2(stderr.fileno(), 2)
+
+
+@contextlib.contextmanager
+def _without_keras():
+    """Nothing here asks for it, and TensorFlow 2 takes a third of its seconds to load it."""
+    given = os.environ.setdefault("TF_USE_LEGACY_KERAS", "True")  # that one is not installed
+    yield
+    if given == "True":
+        del os.environ["TF_USE_LEGACY_KERAS"]
+
+
+with _unheard() if sys.stderr else contextlib.nullcontext(), _without_keras():
+    import tensorflow.compat.v1 as tf  # the level stands before it
+
+    if not tf.version.VERSION.startswith("1."):
+        tf.config.list_physical_devices("GPU")  # once in a process it says that it finds none
+
+from tensorflow.core.framework.variable_pb2 import VariableDef  # noqa: E402
+from tensorflow.python.ops import collective_ops  # noqa: E402
 from tensorflow.python.util import deprecation  # noqa: E402
 
 tf.logging.set_verbosity(tf.logging.ERROR)
 # they are not only shown but looked up at each call: a third of building time
 deprecation._PRINT_DEPRECATION_WARNINGS = False
+tf.disable_v2_behavior()  # 1.15's defaults, whichever it is
 
 
 def host_config():
@@ -34,4 +70,4 @@ def host_session(graph=None):
     return tf.Session(graph=graph, config=host_config())
 
 
-__all__ = ["tf", "host_config", "host_session"]
+__all__ = ["tf", "VariableDef", "collective_ops", "host_config", "host_session"]

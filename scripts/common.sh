@@ -3,6 +3,7 @@
 
 root=$(cd -P -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 python=$root/.venv/bin/python
+[ -x "$python" ] && [ "${ENVIRONMENT:-}" != current ] || python=$root/.venv-current/bin/python
 [ -x "$python" ] || python=python3 # an environment that is activated already
 export PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}
 

@@ -15,7 +15,7 @@ from deeplab_nb.evaluation.metrics import Scores
 from deeplab_nb.evaluation.predict import Predictor, padded
 from deeplab_nb.network.checkpoints import restore
 from deeplab_nb.tf1 import tf
-from tests.benchmarks import labelling, networks
+from tests.benchmarks import labelling, networks, soak
 from tests.benchmarks.plain import plain_labels, plain_list
 from tests.support.tiny_checkpoint import SETTINGS, make_tiny_checkpoint
 from tests.support.tiny_voc import make_tiny_voc
@@ -124,3 +124,15 @@ def test_a_process_says_one_sentence_and_nothing_else(repo):
 def test_the_makefile_leads_to_them(repo):
     with open(os.path.join(repo, "Makefile")) as file:
         assert "python -m tests.benchmarks $(ARGS)" in file.read()
+
+
+def test_the_soak_fits_a_line_to_what_comes_after_the_start():
+    found = [(step, 5e8 if step < 100 else 4e8 + 3 * step) for step in range(10, 1001, 10)]
+    assert soak.bytes_a_step(found) == pytest.approx(3)
+    assert soak.bytes_a_step(found + [(1000, 0)]) == pytest.approx(3)  # read after its end
+
+
+def test_a_short_soak_has_a_line_each_twentieth():
+    header, *rows, last = soak.lines(20)
+    assert [int(row.split()[0]) for row in rows] == list(range(1, 21))
+    assert all(float(row.split()[1]) > 50 for row in rows[:-1]) and "bytes a step" in last

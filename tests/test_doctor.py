@@ -4,6 +4,7 @@ A laptop, whole Ascend servers of CANN 5, 8 and 9, and ones with something wrong
 """
 
 import os
+import re
 import shutil
 from collections import namedtuple
 
@@ -75,9 +76,9 @@ def test_on_this_machine_nothing_is_wrong(library):
     done = CliRunner().invoke(main, ["doctor"])
     assert done.exit_code == 0 and "wrong " not in done.output
     assert (
-        "present  Python           3.7" in done.output
+        "present  Python           3." in done.output
         and " GPU              " in done.output
-        and "TensorFlow       1.15." in done.output
+        and re.search("TensorFlow       (1.15.|2.2)", done.output)
         and "cores, memory" in done.output
         and "GB left for" in done.output
     )
@@ -401,35 +402,39 @@ def test_cards_without_npu_bridge_are_wrong(library, tmp_path):
         ("1.15.0", "present", "tested with 1.15.5"),
         ("1.14.0", "wrong", "written for 1.15"),
         ("2.4.0", "wrong", "written for 1.15"),
+        ("2.21.0", "present", "tested"),
+        ("2.22.0", "present", "tested with 1.15.5 and 2.21.0"),
         (None, "wrong", "does not load"),
     ],
 )
-def test_any_tensorflow_115_will_do(found, state, words):
+def test_any_tensorflow_115_will_do_and_a_current_one(found, state, words):
     answer = doctor.tensorflow(found)
     assert answer[0] == state and words in answer[1]
 
 
 @pytest.mark.parametrize(
-    "found, state",
+    "found, state, current",
     [
-        ("1.17.2", "present"),
-        ("1.18.5", "present"),
-        ("1.16.4", "wrong"),
-        ("1.19.0", "wrong"),
-        ("2.0.0rc1", "wrong"),
-        (None, "wrong"),
+        ("1.17.2", "present", "wrong"),
+        ("1.18.5", "present", "wrong"),
+        ("1.16.4", "wrong", "wrong"),
+        ("1.19.0", "wrong", "wrong"),
+        ("2.0.0rc1", "wrong", "present"),
+        (None, "wrong", "wrong"),
     ],
 )
-def test_numpy_must_suit_tensorflow(found, state):
-    assert doctor.numpy(found)[0] == state
+def test_numpy_must_suit_tensorflow(found, state, current):
+    assert doctor.numpy(found, (3, 7, 16))[0] == state
+    assert doctor.numpy(found, (3, 12, 1))[0] == current
 
 
 def test_another_python_is_wrong():
     assert doctor.python((3, 7, 5))[0] == "present"
     assert doctor.python((3, 8, 0)) == (
         "wrong",
-        "3.8.0: TensorFlow 1.15 needs 3.7, `make test` looks for one",
+        "3.8.0: TensorFlow 1.15 needs 3.7, a current one 3.10 or later; `make test` looks for one",
     )
+    assert doctor.python((3, 10, 0))[0] == doctor.python((3, 12, 1))[0] == "present"
 
 
 def test_a_package_that_does_not_load_has_no_version(tmp_path, monkeypatch):

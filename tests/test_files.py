@@ -121,3 +121,31 @@ def test_the_folder_of_what_is_written_is_made(tmp_path):
     with alone_at(str(tmp_path / "a" / "b")):
         assert os.listdir(str(tmp_path / "a")) == [".b.lock"]
     assert os.listdir(str(tmp_path / "a")) == []
+
+
+def test_what_is_there_already_is_not_written_again(tmp_path):
+    """So that two who read one run may note its settings at once, and where nothing can be."""
+    path = files.write_text(str(tmp_path / "notes.txt"), "one\n")
+    os.utime(path, (1, 1))
+    with alone_at(path):
+        assert files.write_text(path, "one\n") == path
+    assert os.path.getmtime(path) == 1
+    assert open(files.write_text(path, "two\n")).read() == "two\n"
+
+
+@pytest.mark.parametrize(
+    "quoted, said",
+    [
+        ("a\nb", "list a\\nb"),
+        ("\x1b[2J", "list \\x1b[2J"),
+        ("\udcff.jpg", "list \\udcff.jpg"),
+        ("图像　é", "list 图像　é"),
+    ],
+)
+def test_a_sentence_is_one_line_whatever_it_quotes(quoted, said):
+    assert str(WorkbookError(f"list {quoted}")) == said
+
+
+def test_a_sentence_that_quotes_very_much_keeps_its_beginning_and_its_end():
+    said = str(WorkbookError("list " + "[" * 9000 + " does not exist: correct it"))
+    assert said.startswith("list [") and said.endswith("exist: correct it") and len(said) < 2000

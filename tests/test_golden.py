@@ -116,9 +116,9 @@ def test_losses_gradients_and_statistics_are_the_originals(variant, batch_norm, 
         ]
     expected = figures[case]
     spread, (entropy, *found) = np.ptp([found] + noisy, axis=0), found
-    assert entropy == pytest.approx(expected["cross_entropy"], rel=1e-5, abs=3 * spread[0])
+    assert entropy == pytest.approx(expected["cross_entropy"], rel=1e-5, abs=3 * float(spread[0]))
     assert penalty == pytest.approx(expected["regularization"], rel=1e-5)
-    assert entropy + penalty == pytest.approx(expected["total"], rel=1e-5, abs=3 * spread[0])
+    assert entropy + penalty == pytest.approx(expected["total"], rel=1e-5, abs=3 * float(spread[0]))
     check_gradients(
         variant, found, spread[1:], arrays["gradients_" + case], expected["global_ce_norm"]
     )

@@ -11,8 +11,8 @@ import tokenize
 
 import pytest
 
-TOKENS = 91_000
-FILES = 99
+TOKENS = 94_000
+FILES = 100
 LINES_OF_A_FILE = 300
 COLUMNS = 100
 

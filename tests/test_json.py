@@ -3,6 +3,7 @@
 import json
 import os
 
+import numpy as np
 import pytest
 
 from deeplab_nb import files, settings
@@ -184,6 +185,18 @@ def test_counts_that_are_none_are_named_and_kept(tmp_path):
         with pytest.raises(WorkbookError, match="counts .* are not readable .*move the file away"):
             metrics.load_counts(str(path))
         assert path.read_bytes() == content
+
+
+def test_counts_of_other_conditions_than_an_evaluations_are_named(tmp_path):
+    path = str(tmp_path / "counts.npz")
+    for matrix, conditions in (
+        (np.eye(3, dtype=int), []),
+        (np.eye(3, dtype=int), {"protocol": 1, "list": "val"}),
+        (np.eye(3, dtype=int)[0], {"protocol": "tight", "list": "val"}),
+    ):
+        metrics.save_counts(path, metrics.Counts({"a": matrix}, {}, conditions, 0.0))
+        with pytest.raises(WorkbookError, match="counts .* are not readable"):
+            metrics.load_counts(path)
 
 
 def test_a_report_of_results_that_lack_something_is_refused(tmp_path):

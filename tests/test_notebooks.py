@@ -178,7 +178,8 @@ def test_executed_notebooks_show_pictures_and_no_error(real_run):
         if name.startswith(
             "06"
         ):  # where no one can move its controls, the explorer is a picture too
-            assert sum("; predicted: " in text for text in words) == 2
+            assert sum(": one scale at output stride" in text for text in words) == 2
+            assert sum("; predicted: background " in text for text in words) == 5
 
 
 @pytest.mark.slow

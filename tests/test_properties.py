@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings as drawing, strategies as so
 
 from deeplab_nb import settings
 from deeplab_nb.data import outlines as drawn, voc
-from deeplab_nb.errors import WorkbookError
+from deeplab_nb.errors import LeftOut, WorkbookError
 from deeplab_nb.evaluation import ledger
 from deeplab_nb.launch import rank_table
 from deeplab_nb.network import described
@@ -279,10 +279,14 @@ RUNS = dict(
 
 def outlines(folder, annotations):
     """Names of the classes that the outlines show."""
-    found, labels = drawn.read(annotations)
+    paths = [annotations]
+    if os.path.isdir(annotations):
+        paths = [os.path.join(annotations, name) for name in os.listdir(annotations)]
+    left_out = LeftOut()
+    found, labels = drawn.read(paths, left_out)
     classes = ["background"] + [label for label in labels if label not in drawn.NO_CLASS]
     for each in found:
-        drawn.draw(each, classes, size=(8, 12))
+        drawn.draw(each, classes, left_out, size=(8, 12))
     return classes
 
 

@@ -87,7 +87,7 @@ def soft_paint(picture, dots, colour, alpha, *, blur):
         return
     stencil = Image.new("L", (width // 4 + 1, height // 4 + 1))
     ImageDraw.Draw(stencil).polygon(_flat((dots - area[:2]) / 4), fill=int(255 * alpha))
-    stencil = stencil.filter(ImageFilter.GaussianBlur(blur / 4)).resize(
+    stencil = stencil.filter(ImageFilter.GaussianBlur(float(blur) / 4)).resize(
         (width, height), Image.BILINEAR
     )
     picture.paste(rgb(colour), tuple(area), stencil)

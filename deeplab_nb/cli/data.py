@@ -18,7 +18,7 @@ DATA = os.path.join(files.ROOT, "data")
 @click.option(
     "--list", "list_names", multiple=True, help="List to check; default: every list that is there."
 )
-@click.option("--num-classes", default=21, show_default=True)
+@click.option("--num-classes", default=21, show_default=True, type=click.IntRange(2, 255))
 def audit(voc_root, list_names, num_classes):
     """Check photographs, masks and lists before they are trusted; exit code 1 if one is wrong."""
     from deeplab_nb.data import audit as audits, voc
@@ -55,34 +55,34 @@ def audit(voc_root, list_names, num_classes):
     show_default=True,
     help="Share of the images that are kept for the score.",
 )
-@click.option("--seed", default=1, show_default=True, help="Of the split.")
-@click.option("--strict", is_flag=True, help="Stop at a shape that cannot be drawn.")
+@click.option(
+    "--seed", default=1, show_default=True, type=click.IntRange(0, 2**32 - 1), help="Of the split."
+)
+@click.option("--strict", is_flag=True, help="Stop at an entry that cannot be read or drawn.")
+@click.option(
+    "--unlabelled",
+    type=click.Choice(["background", "leave-out"]),
+    help="What becomes of images without annotation; default: those that an export lists are "
+    "background, others are left out, or refused where masks are pictures.",
+)
 @click.option("--ignore", type=int, help="Class of the masks that is to be ignored, beside 255.")
 @click.option(
     "--shift", default=0, help="Added to the other classes; ADE20K: --ignore 0 --shift -1."
 )
 def convert(images, masks, out, classes, colours, **split):
-    """Lay your own IMAGES and MASKS, two folders with files of the same names, out as VOC does.
+    """Lay your own IMAGES and MASKS, folders with files of the same names, out as VOC does.
 
     Then audit them. Masks may be palette or grey PNGs of class numbers, 0/255, or colours; or
-    outlines, labelme's files or one file of COCO's.
+    outlines, labelme's files or COCO's. Both may be one folder, and hold train, valid and test.
     """
     from deeplab_nb.data import audit as audits, own
 
-    labelmap = os.path.join(masks, "labelmap.txt")  # CVAT's
-    if not colours and os.path.isfile(labelmap):
-        colours = labelmap
     table, named = own.read_colours(colours) if colours else (None, [])
     names = [name.strip() for name in classes.split(",") if name.strip()] or named
-    listed = os.path.join(masks, own.CLASSES)
-    if not names and os.path.isfile(listed):
-        names = own.read_names(listed)
     found = own.convert(images, masks, out, classes=names, colours=table, **split)
     count = len(found.classes)
-    if names and found.classes[1:] == tuple(names):
-        click.echo("background, which --classes lacks, was put in front")
     click.echo(f"{found}\n")
-    result = audits.audit(out, ["train", "val"], num_classes=count)
+    result = audits.audit(out, list(found.counts)[:-1], num_classes=count)  # the last is both
     click.echo(result.table("train"))
     absent = [str(i) for i in range(count) if not any(one.pixels[i] for one in result.lists)]
     if absent:

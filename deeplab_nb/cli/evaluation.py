@@ -96,7 +96,7 @@ def evaluate(checkpoint, data_root, shard, out, json_path, overwrite, **given):
             "--shard and --out go together, without --json: the numbers come from `score --merge`"
         )
     part = shard and shards.parse_shard(shard)
-    _check_json(json_path, overwrite)
+    _check_json(json_path, overwrite, data_root, checkpoint)
     settings, how = _settings_of(checkpoint, given, data_root=os.path.abspath(data_root))
     how.update(overwrite=overwrite)
     if shard:
@@ -119,7 +119,7 @@ def score(folder, merge, data_root, json_path, overwrite, trimap, **given):
     """Score saved predictions in FOLDER, class ids as PNG named by image, or merge shards."""
     from deeplab_nb.evaluation import evaluate as evaluation, shards
 
-    _check_json(json_path, overwrite)
+    _check_json(json_path, overwrite, data_root, folder)
     if merge:
         return _show(shards.merge(folder), json_path)
     if not data_root:
@@ -265,13 +265,15 @@ def _settings_of(checkpoint, given, **values):
     return settings_module.override(settings_module.read(values), changed), given
 
 
-def _check_json(path, overwrite):
-    """Refuses to write over a file that holds no results."""
-    refuse_over(
-        [path] if path else [],
-        ours=lambda name: b'"miou":' in Path(name).read_bytes(),
-        overwrite=overwrite,
-    )
+def _check_json(path, overwrite, *read):
+    """Refuses to write over a file that holds no results, never mind which in what is read."""
+
+    ours = lambda name: b'"miou":' in Path(name).read_bytes()  # noqa: E731
+    if path:
+        there = os.path.isfile(path) and not ours(path)
+        below = tuple(map(os.path.realpath, filter(None, read)))
+        inputs = [path] if there and os.path.realpath(path).startswith(below) else []
+        refuse_over([path], inputs=inputs, ours=ours, overwrite=overwrite)
 
 
 def _show(evaluation, json_path):

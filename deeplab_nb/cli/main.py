@@ -84,6 +84,10 @@ class _Sentences(click.Group):
                 return super().invoke(context)
         except WorkbookError as error:
             raise click.ClickException(str(error))
+        except MemoryError:
+            raise click.ClickException(
+                "this takes more memory than there is: give smaller pictures, or end other programs"
+            )
         except (KeyboardInterrupt, SystemError) as error:
             if not interrupts.is_behind(error):
                 raise

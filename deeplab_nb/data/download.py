@@ -83,7 +83,7 @@ def known_digest(archive, folder):
     recorded = _record_path(archive, folder)
     if archive.digest is not None or not os.path.exists(recorded):
         return archive.digest
-    with open(recorded) as file:
+    with open(recorded, errors="replace") as file:
         return file.read().strip() or None
 
 
@@ -118,7 +118,7 @@ def unpack(archive_path, folder):
             if isinstance(error, WorkbookError) or getattr(error, "errno", None):
                 raise
             raise WorkbookError(
-                f"archive {archive_path} is damaged ({error}): delete it and fetch it again"
+                f"archive {archive_path} is damaged ({error}): move it away and fetch it again"
             )
         paths = _move_entries(part, folder)
     os.rmdir(scratch)

@@ -5,12 +5,14 @@ easily made and seen late: a form that is not certain is refused.
 """
 
 import collections
+import os
 
 import numpy as np
 from PIL import Image
 
 from deeplab_nb.data import pictures, voc
 from deeplab_nb.errors import WorkbookError
+from deeplab_nb.files import read_json
 from deeplab_nb.progress import in_threads
 
 SPECKLED = 8  # values from which on a grey mask is looked at for single pixels
@@ -30,6 +32,7 @@ SAID = {
     RGB: "colours: each one is a class",
     OUTLINES: "outlines: each label is a class",
 }
+LABELMAP, CLASSES = "labelmap.txt", "_classes.csv"  # CVAT's colours, Roboflow's numbers
 _CREAM = tuple(voc.palette()[voc.VOID].tolist())
 
 
@@ -58,7 +61,7 @@ def find(masks, classes=(), colours=None, ignore=None, shift=0):
                 f"class {table[key]} of the masks becomes {class_id} by --shift {shift}, where "
                 f"0 to 254 are classes: shift otherwise, or give --ignore {table[key]} as well"
             )
-    names = _names(classes, max([*moved.values(), 1]) + 1)
+    names = _names(classes, max([*moved.values(), 1]) + 1, moved != table)
     return form, {} if form in (PALETTE, INDEX) and moved == table else moved, names
 
 
@@ -154,11 +157,80 @@ def _colours(seen, given):
     return given
 
 
-def _names(classes, count):
-    """Names for all class ids. Raises WorkbookError for more than the masks have classes."""
+def _names(classes, count, moved):
+    """Names for all class ids, background put in front where it lacks and one name does.
+
+    Raises WorkbookError for more than the masks have classes.
+    """
     if len(classes) > count:
         raise WorkbookError(
             f"{len(classes)} class names for {count} classes in the masks ({', '.join(classes)}): "
             "is background among the names, as number 0?"
         )
+    first = classes[0].lower().strip("_") if classes else "background"
+    if len(classes) < count and not moved and first != "background":
+        classes = ("background", *classes)
     return tuple(classes) + voc.numbered_names(count)[len(classes) :]
+
+
+def told_beside(masks, files, left_out):
+    """({colour: class id} or None, [names]) by all LABELMAP or CLASSES of the masks' files.
+
+    A LABELMAP may lie beside the masks' folder.
+    """
+    above = os.path.join(os.path.dirname(os.path.abspath(masks)), LABELMAP)
+    files = sorted({*files, *filter(os.path.isfile, [above])})
+    maps, tables = ([f for f in files if f.endswith(f"/{name}")] for name in (LABELMAP, CLASSES))
+    return read_colours(*maps) if maps else (None, read_names(tables, left_out))
+
+
+def read_names(paths, left_out):
+    """[name] by class number of Roboflow's lines `number, name`, after a line of titles."""
+    names = {}
+    for path in paths:
+        for number, line in enumerate(voc.read_text(path).splitlines()[1:], 2):
+            if not line.strip():
+                continue
+            with left_out.unless(f"{path}: line {number}", line):
+                number, name = line.split(",", 1)
+                class_id, name = range(voc.VOID).index(int(number)), name.strip()
+                if names.setdefault(class_id, name) != name:
+                    raise WorkbookError(
+                        f"{path} calls class {class_id} {name}, which is {names[class_id]} before: "
+                        "give all splits one numbering"
+                    )
+    return [names.get(i, f"class {i}") for i in range(max(names, default=-1) + 1)]
+
+
+def _labelmap(path):
+    """{name: (r, g, b)}, background first, of CVAT's lines `name:r,g,b:parts:actions`."""
+    lines = voc.read_text(path).splitlines()
+    fields = [line.split(":") for line in lines if line.strip() and not line.startswith("#")]
+    fields.sort(key=lambda field: field[0] != "background")
+    return {field[0]: field[1].split(",") for field in fields}
+
+
+def read_colours(*paths):
+    """({(r, g, b): class id}, [names]) of JSON files {"name": [r, g, b], ...} or CVAT's LABELMAP.
+
+    Ids follow the order there. Raises WorkbookError where files contradict each other.
+    """
+    named = {}
+    try:
+        for path in paths:
+            told = _labelmap(path) if path.endswith(".txt") else read_json(path)
+            for name, colour in told.items():
+                colour = tuple(int(v) for v in colour)
+                if named.setdefault(name, colour) != colour:
+                    raise ValueError(f"{name} is {colour}, and {named[name]} in {paths[0]}")
+        table = {colour: i for i, colour in enumerate(named.values())}
+        if len(table) < len(named) or any(
+            len(colour) != 3 or min(colour) < 0 or max(colour) > 255 for colour in table
+        ):
+            raise ValueError("each class needs a colour of its own, three numbers 0..255")
+    except (OSError, ValueError, TypeError, AttributeError, IndexError) as error:
+        raise WorkbookError(
+            f"colours {path} cannot be used ({error}): write "
+            '{"background": [0, 0, 0], "name": [r, g, b]}'
+        )
+    return table, list(named)

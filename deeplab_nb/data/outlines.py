@@ -7,7 +7,6 @@ has objects too, and labelme's __ignore__, is left out of loss and score.
 
 import base64
 import contextlib
-import glob
 import io
 import json
 import os
@@ -28,60 +27,67 @@ class Outlines(NamedTuple):
     """One photograph's shapes: [(label, shape as its file has it)]."""
 
     kind: str
-    name: str  # of the photograph's file
+    name: str  # of the photograph's file, as the tool has it
     source: str  # the file that holds the shapes
     size: Optional[Tuple[int, int]]  # height, width
     shapes: list
-    bad: list  # sentences about shapes that `draw` left out
+    embedded: bool = False  # whether the source holds the photograph too
 
     def __str__(self):
         return f"{self.name}, drawn from {self.source},"
 
 
-def read(path):
-    """([Outlines], labels) of a folder of labelme's files or of one file of COCO's.
+def read(paths, left_out):
+    """([Outlines], labels) of labelme's and COCO's files.
 
-    labels: those that occur, labelme's by alphabet, COCO's by number. Raises WorkbookError for a
-    file that cannot be read.
+    labels: those that occur, labelme's by alphabet, COCO's by number. left_out: an
+    `errors.LeftOut`, for damaged entries. Raises WorkbookError for a file that cannot be read.
     """
-    if not os.path.isdir(path):
-        with _readable(path, COCO):
-            return _coco(path, _json(path))
-    found = []
-    for file in sorted(glob.glob(os.path.join(glob.escape(path), "*.json"))):
-        with _readable(file, LABELME):
-            found.append(_labelme(file, _json(file)))
-    return found, sorted(_labels(found))
+    found, labels = [], {}
+    for path in paths:
+        with _readable(path):
+            values = _json(path)
+            if "shapes" in values:
+                found.append(_labelme(path, values, left_out))
+            else:
+                images, names = _coco(path, values, left_out)
+                found += images
+                labels.update(dict.fromkeys(names))
+    drawn = (label for one in found if one.kind == LABELME for label, _ in one.shapes if label)
+    labels.update(dict.fromkeys(sorted(drawn)))
+    return found, [label for label in labels if label not in NO_CLASS]
 
 
-def draw(outlines, classes, *, size=None, strict=False):
+def photograph(outlines):
+    """The bytes of the picture that labelme stores with its shapes, of a size that is allowed."""
+    with _readable(outlines.source):
+        content = base64.b64decode(_json(outlines.source)["imageData"])
+        pictures.image_size(content)
+        return content
+
+
+def draw(outlines, classes, left_out, *, size=None):
     """Class ids uint8 [height, width]; classes: names by id; size: where the file gives none.
 
-    A shape that cannot be drawn is left out and named in `outlines.bad`; with strict, and for a
-    label of no class, raises WorkbookError. One shape is unpacked at a time.
+    left_out: an `errors.LeftOut`, for shapes that cannot be drawn. Raises WorkbookError for a
+    label of no class. One shape is unpacked at a time.
     """
     ids = dict(NO_CLASS, **{name: number for number, name in enumerate(classes)})
     size = outlines.size or size
     drawn = []
-    for number, (label, shape) in enumerate(outlines.shapes):
-        try:
-            if not isinstance(label, str):
-                raise ValueError(f"its label {label!r} is no text")
+    for number, (label, shape) in enumerate(outlines.shapes, 1):
+        with left_out.unless(f"{outlines.source}: shape {number} of {outlines.name}", label):
+            if not label:
+                raise ValueError("its label is no text")
             inside = _inside(shape, size)
             if not inside.any():
                 raise ValueError("it lies outside the picture, or has no inside")
-        except Exception as error:  # pycocotools raises no kind of its own
-            said = f"{outlines.source}: shape {number + 1} of {outlines.name} ({label!r}): {error}"
-            if strict:
-                raise WorkbookError(f"{said}: draw it anew, or convert without --strict")
-            outlines.bad.append(said)
-            continue
-        if label not in ids:
-            raise WorkbookError(
-                f"{outlines.source} has a shape of '{label}', which is not among the classes "
-                f"{', '.join(classes)}: name it, or take it out"
-            )
-        drawn.append((int(inside.sum()), ids[label], np.packbits(inside)))
+            if label not in ids:
+                raise WorkbookError(
+                    f"{outlines.source} has a shape of '{label}', which is not among the classes "
+                    f"{', '.join(classes)}: name it, or take it out"
+                )
+            drawn.append((int(inside.sum()), ids[label], np.packbits(inside)))
     if outlines.kind == COCO:
         drawn.sort(key=lambda shape: -shape[0])
     mask = np.zeros(size, np.uint8)
@@ -90,51 +96,70 @@ def draw(outlines, classes, *, size=None, strict=False):
     return mask
 
 
-def _labels(found):
-    labels = {label for one in found for label, _ in one.shapes if isinstance(label, str)}
-    return labels - set(NO_CLASS)
+def _label(name):
+    """A label in one line; None of what is no text and no number."""
+    return " ".join(str(name).split()) if isinstance(name, (str, int)) else None
 
 
 def _size(height, width):
     """(height, width), whole and of a size that can be drawn."""
-    whole = int(height), int(width)
     most = pictures.most_pixels()
-    if whole != (height, width) or min(whole) < 1 or height * width > most:
-        raise ValueError(f"an image of {width}x{height} pixels, {most} at most")
-    return whole
+    sides = [side for side in (height, width) if isinstance(side, (int, float)) and side % 1 == 0]
+    if len(sides) < 2 or min(sides) < 1 or height * width > most:
+        raise ValueError(f"an image of {width} x {height} pixels, {most} at most")
+    return int(height), int(width)
 
 
-def _labelme(path, values):
-    size = values.get("imageHeight"), values.get("imageWidth")
-    size = None if size == (None, None) else _size(*size)  # version 3 gives none
-    shapes = [(shape.get("label"), shape) for shape in values["shapes"]]
-    return Outlines(LABELME, path, path, size, shapes, [])
-
-
-def _coco(path, values):
-    entries = sorted(values["categories"], key=lambda entry: entry["id"])
-    names = {entry["id"]: str(entry["name"]) for entry in entries}
-    shapes = {entry["id"]: [] for entry in values["images"]}
-    # CVAT marks whatever is painted as a crowd: a category of nothing else is one of objects
-    single = {entry["category_id"] for entry in values["annotations"] if not entry.get("iscrowd")}
-    for entry in values["annotations"]:
-        crowd = entry.get("iscrowd") and entry["category_id"] in single
-        label = IGNORED if crowd else names[entry["category_id"]]
-        shapes[entry["image_id"]].append((label, {"segmentation": entry.get("segmentation")}))
-    found = [
-        Outlines(
-            COCO,
-            str(entry["file_name"]).replace("\\", "/"),
-            path,
-            _size(entry["height"], entry["width"]),
-            shapes[entry["id"]],
-            [],
-        )
-        for entry in values["images"]
+def _labelme(path, values, left_out):
+    size, given = None, (values.get("imageHeight"), values.get("imageWidth"))
+    with left_out.unless(f"{path}: its size", given):
+        size = _size(*given) if any(given) else None  # version 3 gives none
+    shapes = [
+        (_label(shape.get("label")) if isinstance(shape, dict) else None, shape)
+        for shape in values["shapes"]
     ]
-    used = {entry["category_id"] for entry in values["annotations"]}
-    labels = dict.fromkeys(name for number, name in names.items() if number in used)
-    return found, [name for name in labels if name not in NO_CLASS]
+    name = str(values.get("imagePath") or "")
+    return Outlines(LABELME, name, path, size, shapes, bool(values.get("imageData")))
+
+
+def _coco(path, values, left_out):
+    """([Outlines], [label]) of COCO's lists, which refer to each other by numbers."""
+    names, images, drawn = {}, {}, []
+    kinds = "categories", "images", "annotations"
+    entries = [(kind, *entry) for kind in kinds for entry in enumerate(values[kind], 1)]
+    for kind, number, entry in entries:
+        with left_out.unless(f"{path}: entry {number} of {kind}", entry):
+            if kind == "categories":
+                _put(path, names, entry["id"], _label(entry["name"]))
+            elif kind == "images":
+                one = Outlines(COCO, os.fspath(entry["file_name"]), path, None, [])
+                with left_out.unless(f"{path}: the size of {one.name}", entry):
+                    one = one._replace(size=_size(entry.get("height"), entry.get("width")))
+                _put(path, images, entry["id"], one)
+            else:
+                shapes, category = images[entry["image_id"]].shapes, entry["category_id"]
+                shape = {"segmentation": entry.get("segmentation")}
+                drawn.append((shapes, names[category], category, entry.get("iscrowd"), shape))
+    # CVAT marks whatever is painted as a crowd: a category of nothing else is one of objects
+    single = {label for _, label, _, crowd, _ in drawn if not crowd}
+    for shapes, label, _, crowd, shape in drawn:
+        shapes.append((IGNORED if crowd and label in single else label, shape))
+    crowds = sum(label in single and crowd == 1 for _, label, _, crowd, _ in drawn)
+    if crowds:
+        left_out.append(f"{path}: {crowds} crowds of categories that have objects too become 255")
+    used = {category for _, _, category, _, _ in drawn}
+    ids = sorted(used, key=lambda category: (isinstance(category, str), category))
+    return list(images.values()), [names[category] for category in ids]
+
+
+def _put(path, table, number, value):
+    """Sets the value of an id; one of two values means neither for certain."""
+    if not value or not isinstance(number, (int, float, str)):
+        raise ValueError("its id or its name is no number or text")
+    if table.setdefault(number, value) != value:
+        raise WorkbookError(
+            f"{path} gives id {number} twice, to {value} and {table[number]}: export it anew"
+        )
 
 
 def _inside(shape, size):
@@ -247,11 +272,13 @@ def _json(path):
 
 
 @contextlib.contextmanager
-def _readable(path, kind):
+def _readable(path):
     try:
         yield
-    except Exception as error:  # pycocotools raises no kind of its own, and JSON may hold anything
+    except Exception as error:  # JSON may hold anything
+        if isinstance(error, WorkbookError) and path in str(error):
+            raise
         raise WorkbookError(
-            f"{path} cannot be read as {kind}'s ({type(error).__name__}: {error}): "
+            f"{path} cannot be read as labelme's or COCO's ({type(error).__name__}: {error}): "
             "export it anew, or take it out"
         )

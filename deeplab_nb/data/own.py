@@ -4,33 +4,34 @@ Looks before it writes: what form the masks have, which values or colours, which
 guess at this point becomes a bad score much later, so a form that is not certain is refused.
 """
 
+import collections
 import os
-import re
 from pathlib import Path
 from typing import Dict, NamedTuple, Tuple
 
 import numpy as np
 
-from deeplab_nb.data import mask_forms, outlines, pictures, voc
-from deeplab_nb.data.pictures import SUFFIXES
-from deeplab_nb.errors import WorkbookError
-from deeplab_nb.files import beside, read_json, write_lines
+from deeplab_nb.data import mask_forms, outlines, pairing, pictures, voc
+from deeplab_nb.data.pairing import LISTS
+from deeplab_nb.errors import LeftOut, WorkbookError
+from deeplab_nb.files import beside, write_lines
 from deeplab_nb.progress import in_threads
 
-CLASSES = "_classes.csv"  # of Roboflow, where masks lie beside photographs as NAME_mask.png
+read_colours = mask_forms.read_colours  # beside `convert`, which wants them
 
 
 class Found(NamedTuple):
     """What the masks turned out to be.
 
     classes: names by id; colours: {colour: class id}, of RGB masks; counts: of lists;
-    bad: sentences about shapes that were left out.
+    notes: sentences about what the files do not say; bad: about entries that were left out.
     """
 
     form: str
     classes: Tuple[str, ...]
     colours: Dict[tuple, int]
     counts: Dict[str, int]
+    notes: Tuple[str, ...] = ()
     bad: Tuple[str, ...] = ()
 
     def __str__(self):
@@ -39,7 +40,8 @@ class Found(NamedTuple):
             [f"the masks are {mask_forms.SAID[self.form]}"]
             + [f"  {i:3d} {name}{named.get(i, '')}" for i, name in enumerate(self.classes)]
             + [f"{name}: {count} images" for name, count in self.counts.items()]
-            + [f"{len(self.bad)} shapes were left out:" for _ in self.bad[:1]]
+            + list(self.notes)
+            + [f"{len(self.bad)} shapes or entries were left out:" for _ in self.bad[:1]]
             + [f"  {sentence}" for sentence in self.bad]
         )
 
@@ -56,21 +58,25 @@ def convert(
     strict=False,
     ignore=None,
     shift=0,
+    unlabelled=None,
 ):
-    """Lays photographs and masks of the same names out under `out`; returns what was `Found`.
+    """Lays photographs and masks of the same paths out under `out`; returns what was `Found`.
 
-    masks: a folder of pictures, one of labelme's files, which may be that of the photographs, or a
-    file of COCO's. classes: names from background on; missing ones are numbered, or outlines'
-    labels, background put in front where the first is drawn. strict: a shape that cannot be
-    drawn stops all. colours: {(r, g, b): class id} of RGB masks; None gives black 0 and the others
-    numbers in the order of their values. val_share: of the images that go into the list
-    val, the same ones for a seed. ignore: a class id of the masks that neither trains nor counts,
-    beside 255; shift: what is added to the others.
-    Built beside and renamed. Raises WorkbookError for a photograph without mask or the other way
-    round, a form that cannot be told, sizes that differ, names that would collide, shapes of no
-    class, and for `out` if anything is there.
+    images, masks: folders, or one that holds both; masks may also be a file of COCO's, or hold
+    files of labelme's or COCO's. classes: names from background on; missing ones are numbered, or
+    outlines' labels, background put in front where they lack it. strict: an entry that cannot be
+    read stops all. colours: {(r, g, b): class id} of RGB masks; None gives black 0 and the others
+    numbers in the order of their values. Without either, CVAT's labelmap.txt and Roboflow's
+    _classes.csv are followed. unlabelled: what becomes of photographs without annotation,
+    'background' or 'leave-out'; None: background where outlines list them, left out where they do
+    not, refused without a mask. Folders of train, valid and test become lists; else val_share of
+    the images go into the list val, the same ones for a seed. ignore: a class id of the masks that
+    neither trains nor counts, beside 255; shift: what is added to the others.
+    Built beside and renamed. Raises WorkbookError for a mask without photograph, a form that cannot
+    be told, sizes that differ, names that would collide, shapes of no class, and for `out` if
+    anything is there.
     """
-    out = os.path.abspath(out)
+    images, masks, out = os.path.realpath(images), os.path.realpath(masks), os.path.abspath(out)
     if os.path.lexists(out + ".part"):
         raise WorkbookError(
             f"{out}.part is there already, of a convert that writes or was stopped: "
@@ -80,27 +86,31 @@ def convert(
         raise WorkbookError(
             f"{out} holds something already: name a new folder for the converted set"
         )
-    outlined = _are_outlines(images, masks)
+    paths = pairing.sides(images, masks)
+    outlined = paths[2]
     if outlined and (shift or ignore is not None):
         raise WorkbookError(
             f"{masks} holds outlines, whose classes are names: leave out --ignore and --shift"
         )
+    left_out = LeftOut(strict)
+    pairs, labels, notes = pairing.find(images, masks, paths, unlabelled, left_out)
+    lists = _lists(pairs, val_share, seed, notes)
     if outlined:
-        read, labels = outlines.read(masks)
-        drawn = _by_id((one.name, one) for one in read)
+        form, table, named = mask_forms.OUTLINES, {}, _classes(classes or labels, labels)
     else:
-        drawn = _files(masks, masks=True)
-    pairs = _pairs(images, masks, drawn)
-    lists = _split(list(pairs), val_share, seed)
-    if outlined:
-        form, table, classes = mask_forms.OUTLINES, {}, _classes(classes or labels, labels)
-    else:
-        form, table, classes = mask_forms.find(drawn, classes, colours, ignore, shift)
-    found = Found(form, classes, table, {name: len(ids) for name, ids in lists.items()})
+        told = []
+        if not colours:
+            colours, told = mask_forms.told_beside(masks, paths[3], left_out)
+        drawn = {key: mask for key, (_, mask, _) in pairs.items() if mask}
+        form, table, named = mask_forms.find(drawn, classes, colours, ignore, shift)
+        if not (classes or shift):
+            named = (*told, *named[len(told) :])
+    if classes and named[1 : len(classes) + 1] == tuple(classes):
+        notes.append("background, which the class names lack, was put in front")
+    found = Found(form, named, table, {name: len(ids) for name, ids in lists.items()})
     with beside(out) as part:
-        _fill(part, pairs, lists, found, strict)
-    bad = [sentence for one in drawn.values() for sentence in getattr(one, "bad", ())]
-    return found._replace(bad=tuple(bad))
+        _fill(part, pairs, lists, found, left_out)
+    return found._replace(notes=tuple(notes), bad=tuple(sorted(left_out)))
 
 
 def _classes(names, labels):
@@ -110,86 +120,34 @@ def _classes(names, labels):
     return ("background", *(name for name in names if name not in outlines.NO_CLASS))
 
 
-def _are_outlines(images, masks):
-    """Whether outlines take the masks' place; with masks, a JSON file holds something else."""
-    if not os.path.isdir(masks):
-        return masks.lower().endswith(".json")
-    names = [name.lower() for name in os.listdir(masks)]
-    beside_photographs = os.path.realpath(masks) == os.path.realpath(images)
-    return any(name.endswith(".json") for name in names) and (
-        beside_photographs or not any(map(_is_picture, names))
-    )
-
-
-def _is_picture(name):
-    return name.lower().endswith(SUFFIXES)
-
-
-def _fill(root, pairs, lists, found, strict):
-    """Photographs, masks, lists and class names, under a root that is new."""
-    voc.make_folders(root)
-    in_threads(
-        lambda name: _write(root, name, *pairs[name], found, strict), list(pairs), label="writing"
-    )
-    for name, ids in lists.items():
-        write_lines(voc.list_path(root, name), ids)
-    write_lines(os.path.join(root, voc.NAMES), found.classes)
-
-
-def _pairs(images, masks, drawn):
-    """{id: (photograph, mask)} of those that bear the same name."""
-    photographs = _files(images)
-    for ours, theirs, what, other in (
-        (photographs, drawn, "photograph", masks),
-        (drawn, photographs, "mask", images),
-    ):
-        alone = sorted(set(ours) - set(theirs))
-        if alone:
-            raise WorkbookError(
-                f"{what} {ours[alone[0]]} has no partner of that name in {other} "
-                f"({len(alone)} such): add it, or take the file out"
-            )
-    if len(photographs) < 2:
+def _lists(pairs, share, seed, notes):
+    """{list: ids}, by folders of lists where there are several, else drawn by the seed."""
+    told = collections.defaultdict(list)
+    for key, (_, _, name) in pairs.items():
+        told[name].append(key)
+    lists = {name: told[name] for name in LISTS if name in told}
+    if len(lists) < 2:
+        lists = {"train": list(pairs)}
+    elif None in told or "train" not in told:
+        stray = f"{told[None][0]} lies in none" if None in told else "none is named train"
         raise WorkbookError(
-            f"{images} holds {len(photographs)} photograph: at least two are "
-            "needed, one to train and one to score"
+            f"folders name the lists {', '.join(lists)}, but {stray}: give each image its list, or "
+            "other names to the folders"
         )
-    return {name: (photographs[name], drawn[name]) for name in sorted(photographs)}
-
-
-def _files(folder, masks=False):
-    """{id: path} of the picture files in a folder."""
-    if not os.path.isdir(folder):
-        raise WorkbookError(f"folder {folder} does not exist: give the folder that holds the files")
-    both = CLASSES in os.listdir(folder)
-    paths = [
-        os.path.join(folder, name)
-        for name in sorted(os.listdir(folder))
-        if _is_picture(name) and (not both or name.endswith("_mask.png") == masks)
-    ]
-    if not paths:
-        raise WorkbookError(
-            f"{folder} holds no pictures ({' '.join(SUFFIXES)}): give the folder "
-            "of the files themselves"
-        )
-    return _by_id((path.replace("_mask.png", ".png") if both else path, path) for path in paths)
-
-
-def _by_id(items):
-    """{id: item} of pairs (file name, item); an id holds no blanks, for lists are split at them."""
-    found = {}
-    for path, item in items:
-        image_id = re.sub(r"\s+", "_", os.path.splitext(os.path.basename(path))[0])
-        if image_id in found:
-            raise WorkbookError(
-                f"{found[image_id]} and {path} would bear the same name: rename one"
-            )
-        found[image_id] = item
-    return found
+    else:
+        notes.append(f"{', '.join(lists)} are the lists that the folders name")
+    if "val" not in lists:
+        lists.update(_split(lists["train"], share, seed))
+    return dict(lists, trainval=sorted(lists["train"] + lists["val"]))
 
 
 def _split(ids, share, seed):
     """{list: ids}, drawn by the seed; both lists get at least one image."""
+    if len(ids) < 2:
+        raise WorkbookError(
+            f"{len(ids)} photograph is to be trained: at least two are needed, one to train and "
+            "one to score"
+        )
     if not 0 < share < 1:
         raise WorkbookError(
             f"a share of {share} of the images for val leaves one list empty: give "
@@ -197,53 +155,45 @@ def _split(ids, share, seed):
         )
     drawn = [ids[i] for i in np.random.RandomState(seed).permutation(len(ids))]
     size = min(max(round(share * len(ids)), 1), len(ids) - 1)
-    return {"train": sorted(drawn[size:]), "val": sorted(drawn[:size]), "trainval": ids}
+    return {"train": sorted(drawn[size:]), "val": sorted(drawn[:size])}
 
 
-def _write(root, name, photograph, mask, found, strict):
+def _fill(root, pairs, lists, found, left_out):
+    """Photographs, masks, lists and class names, under a root that is new."""
+    voc.make_folders(root)
+    shapes = sum(len(getattr(mask, "shapes", "")) for _, mask, _ in pairs.values())
+    most = len(left_out) + shapes
+    in_threads(
+        lambda name: _write(root, name, *pairs[name][:2], found, left_out),
+        list(pairs),
+        label="writing",
+    )
+    if found.form == mask_forms.OUTLINES and len(left_out) == most:
+        raise WorkbookError(
+            f"no shape can be drawn, {', '.join(left_out[-1:]) or 'there is none'}: export "
+            "polygons or masks"
+        )
+    for name, ids in lists.items():
+        write_lines(voc.list_path(root, name), ids)
+    write_lines(os.path.join(root, voc.NAMES), found.classes)
+
+
+def _write(root, name, photograph, mask, found, left_out):
     """One pair, in the photograph's upright size."""
-    height, width = pictures.image_size(photograph)
-    if found.form == mask_forms.OUTLINES:
-        ids = outlines.draw(mask, found.classes, size=(height, width), strict=strict)
+    photograph = photograph or outlines.photograph(mask)
+    size = pictures.image_size(photograph)
+    if mask is None:
+        ids = np.zeros(size, np.uint8)
+    elif found.form == mask_forms.OUTLINES:
+        ids = outlines.draw(mask, found.classes, left_out, size=size)
     else:
         ids = mask_forms.read(mask, found.form, found.colours)
-    if (height, width) != ids.shape:
+    if size != ids.shape:
         raise WorkbookError(
-            f"mask {mask} is {ids.shape[1]}x{ids.shape[0]}, its photograph {width}x{height}: save "
-            "it at the photograph's size, without smoothing"
+            f"mask {mask} is {ids.shape[1]}x{ids.shape[0]}, its photograph {size[1]}x{size[0]}: "
+            "save it at the photograph's size, without smoothing"
         )
-    Path(voc.image_path(root, name)).write_bytes(pictures.as_trained(photograph))
+    path = voc.image_path(root, name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    Path(path).write_bytes(pictures.as_trained(photograph))
     voc.write_mask(voc.mask_path(root, name), ids)
-
-
-def _labelmap(path):
-    """{name: (r, g, b)}, background first, of CVAT's lines `name:r,g,b:parts:actions`."""
-    lines = Path(path).read_text("utf-8-sig").splitlines()
-    fields = [line.split(":") for line in lines if line.strip() and not line.startswith("#")]
-    fields.sort(key=lambda field: field[0] not in outlines.NO_CLASS)
-    return {field[0]: field[1].split(",") for field in fields}
-
-
-def read_names(path):
-    """[name] by class number of Roboflow's lines `number, name`, after a line of titles."""
-    lines = voc.read_text(path).splitlines()[1:]
-    rows = dict(line.strip().split(",", 1) for line in lines if "," in line)
-    return [rows.get(str(i), f"class {i}").strip() for i in range(len(rows))]
-
-
-def read_colours(path):
-    """({(r, g, b): class id}, [names]) of a JSON file {"name": [r, g, b], ...}, in its order, or of
-    CVAT's labelmap.txt."""
-    try:
-        named = _labelmap(path) if path.endswith(".txt") else read_json(path)
-        table = {tuple(int(v) for v in colour): i for i, colour in enumerate(named.values())}
-        if len(table) < len(named) or any(
-            len(colour) != 3 or min(colour) < 0 or max(colour) > 255 for colour in table
-        ):
-            raise ValueError("each class needs a colour of its own, three numbers 0..255")
-    except (OSError, ValueError, TypeError, AttributeError, IndexError) as error:
-        raise WorkbookError(
-            f"colours {path} cannot be used ({error}): write "
-            '{"background": [0, 0, 0], "name": [r, g, b]}'
-        )
-    return table, list(named)

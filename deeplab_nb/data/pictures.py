@@ -52,6 +52,8 @@ def opened(source, what):
         raise WorkbookError(f"{named} does not exist: correct the list or add the file")
     except UnidentifiedImageError:
         raise WorkbookError(f"{named} is not readable (no picture known here): replace the file")
+    except MemoryError:
+        raise WorkbookError(f"{named} takes more memory than there is: make it smaller")
     except Exception as error:  # of many kinds, as are the ways in which a file can be damaged
         said = str(error) or type(error).__name__
         raise WorkbookError(f"{named} is damaged ({said}): replace the file")
@@ -66,9 +68,9 @@ def orientation(image):
     return found if found in range(1, 9) else 1
 
 
-def image_size(path):
-    """(height, width) of the upright photograph, from the file's header alone."""
-    with opened(path, "photograph") as image:
+def image_size(source):
+    """(height, width) of the upright photograph, a path or bytes, from its header alone."""
+    with opened(source, "photograph") as image:
         return image.size if orientation(image) > 4 else image.size[::-1]
 
 
@@ -86,16 +88,24 @@ def read_image(source):
             values = _eight_bits(image)
         else:
             image.info.pop("transparency", None)
-            values = np.asarray(image.convert("RGB"))
-    if held > 4:
-        values = values.swapaxes(0, 1)
-    rows, columns = -1 if held in (3, 4, 7, 8) else 1, -1 if held in (2, 3, 6, 7) else 1
-    return np.ascontiguousarray(values[::rows, ::columns])
+            values = _pixels(image.convert("RGB"))
+        if held > 4:
+            values = values.swapaxes(0, 1)
+        rows, columns = -1 if held in (3, 4, 7, 8) else 1, -1 if held in (2, 3, 6, 7) else 1
+        return np.ascontiguousarray(values[::rows, ::columns])
+
+
+def _pixels(image):
+    """The array; of a picture that memory does not hold, numpy alone would make an object."""
+    values = np.array(image)
+    if values.dtype == object:
+        raise MemoryError
+    return values
 
 
 def _eight_bits(image):
     """uint8 [h, w, 3] of a grey picture of 16 bits or floating-point numbers."""
-    values = np.asarray(image).astype(np.float32)
+    values = _pixels(image).astype(np.float32)
     low, high = values.min(), values.max()
     top = next((top for top in (1, 255) if image.mode == "F" and high <= top), 65535)
     if not 0 <= low <= high <= top:  # nor with NaN
@@ -119,17 +129,18 @@ def decoded_size(path):
     return read_image(path).shape[:2], held
 
 
-def as_trained(path):
+def as_trained(source):
     """A photograph's bytes, of which TensorFlow makes what `read_image` gives.
 
-    They are the file's own for upright JPEGs and PNGs of 8 bits, RGB or grey; else a PNG's.
+    source: a path, or bytes. They are its own for upright JPEGs and PNGs of 8 bits, RGB or grey;
+    else a PNG's.
     """
-    with opened(path, "photograph") as image:
+    with opened(source, "photograph") as image:
         plain = image.format in (*LOSSY, "PNG") and image.mode in ("RGB", "L")
         if plain and orientation(image) == 1:
-            return Path(path).read_bytes()
+            return source if isinstance(source, bytes) else Path(source).read_bytes()
     content = io.BytesIO()
-    Image.fromarray(read_image(path)).save(content, "PNG")
+    Image.fromarray(read_image(source)).save(content, "PNG")
     return content.getvalue()
 
 
@@ -165,19 +176,19 @@ def read_stored(path):
             )
         image.load()
         if image.mode[0] in "FI":
-            wide = np.asarray(image)
+            wide = _pixels(image)
             if (wide != wide.astype(np.uint8)).any():
                 raise WorkbookError(
                     f"mask {path} has 16 or more bits a pixel: save it with 8, class numbers 0 to "
                     "254"
                 )
             image = Image.fromarray(wide.astype(np.uint8))
-        numbers, rgba = np.array(image), np.array(image.convert("RGBA"))
+        numbers, rgba = _pixels(image), _pixels(image.convert("RGBA"))
         mode = image.mode
-    gone, colours = rgba[..., 3] == 0, rgba[..., :3]
-    colours[gone] = 0
-    if mode == "P" and (numbers[~gone].all() or not gone.any()):
-        numbers[gone] = 0
-        return Stored(mode, colours, numbers)
-    grey = (colours == colours[..., :1]).all()
-    return Stored("L" if mode[0] in "1L" else "RGB", colours, colours[..., 0] if grey else None)
+        gone, colours = rgba[..., 3] == 0, rgba[..., :3]
+        colours[gone] = 0
+        if mode == "P" and (numbers[~gone].all() or not gone.any()):
+            numbers[gone] = 0
+            return Stored(mode, colours, numbers)
+        grey = (colours == colours[..., :1]).all()
+        return Stored("L" if mode[0] in "1L" else "RGB", colours, colours[..., 0] if grey else None)

@@ -87,7 +87,7 @@ def existing_shards(folder, list_name):
 
 def read_ids(paths):
     """Image ids, in stored order. Raises WorkbookError naming a damaged or missing file."""
-    return [_feature(record, "image/filename").decode() for record in _records(paths)]
+    return [name for name, _, _ in pairs(paths)]
 
 
 def count_records(paths):
@@ -215,7 +215,7 @@ def _records(paths):
             raise WorkbookError(f"record file {path} does not exist: write the records again")
         except tf.errors.OpError as error:
             raise WorkbookError(
-                f"record file {path} is damaged ({error.message}): delete it and "
+                f"record file {path} is damaged ({error.message}): move it away and "
                 "write the records again"
             )
 

@@ -1,4 +1,4 @@
-"""Ranks that train together on CPUs or GPUs, by TensorFlow 1.15's own collectives over gRPC.
+"""Ranks that train together on CPUs or GPUs, by TensorFlow's own collectives over gRPC.
 
 Each rank is a process with a TensorFlow server, and a session in that server whose operations all
 stay on the rank. Once a step the ranks add up one vector, in which everything lies that they have
@@ -12,11 +12,9 @@ import os
 import socket
 import time
 
-from tensorflow.python.ops import collective_ops
-
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.files import parse_json
-from deeplab_nb.tf1 import tf
+from deeplab_nb.tf1 import collective_ops, tf
 
 # the variable with the seconds that ranks wait for one another, as on Ascend; and if it is not set
 PATIENCE, SECONDS = "HCCL_CONNECT_TIMEOUT", 300

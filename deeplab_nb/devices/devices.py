@@ -28,7 +28,7 @@ def find(settings):
     if wanted == "gpu":
         raise WorkbookError(
             "device=gpu, but TensorFlow sees none: set device=cpu, or install tensorflow-gpu 1.15 "
-            "and its CUDA 10.0"
+            "and its CUDA 10.0, or a current tensorflow[and-cuda]"
         )
     return "cpu"
 

@@ -11,8 +11,6 @@ gradients show it. The 910 clamps to the largest number and raises a status flag
 reads.
 """
 
-from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
-
 from deeplab_nb.tf1 import tf
 
 
@@ -115,7 +113,8 @@ def gpu_rewrite(config):
     config: a tf.ConfigProto, changed in place. Without a GPU the rewrite does nothing. Not run on
       hardware.
     """
-    config.graph_options.rewrite_options.auto_mixed_precision = RewriterConfig.ON
+    options = config.graph_options.rewrite_options
+    options.auto_mixed_precision = options.ON
 
 
 def _state(name, value, dtype):

@@ -32,6 +32,11 @@ def rank_of(variables):
     return variables.get("RANK_ID") or variables.get(RANK)
 
 
+def leads():
+    """Whether this process is rank 0, or trains alone."""
+    return rank_of(os.environ) in (None, "0")
+
+
 def problem(ranks, variables):
     """None if these environment variables are those of one card among `ranks`, else one sentence.
 

@@ -126,7 +126,7 @@ def _write_frozen(settings, prefix, folder, size):
     names = _FROZEN, _fixed_name(size)
     for name, fixed in zip(names, (False, True)):
         made = functools.partial(build, settings, size, fixed=fixed)
-        graph = freeze(made, prefix, *ENDS)
+        graph = freeze(made, prefix, ENDS[1])
         Path(folder, name).write_bytes(graph.SerializeToString())
     return names
 

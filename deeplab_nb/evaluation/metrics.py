@@ -152,7 +152,7 @@ class Tally:
             self._before = load_counts(path)
             if self._before.conditions != conditions or bool(self._before.bands) != trimap:
                 raise WorkbookError(
-                    f"counts {path} were made under other conditions: delete the file to begin anew"
+                    f"counts {path} were made under other conditions: move it away to begin anew"
                 )
         self.confusions, self.bands = dict(self._before.confusions), self._before.bands
         self._saved = time.time()
@@ -208,12 +208,15 @@ def load_counts(path):
     """What `save_counts` wrote. Raises WorkbookError for a file that is none."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return Counts(
+            counts = Counts(
                 dict(zip(arrays["ids"].tolist(), arrays["confusions"])),
                 dict(zip(arrays["widths"].tolist(), arrays["bands"])),
                 json.loads(str(arrays["conditions"])),
                 float(arrays["seconds"]),
             )
+        Scores(sum(counts.confusions.values()), counts.bands)
+        counts.conditions["protocol"] + counts.conditions["list"]
+        return counts
     except Exception as error:  # of many kinds, by what of an archive of arrays is damaged
         raise WorkbookError(
             f"counts {path} are not readable ({error}): move the file away and evaluate again"

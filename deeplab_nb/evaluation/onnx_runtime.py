@@ -17,13 +17,13 @@ import os
 import time
 
 import numpy as np
-from tensorflow.tools.graph_transforms import TransformGraph
 
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.files import beside
 from deeplab_nb.network.checkpoints import digest, restore
 from deeplab_nb.network.deeplab import build_logits, variables_of
 from deeplab_nb.network.fast_layers import DilatedLayers
+from deeplab_nb.network.variables import constant
 from deeplab_nb.settings import known
 from deeplab_nb.tf1 import host_session, tf
 
@@ -182,16 +182,25 @@ def filled(build, checkpoint):
         yield session
 
 
-def freeze(build, checkpoint, inputs, outputs):
+def freeze(build, checkpoint, outputs):
     """GraphDef in which a checkpoint's weights, and all that follows from them, are constants.
 
-    build, checkpoint: as for `filled`; inputs, outputs: names in that graph.
+    build, checkpoint: as for `filled`; outputs: names in that graph.
     """
     with filled(build, checkpoint) as session:
-        frozen = tf.graph_util.convert_variables_to_constants(
-            session, session.graph.as_graph_def(), outputs
-        )
-    return TransformGraph(frozen, inputs, outputs, ["fold_constants(ignore_errors=true)"])
+        graph = tf.graph_util.extract_sub_graph(session.graph.as_graph_def(), outputs)
+        operations = [session.graph.get_operation_by_name(node.name) for node in graph.node]
+        known = set()
+        for one in operations:  # each comes after those it reads
+            follows = one.inputs and known.issuperset(tensor.op for tensor in one.inputs)
+            if one.type in ("VariableV2", "Const") or follows and len(one.outputs) == 1:
+                known.add(one)
+        read = {tensor for one in operations if one not in known for tensor in one.inputs}
+        values = session.run({t.op.name: t for t in read if t.op in known})
+    for node in graph.node:
+        if node.name in values:
+            node.CopyFrom(constant(node.name, values[node.name]))
+    return tf.graph_util.extract_sub_graph(graph, outputs)
 
 
 def to_onnx(build, checkpoint, inputs, outputs):
@@ -200,7 +209,7 @@ def to_onnx(build, checkpoint, inputs, outputs):
     Raises WorkbookError where the converter is not installed or does not succeed.
     """
     converter = import_package("tf2onnx.convert")
-    graph = freeze(build, checkpoint, inputs, outputs)
+    graph = freeze(build, checkpoint, outputs)
     inputs, outputs = ([name + ":0" for name in names] for names in (inputs, outputs))
     try:
         model, _ = converter.from_graph_def(

@@ -246,7 +246,7 @@ def _write(path, profile, listed, version="1.0", *, status="completed", pods=Non
     table = _judged(path, content, profile)
     if os.path.lexists(path) and not _holds(path, content):
         raise WorkbookError(
-            f"{path} exists and is another table: give another name with --out, or delete it"
+            f"{path} exists and is another table: give another name with --out, or move it away"
         )
     write_json(path, content)
     return table

@@ -59,7 +59,7 @@ def addresses(devices, *, conf=HCCN_CONF, tool="hccn_tool", needed=True):
 
 def read_conf(path):
     """{device: address} of lines such as 'address_0=192.168.100.101'. Raises OSError."""
-    with open(path) as file:
+    with open(path, errors="replace") as file:
         found = re.findall(r"^\s*address_(\d+)\s*=\s*(\S+)", file.read(), re.MULTILINE)
     return {int(device): address for device, address in found}
 

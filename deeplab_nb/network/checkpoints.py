@@ -161,7 +161,7 @@ def _opened(prefix):
                 name: [int(side) for side in re.findall(r"\d+", text)] for name, text in found
             }
             yield shapes, reader.get_tensor
-    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+    except (tf.errors.OpError, ValueError, RuntimeError, LookupError) as error:
         said = str(getattr(error, "message", error)).split("\n")[0][:150]
         raise WorkbookError(
             f"checkpoint {prefix} is not readable ({said}): compare its files' sizes with their "

@@ -254,7 +254,7 @@ class HalfLayers(FastLayers):
 class DilatedLayers(FoldedLayers):
     """The atrous rate stands on the operation itself, where ONNX reads it; maps are padded before.
 
-    Not for running in TensorFlow, whose depthwise operation ignores `dilations` on a CPU.
+    Not for running in TensorFlow, see `layers.Layers.depthwise`.
     """
 
     def _convolve(self, x, weights, padding, stride, rate, operation=tf.nn.conv2d):

@@ -65,8 +65,9 @@ class Layers:
     def depthwise(self, x, scope, *, initializer, **options):
         """3x3 convolution of each channel by itself; stride and atrous rate are never both above 1.
 
-        The atrous form must be `rate=` here: TensorFlow 1.15 rearranges space into the batch for
-        it, whereas `dilations` of the bare operation is silently ignored on a CPU.
+        The atrous form must be `rate=` here: TensorFlow rearranges space into the batch for it,
+        whereas on a CPU `dilations` of the bare operation is silently ignored, by 1.15 altogether
+        and by 2.21 in the gradient.
         """
         return self._layer(x, scope, "depthwise_weights", self._convolve_depthwise, **options)
 

@@ -168,7 +168,8 @@ def _array(path, name, tensors):
     dtype = np.dtype(kind.lower()).newbyteorder("<")
     content = b"".join(tensor.tensor_content for tensor in tensors)
     shape = [] if shape == [0] else shape  # MindSpore's way to write a scalar
-    if min(shape, default=0) < 0 or len(content) != int(np.prod(shape)) * dtype.itemsize:
+    size = np.prod(np.array(shape, object)) * dtype.itemsize
+    if min(shape, default=0) < 0 or len(content) != size:
         raise WorkbookError(
             f"checkpoint {path}: {name} has {len(content)} bytes, which does not "
             f"fit its shape {shape} of {kind}: copy the file again"

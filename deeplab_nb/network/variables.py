@@ -8,9 +8,7 @@ tenths of it.
 import collections
 import zlib
 
-from tensorflow.core.framework.variable_pb2 import VariableDef
-
-from deeplab_nb.tf1 import tf
+from deeplab_nb.tf1 import VariableDef, tf
 
 # what a layer asks for; `initial` is one of the two below
 Declaration = collections.namedtuple("Declaration", "name shape initial trainable")
@@ -43,7 +41,7 @@ def _nodes(declaration):
     """The graph's nodes of one variable: first value, storage, assignment and reading."""
     name, shape, initial, _ = declaration
     if isinstance(initial, Constant):
-        first = [_const(name + "/initial", initial.value, shape)]
+        first = [constant(name + "/initial", initial.value, shape)]
     else:
         first = _drawn_nodes(name, shape, initial)
     beside = tf.AttrValue(list=tf.AttrValue.ListValue(s=[f"loc:@{name}".encode()]))
@@ -60,18 +58,20 @@ def _drawn_nodes(name, shape, initial):
     seed, seed2 = (tf.AttrValue(i=seed) for seed in tf.get_seed(zlib.crc32(name.encode())))
     drawn = initial.operation, scope + "/drawn", scope + "/shape"
     return [
-        _const(scope + "/shape", shape, dtype=_INT),
-        _const(scope + "/scale", initial.scale),
-        _const(scope + "/shift", initial.shift),
+        constant(scope + "/shape", shape),
+        constant(scope + "/scale", initial.scale),
+        constant(scope + "/shift", initial.shift),
         _node(*drawn, dtype=_FLOAT, T=_INT, seed=seed, seed2=seed2),
         _node("Mul", scope + "/scaled", scope + "/drawn", scope + "/scale", T=_FLOAT),
         _node("Add", scope, scope + "/scaled", scope + "/shift", T=_FLOAT),
     ]
 
 
-def _const(name, value, shape=None, dtype=_FLOAT):
-    tensor = tf.make_tensor_proto(value, tf.as_dtype(dtype.type), shape)
-    return _node("Const", name, dtype=dtype, value=tf.AttrValue(tensor=tensor))
+def constant(name, value, shape=None):
+    """The node of a constant; of Python's numbers it makes float32 and int32."""
+    tensor = tf.make_tensor_proto(value, shape=shape)
+    kind = tf.AttrValue(type=tensor.dtype)
+    return _node("Const", name, dtype=kind, value=tf.AttrValue(tensor=tensor))
 
 
 def _node(op, name, *inputs, **attributes):

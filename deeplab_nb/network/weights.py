@@ -59,7 +59,7 @@ def _unpack_as(target, archive_path, row):
         if wrong:
             raise WorkbookError(
                 f"archive {archive_path} does not hold {row.name}: {wrong}; "
-                "delete it and fetch it again"
+                "move it away and fetch it again"
             )
         os.rename(os.path.dirname(prefix), target)
     finally:
@@ -71,7 +71,7 @@ def _checkpoint_in(folder, archive_path):
     prefix = next(filter(None, prefixes), None)
     if prefix is None:
         raise WorkbookError(
-            f"archive {archive_path} holds no checkpoint: delete it and fetch it again"
+            f"archive {archive_path} holds no checkpoint: move it away and fetch it again"
         )
     return prefix
 

@@ -1,12 +1,14 @@
 """A run on one page: RUN/report.html, whole in one file, to be sent, kept, read without network."""
 
 import base64
+import importlib
 import io
 import os
 import pathlib
 import platform
 import subprocess
 import sys
+import tempfile
 import webbrowser
 
 import jinja2
@@ -15,6 +17,8 @@ from PIL import Image
 
 from deeplab_nb import files, recipes, settings as settings_module
 from deeplab_nb.data.audit import audit
+from deeplab_nb.data.pictures import opened
+from deeplab_nb.data.voc import read_text
 from deeplab_nb.errors import WorkbookError, nearest
 from deeplab_nb.runs import state
 from deeplab_nb.runs.runner import command_line
@@ -29,8 +33,8 @@ PACKAGES = (
 ).split()
 
 
-def write(run):
-    """Writes the page of a run folder and returns its path.
+def write(run, folder=None):
+    """Writes the page of a run folder, there or into another folder, and returns its path.
 
     A part whose files are missing says so in its place. Raises WorkbookError for a folder that no
     run wrote.
@@ -69,18 +73,19 @@ def write(run):
         raise WorkbookError(
             f"{state.evaluation_path(run)} lacks what a report shows ({error}): evaluate again"
         )
-    return files.write_text(os.path.join(run, NAME), page)
+    return files.write_text(os.path.join(folder or run, NAME), page)
 
 
 def show(run):
     """Opens the page, written first where it is missing or older than the run's results.
 
+    Where the run's folder cannot be written it lies in a temporary one.
     Returns (path, whether a browser took it).
     """
     path, results = os.path.join(run, NAME), os.path.join(run, "results.json")
     newest = os.path.getmtime(results) if os.path.exists(results) else 0
     if not os.path.exists(path) or os.path.getmtime(path) < newest:
-        write(run)
+        path = write(run, None if os.access(run, os.W_OK) else tempfile.mkdtemp())
     return path, _has_screen() and webbrowser.open("file://" + os.path.abspath(path))
 
 
@@ -169,20 +174,21 @@ def _overlays(run, results):
 
 
 def _ledger(run):
-    path = pathlib.Path(run, "ledger.txt")
-    return path.read_text(encoding="utf-8") if path.exists() else None
+    path = os.path.join(run, "ledger.txt")
+    return read_text(path) if os.path.exists(path) else None
 
 
 def _versions():
     """[(what, version)] of what a repetition should have too."""
-    from importlib_metadata import PackageNotFoundError, version  # slow to load, needed here only
-
+    # slow to load, needed here only; a part of Python since 3.8
+    new = sys.version_info >= (3, 8)
+    metadata = importlib.import_module("importlib.metadata" if new else "importlib_metadata")
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
     rows = [("Python", platform.python_version()), ("machine", machine)]
     for name in PACKAGES:
         try:
-            rows.append((name, version(name)))
-        except PackageNotFoundError:
+            rows.append((name, metadata.version(name)))
+        except metadata.PackageNotFoundError:
             rows.append((name, "not installed"))
     return rows + [("revision", _revision())]
 
@@ -208,11 +214,11 @@ def _png(figure):
 
 
 def _as_jpeg(path):
-    with Image.open(path) as image:
-        image = image.convert("RGB")
-    image.thumbnail((WIDTH, WIDTH), Image.LANCZOS)
     file = io.BytesIO()
-    image.save(file, "JPEG", quality=80)
+    with opened(path, "overlay") as image:
+        image = image.convert("RGB")
+        image.thumbnail((WIDTH, WIDTH), Image.LANCZOS)
+        image.save(file, "JPEG", quality=80)
     return _address("jpeg", file)
 
 

@@ -20,6 +20,7 @@ from deeplab_nb.network.checkpoints import find_checkpoint, newest_checkpoint
 from deeplab_nb.processes import alone_at
 from deeplab_nb.runs import state
 from deeplab_nb.training.loop import check_same_run, check_trainable, train
+from deeplab_nb.training.validation import ended
 
 SAMPLE_ROOT = settings_module.Settings().data_root
 
@@ -54,10 +55,17 @@ class Run:
         return write_records(self.data_root, list_name, folder, **classes)
 
     def train(self):
-        """Trains to the last step, from where it stands; returns the checkpoint's prefix."""
+        """Trains to the last step, from where it stands; returns the checkpoint's prefix.
+
+        A run that has ended is only read.
+        """
+        check_same_run(self.settings, self.train_folder)
+        done = ended(self.settings, self.train_folder)
+        if done:
+            return done
         records = self.records(self.settings.train_list)
-        first = ranks.rank_of(os.environ) in (None, "0")  # which holds the folder for all
-        with alone_at(self.train_folder) if first else contextlib.nullcontext():
+        # rank 0 holds the folder for all
+        with alone_at(self.train_folder) if ranks.leads() else contextlib.nullcontext():
             return train(self.settings, records, self.train_folder)
 
     def checkpoint(self):

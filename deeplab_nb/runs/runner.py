@@ -204,6 +204,8 @@ def _execute(notebook, target, given, bar):
 class _Kernel(AsyncKernelManager):
     """A kernel of this very Python, whose processes end with it and with the runner."""
 
+    transport_encryption = "auto"  # without it a newer kernel warns of eavesdroppers
+
     @property
     def kernel_spec(self):
         # not looked up: a 'python3' registered in the user's home could be of another Python

@@ -182,16 +182,14 @@ def add_legend(figure, labels, truth, names, ignore_label, *, errors=False, pale
     entries += [("void", ERROR_COLOURS["ignored"])] * (ignore_label in seen)
     figure.set_label(shares(labels, names))
     handles = [
-        patches.Patch(
-            facecolor=np.divide(colour, 255), edgecolor="black", linewidth=0.5, label=name
-        )
+        patches.Patch(facecolor=np.divide(colour, 255), ec="black", lw=0.5, label=name)
         for name, colour in entries
     ]
     breadth, height = figure.get_size_inches()
     name = max([len(name) for name, _ in entries], default=1)
     columns = max(1, min(12, int(breadth / (0.45 + 0.09 * name))))
     # rows that find no place below the pictures make the figure higher
-    more = max(0, 0.21 * -(-len(handles) // columns) + 0.1 - figure.subplotpars.bottom * height)
+    more = max(0, 0.22 * -(-len(handles) // columns) + 0.1 - figure.subplotpars.bottom * height)
     if more:
         sides = figure.subplotpars
         bottom, top = (

@@ -29,7 +29,7 @@ from deeplab_nb.progress import progress, say
 from deeplab_nb.tf1 import tf
 from deeplab_nb.training import objective
 from deeplab_nb.training.log import Log, best_before, log_folder, writing_into
-from deeplab_nb.training.saving import Checkpoints
+from deeplab_nb.training.saving import Checkpoints, refuse_foreign
 from deeplab_nb.training.step import is_finite, numbers, training_step
 from deeplab_nb.training.validation import QuickValidation, make_up, validate
 
@@ -53,8 +53,7 @@ def train(settings, records, folder):
     first_step = max(step_of(resumed), 0) if resumed else 0
     epoch = max(count_records(records) // settings.global_batch_size, 1)
     if resumed and first_step >= settings.train_steps:
-        if settings.cards == 1:
-            make_up(settings, folder, resumed, epoch)
+        make_up(settings, folder, resumed, epoch)
         return resumed
     device = devices.find(settings)
     config = devices.session_config(device, settings)
@@ -262,7 +261,7 @@ def check_trainable(settings):
 def check_same_run(settings, folder):
     """Raises WorkbookError if the folder was trained with settings that do not go with these."""
     if not os.path.exists(os.path.join(folder, "settings.json")):
-        return
+        return refuse_foreign(folder)
     earlier = settings_module.load(folder)
     if earlier.global_batch_size != settings.global_batch_size:
         was, now = (f"{s.cards} x {s.train_batch_size}" for s in (earlier, settings))

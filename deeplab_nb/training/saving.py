@@ -10,6 +10,15 @@ from deeplab_nb.tf1 import tf
 from deeplab_nb.training.log import writing_into
 
 
+def refuse_foreign(folder):
+    """Raises WorkbookError for a folder that another program trained in: it would lose some."""
+    if whole_checkpoints(folder) or os.path.exists(os.path.join(folder, "log.jsonl")):
+        raise WorkbookError(
+            f"{folder} holds checkpoints or a log of another program, for there is no "
+            "settings.json: give another folder"
+        )
+
+
 class Checkpoints:
     """The checkpoints of a session in a folder; `settings.keep_checkpoints` of them stay.
 

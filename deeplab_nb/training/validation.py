@@ -8,10 +8,11 @@ import numpy as np
 
 from deeplab_nb import settings as settings_module
 from deeplab_nb.data import voc
+from deeplab_nb.devices.ranks import leads
 from deeplab_nb.evaluation.evaluate import evaluate
 from deeplab_nb.evaluation.predict import Predictor
 from deeplab_nb.files import beside
-from deeplab_nb.network.checkpoints import step_of
+from deeplab_nb.network.checkpoints import newest_checkpoint, step_of
 from deeplab_nb.training.log import Log, best_before, validated_at
 
 
@@ -68,19 +69,32 @@ def keep_best(checkpoint, folder):
             shutil.copyfile(path, part)
     names = {os.path.basename(path) for path in files}
     for name in os.listdir(folder):
-        if name not in names:
+        if name not in names and name.startswith("model.ckpt-"):
             os.remove(os.path.join(folder, name))
 
 
-def make_up(settings, folder, resumed, steps_per_epoch):
-    """The quick validation that was due at a checkpoint, where a kill came before its end."""
+def ended(settings, folder):
+    """The last checkpoint of a training to which nothing is left to be done, else None."""
+    newest = newest_checkpoint(folder)
+    if newest and step_of(newest) >= settings.train_steps and not missing(settings, folder, newest):
+        return newest
+
+
+def missing(settings, folder, resumed):
+    """Whether a kill came before the end of the quick validation that was due at a checkpoint.
+
+    Rank 0 can make up for it, in a folder that may be written.
+    """
     step = step_of(resumed) if resumed else 0
-    due = (
-        step > 0
-        and settings.validate_every
-        and (step % settings.validate_every == 0 or step == settings.train_steps)
-    )
-    if due and not validated_at(folder, step):
+    every = settings.validate_every
+    due = step > 0 and every and (step % every == 0 or step == settings.train_steps)
+    return due and leads() and os.access(folder, os.W_OK) and not validated_at(folder, step)
+
+
+def make_up(settings, folder, resumed, steps_per_epoch):
+    """The quick validation that `missing` finds."""
+    if missing(settings, folder, resumed):
+        step = step_of(resumed)
         validation = QuickValidation(settings, folder, best_before(folder, step))
         with Log(folder, step, steps_per_epoch) as log:
             validate(validation, log, step, resumed)

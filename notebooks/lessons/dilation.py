@@ -174,7 +174,7 @@ def show_seen(cases, arrays, settings):
         (f"{name}\n{_in_words(seen, settings, stride, kind)}", np.log10(np.maximum(seen, 1e-3)))
         for (name, stride, kind), seen in zip(cases, arrays)
     ]
-    figure = plots.show_row(pictures, width=3.3)
+    figure = plots.show_row(pictures, width=3.5)
     for axes, seen in zip(figure.axes, arrays):
         top, left, height, width = seen_box(seen)
         axes.add_patch(
@@ -187,9 +187,9 @@ def show_seen(cases, arrays, settings):
 
 def _in_words(seen, settings, stride, kind):
     field = receptive_field(settings, stride, kind)
-    beyond = ", beyond the image" if field > len(seen) else ""
     half = half_of(seen)
-    return f"receptive field {field} x {field}{beyond}\nhalf of the gradient in {half} x {half}"
+    words = f"{field}, beyond the image" if field > len(seen) else f"{field} x {field}"
+    return f"receptive field {words}\nhalf of the gradient in {half} x {half}"
 
 
 def half_of(seen):

@@ -64,7 +64,11 @@ def weights_at_hand(run):
         found["trained here"] = run.settings, trained
     path, settings = restoring.published(run.settings)
     if path:
-        found["published"] = settings, path
+        # batch statistics of a lesson's few images would spoil what was trained on many
+        found["published"] = (
+            settings_module.override(settings, {"fine_tune_batch_norm": False}),
+            path,
+        )
     return found
 
 
@@ -106,15 +110,18 @@ def fates(sizes, scales=(1, 1024, 65536)):
 # --- one training step
 
 
-def one_step_settings(settings, scale=1024.0):
-    """The settings with what a step in ten lines leaves out: Adam, clones, multipliers."""
+def one_step_settings(settings):
+    """The settings without what a step in ten lines leaves out: Adam, clones, multipliers.
+
+    The loss scale is so small that no network's first gradients overflow.
+    """
     return settings_module.override(
         settings,
         dict(
             optimizer="momentum",
             mixed_precision=True,
             loss_scale="fixed",
-            initial_loss_scale=scale,
+            initial_loss_scale=16.0,
             clones=1,
             cards=1,
             train_steps=max(settings.train_steps, 1),
@@ -162,7 +169,10 @@ def _weights_after(session, steps, settings):
 
 
 def compared(before, ours, theirs):
-    """A sentence on two steps from the same weights. AssertionError unless both moved alike."""
+    """A sentence on two steps from the same weights.
+
+    AssertionError unless both moved, and alike.
+    """
     moves, differences = (
         max(np.abs(ours[name] - other[name]).max() for name in ours) for other in (before, theirs)
     )

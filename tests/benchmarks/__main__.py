@@ -71,6 +71,15 @@ def evaluate(names, data, list_name):
     show(labelling.lines(names, data_root=data and voc.check_root(data), list_name=list_name))
 
 
+@bench.command()
+@click.option("--steps", default=20000, show_default=True, type=click.IntRange(min=20))
+def soak(steps):
+    """Memory of a training of many small steps with quick validations: it should not grow."""
+    from tests.benchmarks import soak as soaks
+
+    show(soaks.lines(steps))
+
+
 def show(lines):
     for line in lines:
         click.echo(line)

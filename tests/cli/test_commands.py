@@ -11,6 +11,7 @@ from deeplab_nb import files
 from deeplab_nb.data import voc
 from deeplab_nb.fields import FIELDS
 from tests.support.command import call, shell
+from tests.support.files import digests
 from tests.support.tiny_voc import make_tiny_voc, write_list, write_pair
 
 
@@ -355,3 +356,26 @@ def test_settings_are_listed_whole_or_by_a_word():
 
 def test_recipes_name_the_run_that_is_none():
     assert "\npublished: " in call("recipes") and "deeplab-nb run published" in call("recipes")
+
+
+def test_results_are_not_written_over_what_is_read(tmp_path):
+    root = make_tiny_voc(tmp_path / "voc")
+    mask, listed = voc.mask_path(root, "val_000"), voc.list_path(root, "val")
+    before = digests(tmp_path)
+    for path in (mask, listed):
+        said = call("score", root, "--data", root, "--json", path, "--overwrite", code=1)
+        assert f"{path} would be written over, and it is read" in said
+        said = call(
+            *("evaluate", "--checkpoint", root, "--data", root, "--json", path, "--overwrite"),
+            code=1,
+        )
+        assert f"{path} would be written over, and it is read" in said
+    assert digests(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["audit", "x", "--num-classes", "300"], ["convert", "x", "x", "--seed", "-1", "--out", "y"]],
+)
+def test_numbers_that_no_class_and_no_seed_has_are_refused(words):
+    assert "is not in the range" in call(*words, code=2)

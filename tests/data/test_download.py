@@ -269,7 +269,7 @@ def test_cut_archive(tmp_path, folder, file, mode):
         opened.truncate(os.path.getsize(archive) // 3)
     text = refusal(unpack, archive, folder)
     assert text.startswith(f"archive {archive} is damaged (")
-    assert text.endswith("): delete it and fetch it again")
+    assert text.endswith("): move it away and fetch it again")
     assert os.listdir(folder) == []
 
 

@@ -222,6 +222,50 @@ def test_adk20ks_habit_of_0_for_ignored(put, tmp_path):
     assert "class 0 of the masks becomes -1 by --shift -1" in said and "--ignore 0 as well" in said
 
 
+@pytest.mark.parametrize(
+    "given, wanted",
+    [
+        (["leaf", "spot"], ["background", "leaf", "spot"]),
+        (["leaf"], ["background", "leaf", "class 2"]),
+        (["Background", "leaf"], ["Background", "leaf", "class 2"]),
+        (["soil", "leaf", "spot"], ["soil", "leaf", "spot"]),
+        (["_background_", "leaf"], ["_background_", "leaf", "class 2"]),
+    ],
+)
+def test_names_without_background_get_it_in_front(put, tmp_path, given, wanted):
+    image, out = Image.fromarray(IDS), str(tmp_path / "out")
+    said = call("convert", *put(image, image), "--out", out, "--classes", ",".join(given))
+    assert list(voc.class_names(len(wanted), out)) == wanted
+    assert f"--set num_classes={len(wanted)}" in said
+    assert ("was put in front" in said) is (wanted[0] == "background")
+
+
+def test_names_of_white_on_black_and_of_colours_need_no_background(put, converted):
+    white = Image.fromarray(np.where(IDS == 1, 255, 0).astype(np.uint8))
+    assert converted(*put(white, white), classes=["leaf"])[0].classes == ("background", "leaf")
+    shown = np.zeros(IDS.shape + (3,), np.uint8)
+    shown[IDS == 1], shown[IDS == 2] = GREEN, RED
+    found, _ = converted(*put(*[Image.fromarray(shown)] * 2), classes=["leaf", "spot"])
+    assert found.classes == ("background", "leaf", "spot")
+    assert found.colours == {BLACK: 0, GREEN: 1, RED: 2}
+
+
+def test_names_of_moved_classes_have_no_background(put, converted):
+    images = put(*[Image.fromarray(IDS)] * 2)
+    assert converted(*images, classes=["wall"], ignore=0, shift=-1)[0].classes == (
+        "wall",
+        "class 1",
+    )
+
+
+def test_labelmaps_that_contradict_each_other_are_refused(put, converted, tmp_path):
+    images, masks = put(*[palette(np.minimum(IDS, 2), BLACK, RED, GREEN)] * 2)
+    (tmp_path / "labelmap.txt").write_text("background:0,0,0::\nleaf:255,0,0::\n")
+    (tmp_path / "masks" / "labelmap.txt").write_text("background:0,0,0::\nleaf:0,255,0::\n")
+    with pytest.raises(WorkbookError, match=r"leaf is \(0, 255, 0\), and \(255, 0, 0\) in"):
+        converted(images, masks)
+
+
 def test_a_turned_photograph_of_a_set_is_stored_upright(put, converted, tmp_path):
     images, masks = put(*[Image.fromarray(IDS)] * 2)
     turned(os.path.join(images, "m0.jpg"), 6, size=(60, 80))

@@ -10,7 +10,7 @@ from PIL import Image
 
 from deeplab_nb.data import mask_forms, own, voc
 from deeplab_nb.data.audit import ListAudit, audit
-from deeplab_nb.errors import WorkbookError
+from deeplab_nb.errors import LeftOut, WorkbookError
 from tests.support.command import call
 
 SIZE = (24, 36)  # height, width
@@ -135,7 +135,7 @@ def smooth():
         (palette_mask(), {"classes": ("a", "b", "c", "d")}, "4 class names for 3 classes"),
         (palette_mask().resize((30, 20)), {}, "is 30x20, its photograph 36x24"),
         (palette_mask(), {"val_share": 1.0}, "leaves one list empty"),
-        (Image.fromarray(IDS.astype(np.int32) * 1000, mode="I"), {}, "16 or more bits"),
+        (Image.fromarray(IDS.astype(np.uint16) * 257), {}, "16 or more bits"),
     ],
 )
 def test_what_is_not_certain_is_refused_and_nothing_is_left(tmp_path, mask, arguments, words):
@@ -243,7 +243,6 @@ def test_class_numbers_are_not_moved_where_outlines_have_names(tmp_path):
 
 
 def test_class_names_of_another_encoding_are_read(tmp_path):
-    (tmp_path / own.CLASSES).write_bytes(
-        "Pixel Value, Class\n0, background\n1, caf\xe9".encode("latin-1")
-    )
-    assert own.read_names(str(tmp_path / own.CLASSES)) == ["background", "caf\xe9"]
+    path = tmp_path / mask_forms.CLASSES
+    path.write_bytes("Pixel Value, Class\n0, background\n1, caf\xe9".encode("latin-1"))
+    assert mask_forms.read_names([str(path)], LeftOut(strict=True)) == ["background", "caf\xe9"]

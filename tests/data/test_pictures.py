@@ -297,3 +297,17 @@ def test_class_names_with_a_byte_order_mark(root):
     with open(os.path.join(root, voc.NAMES), "wb") as file:
         file.write("\ufeffbackground\r\nblätter\r\n".encode())
     assert voc.class_names(2, root) == ("background", "blätter")
+
+
+def test_a_picture_that_memory_does_not_hold_is_told(tmp_path, monkeypatch):
+    """numpy makes an object of it, without a word."""
+    path = str(tmp_path / "a.png")
+    Image.new("P", (9, 9)).save(path)
+
+    def full(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(Image.Image, "tobytes", full)
+    for read in (pictures.read_image, pictures.read_stored):
+        with pytest.raises(WorkbookError, match="a.png takes more memory than there is"):
+            read(path)

@@ -218,7 +218,7 @@ def test_damaged_record_file_is_named(root, folder):
     with pytest.raises(WorkbookError) as caught:
         count_records([path])
     assert str(caught.value).startswith(f"record file {path} is damaged (")
-    assert str(caught.value).endswith("): delete it and write the records again")
+    assert str(caught.value).endswith("): move it away and write the records again")
 
 
 def test_missing_record_file_is_named(folder):

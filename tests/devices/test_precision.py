@@ -43,11 +43,12 @@ def halved(x, rate, chosen):
 @pytest.mark.parametrize("finite_share", [0.9, 0.5])
 def test_the_scale_moves_as_tensorflows_own(initial, steps, finite_share):
     """contrib's manager, which npu_bridge's was made from: same rules, same three variables."""
-    from tensorflow.contrib.mixed_precision import ExponentialUpdateLossScaleManager
-
+    contrib = pytest.importorskip(
+        "tensorflow.contrib.mixed_precision", reason="TensorFlow 2 has no contrib to compare with"
+    )
     with tf.Graph().as_default(), tf.Session() as session:
         finite = tf.placeholder(tf.bool, [])
-        theirs = ExponentialUpdateLossScaleManager(
+        theirs = contrib.ExponentialUpdateLossScaleManager(
             initial, steps, decr_every_n_nan_or_inf=2, incr_ratio=2, decr_ratio=0.5
         )
         their_state, their_update = tf.global_variables(), theirs.update_loss_scale(finite)

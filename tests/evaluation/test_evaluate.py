@@ -165,7 +165,7 @@ def test_kept_counts_are_gone_on_with_and_refused_under_other_conditions(
     assert list(again.confusions) == list(whole.confusions)
     assert all(np.array_equal(again.confusions[i], whole.confusions[i]) for i in whole.confusions)
     assert all(np.array_equal(again.bands[width], whole.bands[width]) for width in whole.bands)
-    with pytest.raises(WorkbookError, match="made under other conditions: delete the file"):
+    with pytest.raises(WorkbookError, match="made under other conditions: move it away"):
         evaluation.count(
             settings(root, eval_protocol="tight"), None, predictor=predictor, trimap=True, kept=path
         )

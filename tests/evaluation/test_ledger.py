@@ -194,6 +194,8 @@ def test_the_command_finds_runs_rows_and_files(tmp_path, monkeypatch):
         "runs/published/mobilenetv2/eval/results.json",
         dict(RESULTS, network="mobilenet_v2", weights="mobilenetv2_coco_voc_trainaug"),
     )
+    (tmp_path / "runs" / "README.md").write_text("of all runs")
+    (tmp_path / "README.md").write_text("of the folder that one stands in")
     write_json("mine.json", {"eval": dict(RESULTS, images=31), "miou": 0.7})
     for folder in ("", "runs/"):  # a text of this name in both, as in the project's own folder
         write_text(folder + "README.md", "no results")

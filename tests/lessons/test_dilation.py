@@ -102,7 +102,7 @@ def test_what_is_seen_is_framed_and_a_field_beyond_the_image_is_called_so():
     figure = dilation.show_seen([("here", 8, Layers)], [seen], deep)
     assert dilation.seen_box(seen) == (2, 3, 3, 5)
     title = figure.axes[0].get_title()
-    assert title.startswith("here\nreceptive field 1915 x 1915, beyond the image\nhalf of")
+    assert title.startswith("here\nreceptive field 1915, beyond the image\nhalf of")
     assert len(figure.axes[0].patches) == 1
 
 

@@ -392,3 +392,11 @@ def convolved(x, kernel):
         for row in range(size)
         for column in range(size)
     )
+
+
+def test_a_shape_whose_product_no_whole_number_holds_is_refused(tmp_path):
+    path = write(
+        tmp_path / "a-1_1.ckpt", [("deeplabv3.fc2.weight", "Float32", [2**32, 2**32], b"")]
+    )
+    with pytest.raises(WorkbookError, match="has 0 bytes, which does not fit its shape"):
+        mindspore.read_checkpoint(path)

@@ -135,7 +135,7 @@ def test_without_a_network_one_sentence_says_what_to_put_where(folder):
         ),
         (
             packed_file("top/frozen_inference_graph.pb"),
-            "holds no checkpoint: delete it and fetch it again",
+            "holds no checkpoint: move it away and fetch it again",
         ),
         (b"<html>please log in</html>", "is damaged"),
     ],
@@ -154,7 +154,7 @@ def test_another_network_is_refused_and_its_digest_forgotten(server, archives, f
     assert refusal(HALF_WIDTH, folder, base=server.base) == (
         f"archive {path} does not hold {HALF_WIDTH}: its backbone is xception_65, not "
         "mobilenet_v2; "
-        "delete it and fetch it again"
+        "move it away and fetch it again"
     )
     os.remove(path)
     server.content = archives["mobilenet"]

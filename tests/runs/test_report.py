@@ -11,6 +11,8 @@ from deeplab_nb import files, recipes, settings as settings_module
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.files import write_json
 from deeplab_nb.runs import parameters, report, state
+from deeplab_nb.tf1 import tf
+from tests.support.files import digests
 from tests.support.tiny_notebooks import mark
 from tests.support.tiny_voc import make_tiny_voc
 
@@ -76,7 +78,7 @@ def test_the_page_holds_all_that_the_run_found(whole):
         "data_root",
         "nothing is wrong",
         "train (4 images",
-        "1.15.5",
+        f"<td>tensorflow</td><td>{tf.version.VERSION}</td>",
         "deeplab-nb run sample --name r --set ",
     ):
         assert words in text, words
@@ -156,3 +158,11 @@ def test_it_is_shown_where_there_is_a_screen(run, monkeypatch):
     assert os.path.exists(path) and not taken and opened == []
     monkeypatch.setenv("DISPLAY", ":0")
     assert report.show(run) == (path, True) and opened == ["file://" + path]
+
+
+def test_a_run_that_cannot_be_written_has_its_page_elsewhere(run, monkeypatch):
+    before = digests(run)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    shown, _ = report.show(run)
+    assert os.path.dirname(shown) != run and os.path.getsize(shown) > 1000
+    assert digests(run) == before

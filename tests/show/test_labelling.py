@@ -49,6 +49,21 @@ def test_a_photograph_is_never_replaced_by_its_mask(checkpoint, tmp_path, more):
     assert "photo.png would be written over" in said and contents(tmp_path) == before
 
 
+def test_case_22_a_phones_photograph_is_labelled_as_a_viewer_shows_it(checkpoint, repo, tmp_path):
+    folder = os.path.join(repo, "tests", "figures", "cases", "22_predict_turned_photograph")
+    predict(os.path.join(folder, "phone.jpg"), checkpoint=checkpoint, out=tmp_path / "out")
+    assert Image.open(str(tmp_path / "out" / "phone.png")).size == (60, 80)
+
+
+def test_case_27_a_checkpoints_folder_may_have_brackets(checkpoint, tmp_path):
+    path, folder = photograph(tmp_path / "a.jpg"), str(tmp_path / "ck[1]")
+    shutil.copytree(os.path.dirname(checkpoint), folder)
+    predict(path, checkpoint=folder, out=tmp_path / "out")
+    predict(path, checkpoint=checkpoint, out=tmp_path / "other")
+    masks = (np.asarray(Image.open(str(tmp_path / out / "a.png"))) for out in ("out", "other"))
+    assert np.array_equal(*masks)
+
+
 def test_files_of_others_are_replaced_only_when_asked(checkpoint, tmp_path):
     path, out = photograph(tmp_path / "a.jpg"), tmp_path / "out"
     photograph(out / "a_overlay.png")

@@ -160,7 +160,7 @@ def test_a_damaged_record_file_is_named(records, tmp_path):
         file.truncate(os.path.getsize(paths[2]) - 9)
     with pytest.raises(
         WorkbookError,
-        match="train-00002-of-00004.tfrecord is damaged .*: delete it and write the records again",
+        match="train-00002-of-00004.tfrecord is damaged .*: move it away and write the records",
     ):
         loop.train(settings_module.read(dict(TINY, train_steps=9)), paths, str(tmp_path / "run"))
 

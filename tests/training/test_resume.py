@@ -9,12 +9,16 @@ import signal
 import numpy as np
 import pytest
 
-from deeplab_nb import settings as settings_module
+from deeplab_nb import files, settings as settings_module
 from deeplab_nb.data.records import write_records
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.network.checkpoints import find_checkpoint, go_back, read_shapes, step_of
+from deeplab_nb.processes import alone_at
+from deeplab_nb.runs import run as run_module
 from deeplab_nb.training import loop
 from deeplab_nb.training.log import read_log
+from deeplab_nb.training.validation import keep_best
+from tests.support.files import digests
 from tests.support.tiny_training import (  # noqa: F401
     TINY,
     logged_steps,
@@ -193,9 +197,14 @@ def test_what_a_kill_left_of_a_checkpoint_goes(records, tmp_path):
     assert not left.exists() and step_of(find_checkpoint(str(tmp_path))) == 2
 
 
-@pytest.mark.parametrize("killed_at", [4, 6])
-def test_a_quick_validation_that_a_kill_cut_short_is_made_up_for(tmp_path, killed_at, monkeypatch):
-    """Killed between a checkpoint and its validation: log and best equal an uninterrupted run's."""
+@pytest.mark.parametrize("killed_at, cards", [(4, 1), (6, 1), (6, 2)])
+def test_a_quick_validation_that_a_kill_cut_short_is_made_up_for(
+    tmp_path, killed_at, cards, monkeypatch
+):
+    """Killed between a checkpoint and its validation: log and best equal an uninterrupted run's.
+
+    Of several ranks, the first makes up for it.
+    """
     root = make_tiny_voc(tmp_path / "voc", train=5, val=2)
     records = write_records(root, "train", str(tmp_path / "records"))
     values = dict(
@@ -214,6 +223,12 @@ def test_a_quick_validation_that_a_kill_cut_short_is_made_up_for(tmp_path, kille
     with monkeypatch.context() as patch, pytest.raises(MemoryError):
         patch.setattr(loop, "validate", dies)
         loop.train(settings, records, killed)
+    if cards == 2:
+        settings = settings_module.override(settings, {"cards": 2, "train_batch_size": 1})
+        monkeypatch.setenv("RANK_ID", "1")
+        before = digests(killed)
+        assert loop.train(settings, records, killed).endswith("-6") and digests(killed) == before
+        monkeypatch.setenv("RANK_ID", "0")
     loop.train(settings, records, killed)
     logs = [
         [(e["step"], e.get("loss"), e.get("validation_miou")) for e in read_log(path)]
@@ -222,3 +237,40 @@ def test_a_quick_validation_that_a_kill_cut_short_is_made_up_for(tmp_path, kille
     assert logs[0] == logs[1] and sum(miou is not None for _, _, miou in logs[0]) == 3
     best = [sorted(os.listdir(os.path.join(folder, "best"))) for folder in (whole, killed)]
     assert best[0] == best[1]
+
+
+def test_a_run_that_has_ended_is_only_read(tmp_path, monkeypatch):
+    """Two readers at once do not collide, nor does one where nothing can be written."""
+    root = make_tiny_voc(tmp_path / "voc", train=5, val=2)
+    settings = settings_module.read(dict(TINY, data_root=root, train_steps=2, depth_multiplier=0.1))
+    monkeypatch.setattr(run_module, "records_folder", lambda root: str(tmp_path / "records"))
+    monkeypatch.setattr(files, "RUNS", str(tmp_path / "runs"))
+    overrides = settings_module.as_dict(settings)
+    run = run_module.open_run("sample", str(tmp_path / "run"), overrides)
+    prefix = run.train()
+    before, times = digests(tmp_path), os.stat(os.path.join(run.folder, "settings.json"))
+    with alone_at(run.train_folder), alone_at(os.path.join(run.folder, "settings.json")):
+        again = run_module.open_run("sample", str(tmp_path / "run"), overrides)
+        assert again.train() == again.checkpoint() == prefix
+    assert digests(tmp_path) == before
+    assert os.stat(os.path.join(run.folder, "settings.json")).st_mtime_ns == times.st_mtime_ns
+
+
+@pytest.mark.parametrize("name", ["model.ckpt-9.index", "log.jsonl"])
+def test_what_another_program_left_is_not_trained_into(tmp_path, name):
+    """Its checkpoints would be taken for ours, and all but the newest removed."""
+    path = tmp_path / name
+    path.write_text("{}")
+    (tmp_path / "model.ckpt-9.data-00000-of-00001").write_text("")
+    before = digests(tmp_path)
+    with pytest.raises(WorkbookError, match="of another program, for there is no settings"):
+        loop.train(settings_module.read(TINY), [], str(tmp_path))
+    assert digests(tmp_path) == before
+
+
+def test_the_best_checkpoint_replaces_an_older_one_alone(tmp_path):
+    for name in ("model.ckpt-4.index", "best/model.ckpt-2.index", "best/notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    keep_best(str(tmp_path / "model.ckpt-4"), str(tmp_path / "best"))
+    assert sorted(os.listdir(str(tmp_path / "best"))) == ["model.ckpt-4.index", "notes.txt"]
