@@ -57,7 +57,7 @@ def add_decoder(run, checkpoint, folder, *, steps):
     """Trains a decoder on the features of a checkpoint; returns the new checkpoint's prefix."""
     settings = with_decoder(run.settings)
     given = bool(settings.initial_checkpoint)
-    moving, rate = (("decoder",), 1e-4) if given else (("decoder", head.LOGITS_SCOPE), 4e-3)
+    moving, rate = (("decoder",), 3e-5) if given else (("decoder", head.LOGITS_SCOPE), 4e-3)
     records = run.records(settings.train_list)
     with tf.Graph().as_default(), host_session() as session:
         tf.set_random_seed(settings.seed)

@@ -1,9 +1,13 @@
 """What notebook 04 shows of its rehearsal and of the recipes."""
 
+import os
+import shutil
+
 import pytest
 
+from deeplab_nb import recipes
 from deeplab_nb.errors import WorkbookError
-from deeplab_nb.launch import rank_table
+from deeplab_nb.launch import job, rank_table
 from lessons import rehearsal
 
 
@@ -29,3 +33,22 @@ def test_the_damaged_table_is_refused_at_any_size(cards, tmp_path):
 def test_lines_with_a_word_are_left_out():
     lines = ["INFO a", "[rank 0] b", "c"]
     assert rehearsal.without(lines, "INFO", "[rank 0]") == ["c"]
+
+
+def test_a_drawn_table_is_not_held_against_this_machines_cards(tmp_path, monkeypatch):
+    tool = tmp_path / "hccn_tool"
+    tool.write_text("#!/bin/sh\necho ipaddr:10.9.9.9\n")
+    tool.chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    monkeypatch.setenv("PATH", path)
+    conf = tmp_path / "conf"
+    conf.write_text("address_0=192.168.100.0\naddress_1=192.168.100.1\n")
+    made = {"server": "10.0.0.1", "conf": str(conf), "tool": "none"}
+    table = rank_table.make(str(tmp_path / "table.json"), 2, **made)
+    recipe, values = recipes.get("deeplabv3plus_8p"), {"cards": 2, "device": "npu"}
+    with pytest.raises(WorkbookError, match="10.9.9.9"):
+        job.plan(recipe, values, str(tmp_path), rank_table=table.path, conf=str(conf))
+    with rehearsal.without_cards():
+        assert shutil.which("hccn_tool") is None
+        job.plan(recipe, values, str(tmp_path), rank_table=table.path, conf=str(conf))
+    assert os.environ["PATH"] == path
