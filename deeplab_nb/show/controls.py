@@ -51,7 +51,7 @@ class Controls(widgets.VBox):
         self.all_scales = widgets.Checkbox(
             first.all_scales, description="several scales", indent=False
         )
-        self.flip = widgets.Checkbox(first.flip, description="mirrored too", indent=False)
+        self.flip = widgets.Checkbox(first.flip, description="flipped too", indent=False)
         self.palette = widgets.Dropdown(options=list(PALETTES), description="colours")
         self.state, self.picture = widgets.HTML(), widgets.HTML()
         self._shown, self._quiet = None, False

@@ -226,13 +226,10 @@ class Explorer:
     def in_words(self, view):
         """What the picture of a view shows, for those who do not see it."""
         _, truth, _, labels = self._seen(view)
-        shares = np.bincount(labels.ravel()) / labels.size
-        found = ", ".join(
-            f"{self.names[i]} {shares[i]:.0%}" for i in np.argsort(-shares) if shares[i] > 0
-        )
+        found = plots.shares(labels, self.names)
         score = "no mask to compare with" if truth is None else f"mean IoU {self.miou(view):.3f}"
         how = f"{len(self._scales)} scales" if view.all_scales else "one scale"
-        flip = ", mirrored too" if view.flip else ""
+        flip = ", flipped too" if view.flip else ""
         network = self._networks.get(view.method)
         engine = f", by {network.engine}" if network else ""
         return (
@@ -255,7 +252,7 @@ class Explorer:
     def picture(self, view):
         """The view as a `Picture`."""
         file = io.BytesIO()
-        self.figure(view).savefig(file, format="png", dpi=72)
+        self.figure(view).savefig(file, format="png", dpi=80)
         return Picture(file.getvalue(), self.in_words(view))
 
     def close(self):

@@ -9,8 +9,8 @@ from deeplab_nb.data import voc
 from deeplab_nb.files import MARK, beside
 from deeplab_nb.training.log import steps_of, validations_of
 
-# right: faint; wrong: red; ignored by the score: grey
-ERROR_COLOURS = {"right": (232, 240, 232), "wrong": (200, 30, 30), "ignored": (160, 160, 160)}
+# right: pale green; wrong: red; ignored by the score: void's own cream, for a grey is VOC's car
+ERROR_COLOURS = {"right": (176, 210, 176), "wrong": (200, 30, 30), "ignored": (224, 224, 192)}
 # borders drawn on the photograph, and of both where they agree; far apart for every kind of eye
 BORDER_COLOURS = {"predicted": (255, 160, 0), "mask": (0, 60, 255), "both": (255, 255, 255)}
 
@@ -108,6 +108,7 @@ def show_prediction(
         ]
     figure = show_row(panels, title=title)
     add_legend(figure, prediction, truth, names, ignore_label, errors=truth is not None)
+    figure.set_label("predicted: " + figure.get_label())
     return figure
 
 
@@ -142,7 +143,7 @@ def show_row(panels, *, title="", width=3.4):
     figure = Figure(figsize=(width * len(panels), width * ratio + 0.9))
     for number, panel in enumerate(panels, start=1):
         _show((1, len(panels), number), figure, *panel)
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(title, fontsize=12)
     figure.subplots_adjust(left=0.01, right=0.99, top=0.84, bottom=0.12, wspace=0.03)
     return figure
 
@@ -151,42 +152,44 @@ def show_grid(rows, *, width=2.6):
     """Rows of (caption, array) pictures, such as photographs above their masks."""
     columns = max(map(len, rows))
     ratio = max(picture.shape[0] / picture.shape[1] for row in rows for _, picture in row)
-    figure = Figure(
-        figsize=(width * columns, (width * ratio + 0.25) * len(rows)), constrained_layout=True
-    )
+    total = (width * ratio + 0.3) * len(rows)
+    figure = Figure(figsize=(width * columns, total))
+    figure.subplots_adjust(0.005, 0, 0.995, 1 - 0.3 / total, 0.03, 0.3 / width / ratio)
     for r, row in enumerate(rows):
         for c, panel in enumerate(row, start=1):
-            _show((len(rows), columns, r * columns + c), figure, *panel, size=9)
+            _show((len(rows), columns, r * columns + c), figure, *panel)
     return figure
 
 
-def _show(place, figure, caption, picture, *, size=10, **colours):
+def _show(place, figure, caption, picture, **colours):
     """One picture of a figure. place: (rows, columns, number from 1)."""
     axes = figure.add_subplot(*place)
     axes.imshow(picture, interpolation="nearest", **colours)
-    axes.set_title(caption, fontsize=size)
+    axes.set_title(caption, fontsize=11)
     axes.axis("off")
 
 
 def add_legend(figure, labels, truth, names, ignore_label, *, errors=False, palette=None):
-    """Names of the classes in labels and truth (or None), in their colours, at the lower edge."""
+    """Names of the classes in labels and truth (or None), in their colours, at the lower edge.
+
+    The classes' shares of the labels join the figure's words.
+    """
     seen = np.unique(labels if truth is None else [labels, truth])
     entries = [
         (names[i], coloured(i, palette)) for i in seen if i < len(names) and i != ignore_label
     ]
-    if errors:
-        entries += [("wrong", ERROR_COLOURS["wrong"]), ("not scored", ERROR_COLOURS["ignored"])]
+    entries += list(ERROR_COLOURS.items())[:2] * errors
+    entries += [("void", ERROR_COLOURS["ignored"])] * (ignore_label in seen)
+    figure.set_label(shares(labels, names))
     handles = [
-        patches.Patch(
-            facecolor=np.divide(colour, 255), edgecolor="black", linewidth=0.5, label=name
-        )
+        patches.Patch(facecolor=np.divide(colour, 255), ec="black", lw=0.5, label=name)
         for name, colour in entries
     ]
     breadth, height = figure.get_size_inches()
     name = max([len(name) for name, _ in entries], default=1)
-    columns = max(1, min(8, int(breadth / (0.4 + 0.08 * name))))
+    columns = max(1, min(12, int(breadth / (0.45 + 0.09 * name))))
     # rows that find no place below the pictures make the figure higher
-    more = max(0, 0.18 * -(-len(handles) // columns) + 0.1 - figure.subplotpars.bottom * height)
+    more = max(0, 0.22 * -(-len(handles) // columns) + 0.1 - figure.subplotpars.bottom * height)
     if more:
         sides = figure.subplotpars
         bottom, top = (
@@ -194,7 +197,17 @@ def add_legend(figure, labels, truth, names, ignore_label, *, errors=False, pale
         )
         figure.set_size_inches(breadth, height + more)
         figure.subplots_adjust(bottom=bottom, top=top)
-    figure.legend(handles=handles, loc="lower center", ncol=columns, fontsize=8, frameon=False)
+    figure.legend(handles=handles, loc="lower center", ncol=columns, fontsize=10, frameon=False)
+
+
+def shares(labels, names):
+    """The classes of an array of ids and their shares of it, the largest first, as text."""
+    counts = np.bincount(labels.ravel()) / labels.size
+    return ", ".join(
+        f"{(*names, 'void')[min(i, len(names))]} {counts[i]:.0%}"
+        for i in np.argsort(-counts)
+        if counts[i] > 0
+    )
 
 
 def loss_curve(log):
@@ -265,7 +278,7 @@ def inline():
 
 def words(figure):
     """What stands in a Figure as one line: titles, axes, names of colours and curves."""
-    found = [text.get_text() for text in figure.texts]
+    found = [text.get_text() for text in figure.texts] + [figure.get_label()]
     for axes in figure.axes:
         found += [
             axes.get_title(),

@@ -263,13 +263,13 @@ def test_the_slider_changes_the_picture(explorer):
 
 def test_a_checkbox_predicts_anew_and_says_so(explorer):
     before = shown(explorer)
-    click(explorer, "//label[contains(., 'mirrored too')]//input")
+    click(explorer, "//label[contains(., 'flipped too')]//input")
     wait(
-        lambda: "mirrored too" in said(explorer) and shown(explorer) not in (before, None),
-        "the mirrored prediction",
+        lambda: "flipped too" in said(explorer) and shown(explorer) not in (before, None),
+        "the prediction with its flip",
     )
     assert errors(explorer) == []
-    screenshot(explorer, "06_mirrored")
+    screenshot(explorer, "06_flipped")
 
 
 def upload(browser, path):

@@ -24,8 +24,33 @@ def test_the_error_map_tells_right_wrong_and_void():
 def test_the_legend_names_the_classes_seen_and_no_other():
     figure = plots.show_prediction(IMAGE, LABELS, voc.CLASSES, truth=TRUTH, title="here")
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert texts == ["background", "sheep", "wrong", "not scored"]
+    assert texts == ["background", "sheep", "right", "wrong", "void"]
     assert len(figure.axes) == 4 and drawn(figure).std() > 0
+    assert plots.words(figure).startswith("here; predicted: background 96%, sheep 4%; photograph")
+
+
+def test_void_is_named_where_a_mask_has_it_and_in_no_class_of_vocs_colours():
+    figure = plots.show_row([("mask", plots.coloured(TRUTH))])
+    plots.add_legend(figure, TRUTH, None, voc.CLASSES, 255)
+    *_, void = figure.legends[0].get_patches()
+    assert [text.get_text() for text in figure.legends[0].get_texts()][-1] == "void"
+    assert np.allclose(void.get_facecolor()[:3], voc.palette()[255] / 255)
+    classes = {tuple(colour) for colour in voc.palette()[: len(voc.CLASSES)].tolist()}
+    assert not classes & set(plots.ERROR_COLOURS.values())
+    assert plots.ERROR_COLOURS["ignored"] == tuple(voc.palette()[255])
+    assert plots.shares(TRUTH, voc.CLASSES) == "background 92%, void 5%, sheep 3%"
+
+
+def test_a_legend_finds_room_below_a_grid():
+    figure = plots.show_grid([[("a", IMAGE)] * 2, [("b", IMAGE)] * 2])
+    before = figure.get_size_inches()[1]
+    plots.add_legend(figure, np.arange(21, dtype=np.uint8), None, voc.CLASSES, 255)
+    sides = figure.subplotpars
+    assert sides.bottom * figure.get_size_inches()[1] > 0.9 * (figure.get_size_inches()[1] - before)
+    drawn(figure)
+    legend = figure.legends[0].get_window_extent()
+    assert legend.y1 < min(axes.get_window_extent().y0 for axes in figure.axes)
+    assert legend.x0 >= 0 and legend.x1 <= figure.bbox.width
 
 
 def test_the_palette_is_vocs():
