@@ -98,7 +98,7 @@ class Scores:
             lines.append(f"{iou:>6}  {self.pixels[i]:>11,}  {names[i]}")
         lines.append(
             f"{100 * self.mean_iou:>6.2f}  {self.pixels.sum():>11,}  mean over the "
-            f"{self.present.sum()} classes in the masks; pixel accuracy "
+            f"{self.present.sum()} classes in the masks\n{'':21}pixel accuracy "
             f"{100 * self.pixel_accuracy:.2f} %, frequency-weighted IoU "
             f"{100 * self.frequency_weighted_iou:.2f} %"
         )

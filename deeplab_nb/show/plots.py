@@ -252,15 +252,11 @@ def bars(ious, mean):
     order = [i for i in np.argsort(values, kind="stable") if values[i] >= 0]
     figure = Figure(figsize=(6, 0.28 * len(order) + 0.8), constrained_layout=True)
     axes = figure.add_subplot(1, 1, 1)
-    axes.barh(
-        [names[i] for i in order],
-        values[order],
-        color=voc.palette()[order] / 255,
-        edgecolor="black",
-        linewidth=0.5,
-    )
+    look = dict(color=voc.palette()[order] / 255, edgecolor="black", linewidth=0.5)
+    axes.barh([names[i] for i in order], values[order], **look)
     axes.axvline(100 * mean, color="black", linestyle=":")
     axes.set(xlim=(0, 100), xlabel="IoU in percent; dotted: their mean")
+    figure.set_label(", ".join(f"{names[i]} {values[i]:.0f}" for i in order[::-1]))
     return figure
 
 

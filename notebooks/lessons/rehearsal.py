@@ -3,10 +3,12 @@
 Processes and collectives are real.
 """
 
+import contextlib
 import os
 import re
 
 from deeplab_nb import recipes
+from deeplab_nb.files import read_json, write_json
 from deeplab_nb.launch import job
 from deeplab_nb.runs.run import train_together
 from deeplab_nb.training.log import read_log, steps_of
@@ -68,3 +70,40 @@ def process_of(folder, rank):
     with open(path) as file:
         found = re.findall(r"rank \d+ of \d+ is process (\d+)", file.read())
     return int(found[-1]) if found else None
+
+
+def without(lines, *words):
+    """The lines in which none of the words stands."""
+    return [line for line in lines if not any(word in line for word in words)]
+
+
+def batches(*names):
+    """Text: what a step takes and all steps see, a line a recipe."""
+    lines = [" " * 24 + "  cards  batch   a step     rate    steps      images"]
+    for name in names:
+        s = recipes.get(name).settings
+        lines.append(
+            f"{name:24s} {s.cards:6d} {s.train_batch_size:6d} {s.global_batch_size:8d} "
+            f"{s.learning_rate:8g} {s.train_steps:8d} {s.train_steps * s.global_batch_size:11,d}"
+        )
+    return "\n".join(lines)
+
+
+def first_rank_twice(path, copy):
+    """Writes a copy of a rank table in which card 0 has the last rank too; returns its path."""
+    content = read_json(path)
+    devices = content["server_list"][0]["device"]
+    devices[0]["rank_id"] = str(max(len(devices) - 1, 1))
+    write_json(copy, content)
+    return copy
+
+
+@contextlib.contextmanager
+def without_cards():
+    """Hides this machine's hccn_tool, whose addresses a drawn rank table does not have."""
+    path = os.environ.get("PATH", "")
+    os.environ["PATH"] = ""
+    try:
+        yield
+    finally:
+        os.environ["PATH"] = path

@@ -27,7 +27,7 @@ def test_iou_is_intersection_over_union():
 def test_an_absent_class_is_marked_and_left_out_of_the_mean():
     scores = Scores(matrix())
     assert np.isnan(scores.iou[3]) and not scores.present[3]
-    assert "absent" in scores.table(["a", "b", "c", "d"]).splitlines()[-2]
+    assert "absent" in scores.table(["a", "b", "c", "d"]).splitlines()[-3]
     assert scores.as_dict(["a", "b", "c", "d"])["classes"]["d"] == {"iou": None, "pixels": 0}
 
 

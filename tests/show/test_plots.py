@@ -77,12 +77,9 @@ def test_curves_and_bars_show_the_figures_they_are_given():
     ]
     lines = plots.loss_curve(log + [{"step": 10, "validation_miou": 0.4}]).axes[0].get_lines()
     assert len(lines) == 3 and lines[2].get_ydata().tolist() == [0.4]
-    bars = (
-        plots.class_bars(Scores(np.array([[3, 1], [0, 4]])), ["background", "sheep"])
-        .axes[0]
-        .patches
-    )
-    assert sorted(round(bar.get_width()) for bar in bars) == [75, 80]
+    figure = plots.class_bars(Scores(np.array([[3, 1], [0, 4]])), ["background", "sheep"])
+    assert sorted(round(bar.get_width()) for bar in figure.axes[0].patches) == [75, 80]
+    assert plots.words(figure).startswith("sheep 80, background 75")
 
 
 def test_a_saved_picture_can_be_read_again(tmp_path):
