@@ -212,7 +212,7 @@ def test_networks_are_built_for_a_small_recipe_and_for_one_without_its_files(
     outputs = [output for cell in cells(path, "code") for output in cell.outputs]
     text = "".join(output.get("text", "") for output in outputs)
     assert (
-        sum("image/png" in output.get("data", {}) for output in outputs) == 7
+        sum("image/png" in output.get("data", {}) for output in outputs) == 8
         and os.path.getsize(path) < 1e6
     )
     assert text.count("refused:") == 5 and "fresh      25 variables" in text

@@ -32,7 +32,7 @@ def image_pooling(layers, features):
 
 
 def decoder(layers, x, low, *, separable=True):
-    """DeepLabv3+'s decoder sharpens object borders (Chen et al., 1802.02611, section 3.2).
+    """DeepLabv3+'s decoder sharpens object borders (Chen et al., 1802.02611, section 3.1).
 
     Head features `[batch, h, w, 256]` and low-level ones `[batch, H, W, c]` to
     `[batch, H, W, 256]` (Figure 2, Table 2).

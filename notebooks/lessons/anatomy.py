@@ -116,13 +116,13 @@ def cost_text(settings, output_stride, size=513):
     """What the network costs for one image, as text."""
     cost = deeplab.cost(settings.at(output_stride), size=size)
     side = stages(settings, (output_stride,), size)[-1].sides[0]
-    decoder = " with decoder" if settings.decoder else ""
+    decoder = ", with decoder" if settings.decoder else ""
     training, evaluation = (BYTES * count / 1e6 for count in (cost.kept, cost.largest))
     return (
-        f"output stride {output_stride:2d}{decoder}: scores {side} x {side}, "
-        f"{parameters(cost.variables):,} parameters, "
-        f"{cost.multiply_adds / 1e9:.2f} billion multiply-adds,\n"
-        f"    maps of {training:,.0f} MB an image to train, of {evaluation:,.0f} MB to evaluate"
+        f"output stride {output_stride}{decoder}: logits {side} x {side}, "
+        f"{parameters(cost.variables):,} parameters,\n"
+        f"    {cost.multiply_adds / 1e9:.2f} billion multiply-adds, maps of "
+        f"{training:,.0f} MB an image to train, of {evaluation:,.0f} MB to evaluate"
     )
 
 
@@ -214,7 +214,9 @@ def staircase(stages, output_strides):
         patches.Patch(color=colour, label=text)
         for colour, text in zip(RATE_COLOURS, ("rate 1", "rate 2", "rate 3 or 4", "higher rate"))
     ]
-    figure.axes[0].legend(handles=handles, loc="upper right", fontsize=8, frameon=False)
+    figure.axes[0].legend(handles=handles, loc="upper right", fontsize=9, frameon=False)
+    strides = " and ".join(str(stride) for stride in output_strides)
+    figure.set_label(f"bars of the map's side, stage by stage, at output stride {strides}")
     return figure
 
 
