@@ -38,6 +38,7 @@ def plan(
     here=None,
     server_ip=None,
     conf=this_machine.HCCN_CONF,
+    tool="hccn_tool",
 ):
     """The `Plan` that trains a `recipes.Recipe` with one process a card.
 
@@ -45,7 +46,7 @@ def plan(
     `train`. cards: ranks in all; None takes the recipe's. Several NPUs need rank_table, a file, or
     chief, here and server_ip, see `chief_environments`. server: which of the servers this machine
     is, from 0. addresses: HOST:PORT of every rank on CPUs or GPUs; None takes free ports of this
-    machine. conf: the file in which this machine's cards have their addresses.
+    machine. conf, tool: where this machine's cards have their addresses.
     Raises WorkbookError for a table, chief or addresses that do not fit.
     """
     if cards is not None:
@@ -57,7 +58,7 @@ def plan(
         environments = chief_environments(settings, chief, here, server, server_ip)
     elif rank_table:
         table = rank_tables.of_launch(settings, rank_table)
-        here = [card.rank for card in rank_tables.cards_here(table, server, conf)]
+        here = [card.rank for card in rank_tables.cards_here(table, server, conf, tool)]
         environments = {rank: environment(rank, settings.cards, table.path) for rank in here}
         warnings = table.warnings
     else:

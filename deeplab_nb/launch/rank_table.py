@@ -117,13 +117,13 @@ def of_launch(settings, path):
     return table
 
 
-def cards_here(table, server, conf=HCCN_CONF):
+def cards_here(table, server, conf=HCCN_CONF, tool="hccn_tool"):
     """The table's cards in this machine; their addresses are compared where it knows them."""
     listed = servers(table)
     said = f"{table.path} lists {len(listed)} servers"
     name, cards = listed[place_among(listed, server, said)]
-    if os.path.exists(conf) or shutil.which("hccn_tool"):
-        known = addresses([card.device for card in cards if card.address], conf=conf)
+    if os.path.exists(conf) or shutil.which(tool):
+        known = addresses([card.device for card in cards if card.address], conf=conf, tool=tool)
         check_addresses(table, name, known)
     return cards
 

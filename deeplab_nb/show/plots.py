@@ -261,10 +261,7 @@ def bars(ious, mean):
 
 
 def inline():
-    """From here on this notebook shows a Figure as a picture that carries its words.
-
-    They are for readers who hear it.
-    """
+    """From here on a Figure is shown as a picture that carries its words, for who hears it."""
     from IPython import get_ipython  # slow to load, and only notebooks need it
     from IPython.core.pylabtools import print_figure
 
