@@ -11,8 +11,8 @@ import tokenize
 
 import pytest
 
-TOKENS = 94_000
-FILES = 100
+TOKENS = 95_000
+FILES = 101
 LINES_OF_A_FILE = 300
 COLUMNS = 100
 

@@ -10,6 +10,7 @@ from PIL import Image
 from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
 from deeplab_nb.evaluation import metrics
+from deeplab_nb.evaluation.intervals import intervals, totals
 from deeplab_nb.evaluation.ledger import origin
 from deeplab_nb.evaluation.predict import Predictor
 from deeplab_nb.files import refuse_over
@@ -127,7 +128,8 @@ def summarise(counts, names=None):
     names: of the classes; None takes VOC's.
     """
     matrices, conditions = counts.confusions, counts.conditions
-    scores = metrics.Scores(sum(matrices.values()), counts.bands)
+    sure = intervals(totals(list(matrices.values())))
+    scores = metrics.Scores(sum(matrices.values()), counts.bands, sure)
     official = voc.LIST_SIZES.get(conditions["list"])
     results = {
         **scores.as_dict(names or voc.class_names(len(scores.iou))),
@@ -141,6 +143,7 @@ def summarise(counts, names=None):
         batches = [sum(each[i : i + BATCH]) for i in range(0, len(each), BATCH)]
         results.update(
             standard_miou=results["miou"],
+            standard_miou_interval=results.pop("miou_interval"),
             miou=metrics.mean_of_batches(batches),
             mean_over=f"{len(batches)} batches of {BATCH}, "
             "each over the classes that its masks or predictions show",

@@ -11,6 +11,7 @@ import os
 from deeplab_nb import files, recipes, settings as settings_module
 from deeplab_nb.data import voc
 from deeplab_nb.errors import WorkbookError
+from deeplab_nb.evaluation.metrics import in_percent
 from deeplab_nb.network import zoo
 from deeplab_nb.network.checkpoints import step_of
 from deeplab_nb.network.described import trained_with
@@ -229,6 +230,8 @@ def table(results, name="this run", *, related=False):
 def _heading(results, name):
     miou, weights = results["miou"], results.get("weights")
     number = "no number" if miou is None else f"mIoU {100 * miou:.2f} %"
+    sure = in_percent(results.get("miou_interval"))
+    number += sure and f" (95 % interval {sure})"
     official = _IMAGES.get(results["list"], results["images"])
     part = " (a subset or another set)" if results["images"] != official else ""
     held = f", weights {weights}" if weights else ""

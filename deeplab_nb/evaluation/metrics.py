@@ -73,10 +73,13 @@ class Scores:
     iou: float [num_classes], NaN for a class that no mask shows ('absent').
     mean_iou: over the classes that the masks show. A class that is only predicted lowers the IoU of
       those it took pixels from and has no IoU of its own; TensorFlow's mean_iou counts it as 0.
+    intervals: float [2, 2 + num_classes], see `intervals.intervals`; None knows of none.
     """
 
-    def __init__(self, confusion, bands=None):
+    def __init__(self, confusion, bands=None, intervals=None):
         self.confusion = confusion
+        unknown = np.full((2, 2 + len(confusion)), np.nan)
+        self.intervals = unknown if intervals is None else intervals
         truth, predicted, hit = confusion.sum(1), confusion.sum(0), np.diag(confusion)
         self.pixels, pixels = truth, max(truth.sum(), 1)
         self.present = truth > 0
@@ -85,6 +88,8 @@ class Scores:
         self.mean_iou = float(np.nanmean(self.iou)) if self.present.any() else float("nan")
         self.pixel_accuracy = float(hit.sum() / pixels)
         self.frequency_weighted_iou = float(np.nansum(truth * self.iou) / pixels)
+        accuracy = (hit / np.maximum(truth, 1))[self.present]
+        self.class_accuracy = float(accuracy.mean()) if accuracy.size else float("nan")
         self.only_predicted = ~self.present & (predicted > 0)
         self.trimap = {
             width: Scores(matrix).mean_iou for width, matrix in sorted((bands or {}).items())
@@ -92,14 +97,16 @@ class Scores:
 
     def table(self, names):
         """A line a class: IoU in percent, pixels, name; best first, absent classes last."""
-        lines = [" IoU %  mask pixels  class"]
+        mean, accuracy, *each = map(in_percent, self.intervals.T)
+        lines = [" IoU %  95 % interval  mask pixels  class"]
         for i in np.argsort(-np.where(self.present, self.iou, -1), kind="stable"):
             iou = f"{100 * self.iou[i]:.2f}" if self.present[i] else "absent"
-            lines.append(f"{iou:>6}  {self.pixels[i]:>11,}  {names[i]}")
+            lines.append(f"{iou:>6}  {each[i]:13s}  {self.pixels[i]:>11,}  {names[i]}")
         lines.append(
-            f"{100 * self.mean_iou:>6.2f}  {self.pixels.sum():>11,}  mean over the "
-            f"{self.present.sum()} classes in the masks\n{'':21}pixel accuracy "
-            f"{100 * self.pixel_accuracy:.2f} %, frequency-weighted IoU "
+            f"{100 * self.mean_iou:>6.2f}  {mean:13s}  {self.pixels.sum():>11,}  mean over the "
+            f"{self.present.sum()} classes in the masks\n{'':36}pixel accuracy "
+            f"{100 * self.pixel_accuracy:.2f} %{accuracy and ' ' + accuracy}\n{'':36}"
+            f"frequency-weighted IoU "
             f"{100 * self.frequency_weighted_iou:.2f} %"
         )
         lines += [
@@ -109,23 +116,45 @@ class Scores:
         return "\n".join(lines)
 
     def as_dict(self, names):
-        """JSON-able: mean IoU, accuracy, and IoU and pixels by class name (null where absent)."""
+        """JSON-able: mean IoU, accuracy, and IoU and pixels by class name (null where absent).
+
+        An interval is [low, high]. dice = 2 IoU / (1 + IoU). confusion: as `confusion_matrix`.
+        """
 
         def number(value):
             return float(value) if np.isfinite(value) else None
 
+        mean, accuracy, *each = (list(map(number, ends)) for ends in self.intervals.T)
         return {
             "miou": number(self.mean_iou),
+            "miou_interval": mean,
             "mean_over": f"the {self.present.sum()} classes that the masks show",
             "pixel_accuracy": self.pixel_accuracy,
+            "pixel_accuracy_interval": accuracy,
+            "mean_class_accuracy": number(self.class_accuracy),
             "frequency_weighted_iou": self.frequency_weighted_iou,
             "trimap": {str(width): number(miou) for width, miou in self.trimap.items()},
             "classes": {
-                name: {"iou": number(iou), "pixels": int(pixels)}
-                for name, iou, pixels in zip(names, self.iou, self.pixels)
+                name: {
+                    "iou": number(iou),
+                    "interval": ends,
+                    "dice": number(2 * iou / (1 + iou)),
+                    "pixels": int(pixels),
+                }
+                for name, iou, ends, pixels in zip(names, self.iou, each, self.pixels)
             },
+            "confusion": self.confusion.tolist(),
             "only_predicted": [name for name, only in zip(names, self.only_predicted) if only],
         }
+
+
+def in_percent(ends):
+    """'[61.2, 73.4]' of an interval in 0..1; '' of an unknown one, or None."""
+    unknown = (None, None)
+    low, high = (
+        np.nan if end is None else 100 * end for end in (unknown if ends is None else ends)
+    )
+    return f"[{low:.1f}, {high:.1f}]" if np.isfinite(low) else ""
 
 
 # --- image by image

@@ -20,6 +20,7 @@ from deeplab_nb.data.audit import audit
 from deeplab_nb.data.pictures import opened
 from deeplab_nb.data.voc import read_text
 from deeplab_nb.errors import WorkbookError, nearest
+from deeplab_nb.evaluation.metrics import in_percent
 from deeplab_nb.runs import state
 from deeplab_nb.runs.runner import command_line
 from deeplab_nb.show import plots
@@ -64,6 +65,7 @@ def write(run, folder=None):
             audit=_audit(loaded),
             curve=_curve(run),
             classes=classes_of(results),
+            sure=in_percent,
             bars=_bars(results),
             overlays=_overlays(run, results),
             ledger=_ledger(run),

@@ -27,8 +27,9 @@ def test_iou_is_intersection_over_union():
 def test_an_absent_class_is_marked_and_left_out_of_the_mean():
     scores = Scores(matrix())
     assert np.isnan(scores.iou[3]) and not scores.present[3]
-    assert "absent" in scores.table(["a", "b", "c", "d"]).splitlines()[-3]
-    assert scores.as_dict(["a", "b", "c", "d"])["classes"]["d"] == {"iou": None, "pixels": 0}
+    assert "absent" in scores.table(["a", "b", "c", "d"]).splitlines()[-4]
+    absent = {"iou": None, "interval": [None, None], "dice": None, "pixels": 0}
+    assert scores.as_dict(["a", "b", "c", "d"])["classes"]["d"] == absent
 
 
 def test_a_class_that_is_only_predicted_is_named():
