@@ -186,7 +186,7 @@ def add_legend(figure, labels, truth, names, ignore_label, *, errors=False, pale
     name = max([len(name) for name, _ in entries], default=1)
     columns = max(1, min(8, int(breadth / (0.4 + 0.08 * name))))
     # rows that find no place below the pictures make the figure higher
-    more = max(0, 0.18 * -(-len(handles) // columns) + 0.1 - figure.subplotpars.bottom * height)
+    more = max(0, 0.19 * -(-len(handles) // columns) + 0.1 - figure.subplotpars.bottom * height)
     if more:
         sides = figure.subplotpars
         bottom, top = (
