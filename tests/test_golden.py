@@ -115,12 +115,13 @@ def test_losses_gradients_and_statistics_are_the_originals(variant, batch_norm, 
             step(with_noise(exact, NOISE[batch_norm], seed))[1] for seed in range(RUNS[batch_norm])
         ]
     expected = figures[case]
-    spread, (entropy, *found) = np.ptp([found] + noisy, axis=0), found
-    assert entropy == pytest.approx(expected["cross_entropy"], rel=1e-5, abs=3 * float(spread[0]))
+    noisy, (entropy, *norms) = np.array(noisy), found
+    within = 3 * float(np.ptp([entropy, *noisy[:, 0]]))
+    assert entropy == pytest.approx(expected["cross_entropy"], rel=1e-5, abs=within)
     assert penalty == pytest.approx(expected["regularization"], rel=1e-5)
-    assert entropy + penalty == pytest.approx(expected["total"], rel=1e-5, abs=3 * float(spread[0]))
+    assert entropy + penalty == pytest.approx(expected["total"], rel=1e-5, abs=within)
     check_gradients(
-        variant, found, spread[1:], arrays["gradients_" + case], expected["global_ce_norm"]
+        variant, norms, noisy[:, 1:], arrays["gradients_" + case], expected["global_ce_norm"]
     )
     check_statistics(variant, moved, arrays[f"moved_{crop}"] if batch_norm == "trained" else None)
 
@@ -131,15 +132,21 @@ def with_noise(image, noise, seed):
     )
 
 
-def check_gradients(variant, norms, spread, expected, total):
-    """To 1e-4 of the norm, or where rounding alone moves it by more, to three times that `spread`.
+def check_gradients(variant, norms, noisy, expected, total):
+    """To 1e-4 of the norm, or where rounding alone moves it by more, to three times that spread.
 
     A ReLU on the edge opens or stays shut by one rounding, and the gradient of all that lies before
-    it jumps: the original's own figures carry that noise. Norms below 1e-5 of the whole are
-    rounding throughout.
+    it jumps: the original's own figures carry that noise. A draw of noise that so moves half of the
+    norms by 5 % would allow anything and is left out: none with TensorFlow 1.15; with 2.21, whose
+    oneDNN has another order of sums, two of MobileNetV2's eight at crop 129. Norms below 1e-5 of
+    the whole are rounding throughout.
     """
     names = [name for name, _, trainable in golden.figures(variant)["variables"] if trainable]
-    allowed, counted = np.maximum(1e-4 * expected, 3 * spread), expected > 1e-5 * total
+    counted = expected > 1e-5 * total
+    moved = np.median((abs(noisy - norms) / expected)[:, counted], axis=1)
+    assert (moved < 0.05).mean() > 0.5
+    spread = np.ptp([norms, *noisy[moved < 0.05]], axis=0)
+    allowed = np.maximum(1e-4 * expected, 3 * spread)
     assert [
         name
         for name, n, e, a, c in zip(names, norms, expected, allowed, counted)

@@ -182,6 +182,10 @@ def filled(build, checkpoint):
         yield session
 
 
+# attributes, at their defaults, that TensorFlow 1.15 refuses in the graphs of a current one
+_NEWER = ("explicit_paddings", "exponential_avg_factor")
+
+
 def freeze(build, checkpoint, outputs):
     """GraphDef in which a checkpoint's weights, and all that follows from them, are constants.
 
@@ -200,6 +204,8 @@ def freeze(build, checkpoint, outputs):
     for node in graph.node:
         if node.name in values:
             node.CopyFrom(constant(node.name, values[node.name]))
+        for name in _NEWER:
+            node.attr.pop(name, None)
     return tf.graph_util.extract_sub_graph(graph, outputs)
 
 
