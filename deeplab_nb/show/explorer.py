@@ -8,9 +8,10 @@ import dataclasses
 import functools
 import io
 import os
-from typing import NamedTuple, Optional
+from typing import Optional
 
 import numpy as np
+from PIL import Image
 
 from deeplab_nb import settings as settings_module
 from deeplab_nb.data import pictures, voc
@@ -31,8 +32,12 @@ KEPT = 4  # networks, and predictions, held at a time; a step back to an earlier
 _Seen = collections.namedtuple("_Seen", "image truth maps labels")
 
 
-class Picture(NamedTuple):
-    """A PNG with words that stand for it, shown by Jupyter, nbviewer and GitHub alike."""
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A PNG with words that stand for it, shown by Jupyter, nbviewer and GitHub alike.
+
+    No tuple: IPython would print one with all of its bytes.
+    """
 
     png: bytes
     words: str
@@ -251,8 +256,9 @@ class Explorer:
 
     def picture(self, view):
         """The view as a `Picture`."""
-        file = io.BytesIO()
-        self.figure(view).savefig(file, format="png", dpi=80)
+        drawn, file = io.BytesIO(), io.BytesIO()
+        self.figure(view).savefig(drawn, format="png", dpi=72)
+        Image.open(drawn).convert("RGB").save(file, "PNG", optimize=True)  # a tenth smaller
         return Picture(file.getvalue(), self.in_words(view))
 
     def close(self):

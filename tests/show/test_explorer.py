@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 import pytest
+from IPython.core.formatters import DisplayFormatter
 from PIL import Image
 
 from deeplab_nb.data import voc
@@ -111,6 +112,8 @@ def test_a_file_that_is_no_picture_is_refused(scored):
 
 
 def test_a_picture_comes_with_words_for_those_who_do_not_see_it(scored):
-    data, metadata = scored[0].picture(scored[0].first_view())._repr_mimebundle_()
+    shown = scored[0].picture(scored[0].first_view())
+    data, metadata = DisplayFormatter().format(shown)  # as a notebook prints it
+    assert data["text/plain"] == shown.words and len(shown.words) < 500
     assert Image.open(io.BytesIO(data["image/png"])).size[0] > 400
     assert metadata["image/png"]["alt"] == data["text/plain"] and "mean IoU" in data["text/plain"]
