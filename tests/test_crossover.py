@@ -26,7 +26,8 @@ each_trained = pytest.mark.parametrize("trained", sorted(crossover.ENVIRONMENTS)
 def results(repo, tmp_path_factory):
     """(environment that trained, NAMES...) -> paths of what each environment made of it."""
     if not os.path.exists(os.path.join(repo, crossover.ENVIRONMENTS[crossover.OTHER])):
-        pytest.skip(f"this asks for both environments, and {crossover.OTHER} is not built here")
+        other = crossover.OTHER
+        pytest.skip(f"the {other} environment is absent: make environment ENVIRONMENT={other}")
     folder = str(tmp_path_factory.mktemp("crossover"))
     root = make_tiny_voc(os.path.join(folder, "voc"), train=5)
     records = write_records(root, "train", os.path.join(folder, "records"))
