@@ -7,10 +7,12 @@ would be lost there: libraries catch it or take it for a failed import. So the p
 import os
 import signal
 
+stderr = 2  # where a person reads; elsewhere while TensorFlow is imported, see `tf1`
+
 
 def leave(*_):
     """Ends the process now."""
-    os.write(2, b"interrupted\n")
+    os.write(stderr, b"interrupted\n")
     os._exit(130)
 
 

@@ -9,6 +9,8 @@ import os
 import sys
 import tempfile
 
+from deeplab_nb import interrupts
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
@@ -17,6 +19,7 @@ def _unheard():
     """Keeps back what TensorFlow 2 says before it heeds the level above; shown if it fails."""
     with tempfile.TemporaryFile() as said, open(os.dup(2), "wb") as stderr:
         os.dup2(said.fileno(), 2)
+        interrupts.stderr = stderr.fileno()
         try:
             yield
         except BaseException:
@@ -25,6 +28,7 @@ def _unheard():
             raise
         finally:
             os.dup2(stderr.fileno(), 2)
+            interrupts.stderr = 2
 
 
 @contextlib.contextmanager
@@ -36,7 +40,8 @@ def _without_keras():
         del os.environ["TF_USE_LEGACY_KERAS"]
 
 
-with _unheard() if sys.stderr else contextlib.nullcontext(), _without_keras():
+_new = sys.version_info >= (3, 8)  # no TensorFlow 1.15, whose lines heed the level
+with _unheard() if _new and sys.stderr else contextlib.nullcontext(), _without_keras():
     import tensorflow.compat.v1 as tf  # the level stands before it
 
     if not tf.version.VERSION.startswith("1."):

@@ -95,7 +95,8 @@ def test_run_passes_parameters_and_collects_results(folder, run, capsys):
     with open(os.path.join(run, "results.json")) as file:
         assert json.load(file) == results
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 4 and lines[2].startswith("notebook 2 of 2: 05_evaluation runs")
+    assert len(lines) == 5 and lines[2].startswith("notebook 2 of 2: 05_evaluation runs")
+    assert lines[4].startswith("2 of 2 notebooks in ")
 
 
 def test_kernel_is_this_python_in_a_headless_environment_beside_the_notebooks(
@@ -171,7 +172,7 @@ def test_cells_output_is_shown_on_request_and_nothing_of_papermill(folder, run, 
     write(folder, "01_a", "print('seen')", "6 * 7", "import sys; print('warned', file=sys.stderr)")
     execute(run, folder, show_output=True)
     out, err = capfd.readouterr()
-    assert out.splitlines()[1:-1] == ["seen", "42", "warned"] and err == ""
+    assert out.splitlines()[1:-2] == ["seen", "42", "warned"] and err == ""
 
 
 def test_expected_time_is_that_of_the_last_finished_run(folder, run, capsys):
