@@ -121,7 +121,7 @@ def open_run(recipe="sample", run_folder=None, overrides=None):
     folder = run_folder and os.path.abspath(run_folder) or _finished_run(recipe, settings)
     if not folder:
         folder = os.path.join(files.RUNS, "notebook-" + recipe.name)
-        settings_module.save(settings, folder)
+    settings_module.save(settings, folder)
     return Run(recipe, settings, folder)
 
 
