@@ -27,8 +27,8 @@ from deeplab_nb.evaluation.metrics import Counts, save_counts
 from deeplab_nb.evaluation.predict import Predictor
 from deeplab_nb.launch import rank_table
 from deeplab_nb.network import mindspore
-from deeplab_nb.network.checkpoints import describe, outline
 from deeplab_nb.network.deeplab import variables_of
+from deeplab_nb.network.described import describe, outline
 from deeplab_nb.runs import report, state
 from deeplab_nb.show import labelling
 from deeplab_nb.tf1 import tf
