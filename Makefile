@@ -49,7 +49,7 @@ bench: environment
 # the notebooks in the browser, reachable from this machine only, by the token that is printed
 lab: environment
 	@git config filter.notebook.clean '$(BIN)/python scripts/strip_notebook.py' 2>/dev/null || true
-	$(BIN)/python -m jupyterlab --ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
+	$(BIN)/python -m jupyterlab $(if $(findstring --ip,$(ARGS)),,--ip=127.0.0.1) $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 # resolves both .in files anew, or that of ENVIRONMENT, with a uv that is thrown away afterwards
 lock:

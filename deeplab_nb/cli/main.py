@@ -1,13 +1,12 @@
 """What all commands share; and those that only look: recipes, doctor."""
 
-import difflib
 import os
 import sys
 
 import click
 
 from deeplab_nb import doctor as doctors, interrupts, recipes, settings as settings_module
-from deeplab_nb.errors import WorkbookError, writing
+from deeplab_nb.errors import WorkbookError, nearest, writing
 from deeplab_nb.runs import parameters
 
 # an option whose parameter bears a setting's name stands for that setting
@@ -72,9 +71,9 @@ class _Sentences(click.Group):
 
     def resolve_command(self, context, words):
         """As click does it; a word that is no command is told which one is near."""
-        close = difflib.get_close_matches(words[0], self.list_commands(context), n=1)
+        close = nearest(words[0], self.commands)
         if close and words[0] not in self.commands:
-            raise click.UsageError(f"No such command '{words[0]}': did you mean '{close[0]}'?")
+            raise click.UsageError(f"No such command '{words[0]}'{close}")
         return super().resolve_command(context, words)
 
     def invoke(self, context):

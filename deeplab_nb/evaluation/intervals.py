@@ -32,19 +32,18 @@ def scores(sums):
     return np.concatenate([np.stack([np.nansum(iou, -1) / shown, accuracy], -1), iou], -1)
 
 
-def intervals(images, statistic=scores):
-    """float64 [2, scores]: low and high end of the 95 % interval of each score.
+def intervals(images):
+    """float64 [2, 2 + classes]: low and high end of the 95 % interval of each of `scores`.
 
-    images: of `totals`. statistic: sums of them to scores; for `images` of two networks side by
-    side it may be a difference. NaN where no draw, or one image alone, says anything.
+    images: of `totals`. NaN where no draw, or one image alone, says anything.
     """
     count = len(images)
     drawn = np.random.RandomState(SEED).multinomial(count, np.full(count, 1 / count), DRAWS)
     flat, shape = images.reshape(count, -1), images.shape[1:]
-    found = statistic((drawn @ flat).reshape(-1, *shape))
+    found = scores((drawn @ flat).reshape(-1, *shape))
     whole = flat.sum(0)
-    without = statistic((whole - flat).reshape(-1, *shape))  # each image left out once
-    ends = [_ends(*one) for one in zip(found.T, statistic(whole.reshape(shape)), without.T)]
+    without = scores((whole - flat).reshape(-1, *shape))  # each image left out once
+    ends = [_ends(*one) for one in zip(found.T, scores(whole.reshape(shape)), without.T)]
     return np.array(ends).T
 
 

@@ -150,10 +150,7 @@ class Scores:
 
 def in_percent(ends):
     """'[61.2, 73.4]' of an interval in 0..1; '' of an unknown one, or None."""
-    unknown = (None, None)
-    low, high = (
-        np.nan if end is None else 100 * end for end in (unknown if ends is None else ends)
-    )
+    low, high = 100 * np.array([None, None] if ends is None else ends, float)
     return f"[{low:.1f}, {high:.1f}]" if np.isfinite(low) else ""
 
 

@@ -132,13 +132,16 @@ def check_inputs(settings, folder):
 
     folder: the run's; weights to start from are no matter once it has checkpoints.
     """
+    settings = settings_module.resolve(settings)
+    # made when it is needed
+    drawn = settings.data_root == os.path.join(files.ROOT, settings_module.Settings().data_root)
+    if drawn and not settings.initial_checkpoint:
+        return  # before TensorFlow is imported
     from deeplab_nb.data import voc
     from deeplab_nb.data.records import existing_shards
     from deeplab_nb.network.checkpoints import find_checkpoint, newest_checkpoint
 
-    settings = settings_module.resolve(settings)
-    # the drawn sample is made when it is needed
-    if settings.data_root != os.path.join(files.ROOT, settings_module.Settings().data_root):
+    if not drawn:
         for name in [settings.train_list] + [settings.val_list] * bool(settings.validate_every):
             if not existing_shards(settings.data_root, name):
                 voc.read_list(voc.check_root(settings.data_root), name)

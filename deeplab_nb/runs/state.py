@@ -72,24 +72,20 @@ def list_runs(runs_root):
     return sorted(infos, key=lambda info: (info.started, info.name), reverse=True)
 
 
-def finished_runs(runs_root, recipe_name, settings):
-    """Folders of the recipe's finished runs with these settings, newest first."""
+def finished_runs(runs_root, recipe_name, settings=None):
+    """Folders of the recipe's finished runs, or of those with these settings, newest first."""
     for info in list_runs(runs_root):
         if info.recipe == recipe_name and info.state == DONE:
             run = os.path.join(runs_root, info.name)
             with contextlib.suppress(WorkbookError):
-                _check_same_run(run, recipe_name, settings)
+                if settings:
+                    _check_same_run(run, recipe_name, settings)
                 yield run
 
 
 def expected_seconds(runs_root, recipe_name):
     """{notebook: seconds} of the newest finished run of the recipe, {} without one."""
-    done = (
-        os.path.join(runs_root, info.name)
-        for info in list_runs(runs_root)
-        if info.recipe == recipe_name and info.state == DONE
-    )
-    return next(map(seconds, done), {})
+    return next(map(seconds, finished_runs(runs_root, recipe_name)), {})
 
 
 def seconds(run):

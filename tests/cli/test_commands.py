@@ -341,7 +341,7 @@ def test_a_folder_without_a_checkpoint_is_refused(tmp_path):
 
 def test_a_misspelt_command_is_told_which_one_is_near():
     said = call("evalute", code=2)
-    assert "Error: No such command 'evalute': did you mean 'evaluate'?" in said
+    assert "Error: No such command 'evalute', did you mean 'evaluate'?" in said
     assert "No such command 'xyz'." in call("xyz", code=2)
 
 

@@ -74,23 +74,6 @@ def test_one_image_and_absent_classes_have_none():
     assert np.isnan([low[4], high[4]]).all() and np.isfinite(low[:4]).all()
 
 
-def test_a_paired_difference_is_surer_than_two_intervals():
-    """Of two networks on the same images: the images' own difficulty cancels out."""
-    one = intervals.totals(population(80, 5))
-    other = one.copy()
-    other[:, 2] *= 0.99  # a hundredth fewer hits on every image
-    both = np.stack([one, other], axis=1)
-
-    def difference(sums):
-        a, b = np.moveaxis(sums, -3, 0)
-        return intervals.scores(a) - intervals.scores(b)
-
-    low, high = intervals.intervals(both, difference)
-    assert 0 < low[0] < high[0] < 0.02
-    alone = intervals.intervals(one)
-    assert alone[1][0] - alone[0][0] > 5 * (high[0] - low[0])
-
-
 @pytest.fixture(scope="module")
 def evaluation():
     matrices = {f"image_{i}": m for i, m in enumerate(population(50, 6).astype(int))}
